@@ -1,0 +1,29 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Every floor imports only floors below it; docs/design.md draws the house.
+let strict: [SwiftSetting] = [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)]
+let strictC: [CSetting] = [.treatAllWarnings(as: .error)]
+
+/// What results say they were measured with.
+let revision = Context.gitInformation.map {
+    $0.currentCommit + ($0.hasUncommittedChanges ? "+" : "")
+}
+
+func room(_ name: String, on dependencies: Target.Dependency...) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+let package = Package(
+    name: "dma-bench",
+    targets: [
+        // Floor 0: C, one system call or instruction each
+        .target(
+            name: "CLinux",
+            cSettings: strictC + [
+                .define("DMA_BENCH_REVISION", to: "\"\(revision ?? "unknown")\"")
+            ]),
+        // Floor 1: the kernel in Swift
+        room("Linux", on: "CLinux"),
+    ]
+)

@@ -1,0 +1,74 @@
+// What Swift cannot say: variadic or unexported system calls, and instructions.
+//
+// One system call or one instruction sequence each, no policy. Calls return a
+// result of zero or more, or -errno. Each can go when glibc's module map or
+// the standard library exports the same.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+// memory.c — memfd_create(2), fallocate(2) and the mmap family's GNU parts.
+#define CLINUX_HUGE_NONE 0
+#define CLINUX_HUGE_2M 21
+#define CLINUX_HUGE_1G 30
+int clinux_memfd_create(const char *name, int huge_page_shift, bool close_on_exec);
+int clinux_truncate(int fd, uint64_t bytes);
+int clinux_populate_write(void *start, size_t bytes);
+int clinux_advise_huge(void *start, size_t bytes);
+int clinux_advise_no_huge(void *start, size_t bytes);
+int clinux_punch_hole(int fd, uint64_t offset, uint64_t bytes);
+int64_t clinux_next_data(int fd, int64_t offset);
+int64_t clinux_next_hole(int fd, int64_t offset);
+
+// threads.c — scheduling, futex(2), membarrier(2).
+#define CLINUX_CPU_MAX 1024
+/// Restricts the calling thread to `cpus`, numbers below CLINUX_CPU_MAX.
+int clinux_set_allowed_cpus(const int *cpus, int count);
+/// Fills `cpus` with the calling thread's allowed processors, ascending; returns how many.
+int clinux_allowed_cpus(int *cpus, int capacity);
+/// Names the calling thread, for ps -L: at most 15 bytes.
+int clinux_name_thread(const char *name);
+int clinux_set_timer_slack(uint64_t nanoseconds);
+/// Waits while `*word == expected`, until `deadline_ns` of CLOCK_MONOTONIC. Works between processes.
+int clinux_futex_wait(const void *word, uint32_t expected, uint64_t deadline_ns);
+int clinux_futex_wake(const void *word, int count);
+int clinux_membarrier_register(void);
+int clinux_membarrier_global(void);
+
+// process.c — pidfd_open(2), waitid(2), prctl(2), socket pairs, eventfd(2), ppoll(2).
+int clinux_pidfd_open(pid_t pid);
+/// Sends `signal` to the process behind `pidfd`: no race with a reused pid.
+int clinux_pidfd_signal(int pidfd, int signal);
+/// Reaps the child `pid`. 1: reaped, with `*code` its exit status, or minus the signal that ended it; 0: still running.
+int clinux_reap(pid_t pid, bool block, int *code);
+int clinux_die_with_parent(int signal);
+int clinux_spawn_self(const char *const argv[], const int *descriptors, int count, pid_t *pid);
+int clinux_socket_pair(int out[2]);
+int clinux_eventfd(void);
+/// Waits until one of up to 63 descriptors is readable or hung up: a bit mask of which, 0 at the time-out.
+int64_t clinux_wait_readable(const int *descriptors, int count, int timeout_ms);
+
+// build.c — the git revision the program was built from, + behind it where there were uncommitted changes.
+const char *clinux_build_revision(void);
+
+// cpu.c — instructions.
+bool clinux_has_invariant_tsc(void);
+bool clinux_has_avx2(void);
+bool clinux_has_avx512(void);
+/// The time-stamp counter once every earlier instruction has finished and before any later one starts
+/// (rdtscp; lfence: Intel SDM vol. 2B, RDTSCP).
+uint64_t clinux_tsc(void);
+void clinux_pause(void);
+/// Keeps the compiler from moving memory accesses across it; the processor is free to. For the fast side of a
+/// membarrier(2), where the slow side orders the processors.
+static inline void clinux_compiler_barrier(void) { __asm__ __volatile__("" ::: "memory"); }
+
+// fill.c — the write engines' inner loops. `bytes` is a multiple of 64, `to` aligned to 64.
+// Non-temporal ones end with sfence: a release store does not order them (Intel SDM vol. 1, 10.4.6.2).
+void clinux_fill_nt_sse2(void *to, uint64_t word, size_t bytes);
+void clinux_fill_nt_avx2(void *to, uint64_t word, size_t bytes);
+void clinux_fill_nt_avx512(void *to, uint64_t word, size_t bytes);
+void clinux_fill_rep_stosq(void *to, uint64_t word, size_t bytes);
+void clinux_copy_rep_movsb(void *to, const void *from, size_t bytes);

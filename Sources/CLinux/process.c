@@ -1,0 +1,88 @@
+#define _GNU_SOURCE
+#include "CLinux.h"
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+int clinux_pidfd_open(pid_t pid) {
+    // Linux 5.3; the descriptor is close-on-exec by itself (pidfd_open(2)).
+    long fd = syscall(SYS_pidfd_open, pid, 0);
+    return fd < 0 ? -errno : (int)fd;
+}
+
+int clinux_pidfd_signal(int pidfd, int signal) {
+    return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0 ? -errno : 0;
+}
+
+int clinux_reap(pid_t pid, bool block, int *code) {
+    siginfo_t info = {0};
+    int result;
+    do result = waitid(P_PID, (id_t)pid, &info, WEXITED | (block ? 0 : WNOHANG));
+    while (result && errno == EINTR);
+    if (result) return -errno;
+    if (info.si_pid == 0) return 0;
+    *code = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
+    return 1;
+}
+
+int clinux_die_with_parent(int signal) {
+    return prctl(PR_SET_PDEATHSIG, signal) ? -errno : 0;
+}
+
+int clinux_spawn_self(const char *const argv[], const int *descriptors, int count, pid_t *pid) {
+    posix_spawn_file_actions_t actions;
+    int error = posix_spawn_file_actions_init(&actions);
+    if (error) return -error;
+    // Descriptor i becomes 3 + i in the child. Callers pass numbers above that range, so no dup2 overwrites a source.
+    for (int i = 0; i < count && !error; i++)
+        error = posix_spawn_file_actions_adddup2(&actions, descriptors[i], 3 + i);
+    posix_spawnattr_t attributes;
+    if (!error) error = posix_spawnattr_init(&attributes);
+    if (!error) {
+        // The child starts with default actions and an empty mask, whatever the parent blocks or ignores.
+        sigset_t none, all;
+        sigemptyset(&none);
+        sigfillset(&all);
+        posix_spawnattr_setsigmask(&attributes, &none);
+        posix_spawnattr_setsigdefault(&attributes, &all);
+        // A process group of its own: a key typed at the parent's terminal is the parent's to handle.
+        posix_spawnattr_setpgroup(&attributes, 0);
+        posix_spawnattr_setflags(
+            &attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+        error = posix_spawn(pid, "/proc/self/exe", &actions, &attributes, (char *const *)argv, environ);
+        posix_spawnattr_destroy(&attributes);
+    }
+    posix_spawn_file_actions_destroy(&actions);
+    return -error;
+}
+
+int clinux_socket_pair(int out[2]) {
+    return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, out) ? -errno : 0;
+}
+
+int clinux_eventfd(void) {
+    int fd = eventfd(0, EFD_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+int64_t clinux_wait_readable(const int *descriptors, int count, int timeout_ms) {
+    struct pollfd polled[63];
+    if (count < 0 || count > 63) return -EINVAL;
+    for (int i = 0; i < count; i++) polled[i] = (struct pollfd){.fd = descriptors[i], .events = POLLIN};
+    int ready = poll(polled, (nfds_t)count, timeout_ms);
+    if (ready < 0) return -errno;
+    uint64_t mask = 0;
+    for (int i = 0; i < count; i++)
+        if (polled[i].revents) mask |= (uint64_t)1 << i;
+    return (int64_t)mask;
+}

@@ -1,0 +1,59 @@
+#define _GNU_SOURCE
+#include "CLinux.h"
+#include <errno.h>
+#include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+int clinux_set_allowed_cpus(const int *cpus, int count) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (int i = 0; i < count; i++) {
+        if (cpus[i] < 0 || cpus[i] >= CLINUX_CPU_MAX) return -EINVAL;
+        CPU_SET(cpus[i], &set);
+    }
+    return sched_setaffinity(0, sizeof set, &set) ? -errno : 0;
+}
+
+int clinux_allowed_cpus(int *cpus, int capacity) {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set)) return -errno;
+    int count = 0;
+    for (int cpu = 0; cpu < CLINUX_CPU_MAX && count < capacity; cpu++)
+        if (CPU_ISSET(cpu, &set)) cpus[count++] = cpu;
+    return count;
+}
+
+int clinux_set_timer_slack(uint64_t nanoseconds) {
+    return prctl(PR_SET_TIMERSLACK, nanoseconds) ? -errno : 0;
+}
+
+int clinux_futex_wait(const void *word, uint32_t expected, uint64_t deadline_ns) {
+    struct timespec at = {(time_t)(deadline_ns / 1000000000), (long)(deadline_ns % 1000000000)};
+    // FUTEX_WAIT_BITSET takes an absolute CLOCK_MONOTONIC time (futex(2)); no PRIVATE flag: shared between processes.
+    long result = syscall(SYS_futex, word, FUTEX_WAIT_BITSET, expected, &at, NULL, FUTEX_BITSET_MATCH_ANY);
+    return result < 0 ? -errno : 0;
+}
+
+int clinux_futex_wake(const void *word, int count) {
+    long result = syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
+    return result < 0 ? -errno : (int)result;
+}
+
+int clinux_membarrier_register(void) {
+    long result = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0);
+    return result < 0 ? -errno : 0;
+}
+
+int clinux_membarrier_global(void) {
+    long result = syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0);
+    return result < 0 ? -errno : 0;
+}
+
+int clinux_name_thread(const char *name) {
+    return prctl(PR_SET_NAME, name) ? -errno : 0;
+}

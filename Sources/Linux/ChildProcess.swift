@@ -1,0 +1,107 @@
+import CLinux
+import Glibc
+import Synchronization
+
+/// A child of this process that runs this same executable; killed and reaped when its owner ends.
+///
+/// The pidfd tells of its death at once, and a signal through it can never reach a
+/// process that took over the number.
+public final class ChildProcess: Sendable {
+    public enum End: Equatable, Sendable, CustomStringConvertible {
+        case exited(Int32)
+        case signalled(Int32)
+
+        public var description: String {
+            switch self {
+            case .exited(let status): "exited with status \(status)"
+            case .signalled(let signal): "was ended by signal \(signal)"
+            }
+        }
+    }
+
+    public let pid: Int32
+    private let handle: FileDescriptor
+    private let ended = Mutex<End?>(nil)
+
+    /// Starts `/proc/self/exe` with `arguments`; `descriptors[i]` becomes number `3 + i` there.
+    ///
+    /// The kernel ties the child to the *thread* that starts it (prctl(2), PR_SET_PDEATHSIG): call this
+    /// from one that lives as long as the child should.
+    public init(arguments: [String], descriptors: [Int32]) throws(SystemError) {
+        // dup2 in the child must not overwrite a descriptor that a later one still needs.
+        let lowest = Int32(3 + descriptors.count)
+        var raised: [Int32] = []
+        defer { for number in raised { close(number) } }
+        for number in descriptors {
+            raised.append(
+                try checkErrno(fcntl(number, F_DUPFD_CLOEXEC, lowest), "fcntl(F_DUPFD_CLOEXEC)"))
+        }
+        var strings: [UnsafePointer<CChar>?] = arguments.map { UnsafePointer(strdup($0)) }
+        strings.append(nil)
+        defer { for string in strings { free(UnsafeMutablePointer(mutating: string)) } }
+        var child: Int32 = 0
+        try check(
+            clinux_spawn_self(strings, raised, Int32(raised.count), &child), "posix_spawn",
+            on: "/proc/self/exe")
+        pid = child
+        let pidfd = clinux_pidfd_open(child)
+        if pidfd < 0 {
+            var code: Int32 = 0
+            kill(child, SIGKILL)
+            _ = clinux_reap(child, true, &code)
+            throw SystemError("pidfd_open", code: -pidfd, on: "pid \(child)")
+        }
+        handle = FileDescriptor(owning: pidfd)
+    }
+
+    deinit { terminate() }
+
+    /// Readable from the moment the process has ended.
+    public var deathDescriptor: Int32 { handle.raw }
+
+    public func signal(_ number: Int32) {
+        _ = clinux_pidfd_signal(handle.raw, number)
+    }
+
+    /// How the process ended, once it has been reaped; nil while it runs.
+    public func poll() -> End? { reap(block: false) }
+
+    /// Ends the process if it still runs, and reaps it.
+    @discardableResult
+    public func terminate() -> End {
+        if let end = poll() { return end }
+        signal(SIGKILL)
+        return reap(block: true) ?? .signalled(SIGKILL)
+    }
+
+    /// Waits until it has ended by itself, or kills it at the deadline.
+    @discardableResult
+    public func wait(until deadline: Deadline) -> End {
+        var number = handle.raw
+        while !deadline.hasPassed {
+            let left =
+                (deadline.nanoseconds - min(deadline.nanoseconds, monotonicNanoseconds()))
+                / 1_000_000 + 1
+            if clinux_wait_readable(&number, 1, Int32(clamping: left)) != 0, let end = poll() {
+                return end
+            }
+        }
+        return terminate()
+    }
+
+    private func reap(block: Bool) -> End? {
+        ended.withLock { ended in
+            if let ended { return ended }
+            var code: Int32 = 0
+            guard clinux_reap(pid, block, &code) == 1 else { return nil }
+            ended = code < 0 ? .signalled(-code) : .exited(code)
+            return ended
+        }
+    }
+}
+
+/// Asks the kernel to kill this process when the thread that started it ends. False where that happened already.
+public func dieWithParent(expected parent: Int32) throws(SystemError) -> Bool {
+    try check(clinux_die_with_parent(SIGKILL), "prctl(PR_SET_PDEATHSIG)")
+    return getppid() == parent
+}

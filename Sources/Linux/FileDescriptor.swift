@@ -1,0 +1,64 @@
+import CLinux
+import Glibc
+
+/// An open file descriptor that is closed when its owner ends.
+public struct FileDescriptor: ~Copyable, Sendable {
+    public let raw: Int32
+
+    /// Takes over `raw`, which nobody else may close.
+    public init(owning raw: Int32) { self.raw = raw }
+
+    deinit { close(raw) }
+
+    /// A close-on-exec copy of descriptor `number`, with a number of at least `lowest`.
+    public static func duplicate(
+        _ number: Int32, from lowest: Int32 = 3
+    ) throws(SystemError) -> FileDescriptor {
+        FileDescriptor(
+            owning: try checkErrno(
+                fcntl(number, F_DUPFD_CLOEXEC, lowest), "fcntl(F_DUPFD_CLOEXEC)",
+                on: "descriptor \(number)"))
+    }
+
+    /// The length of the file behind it, in bytes.
+    public var byteCount: Int {
+        get throws(SystemError) {
+            var status = stat()
+            try checkErrno(fstat(raw, &status), "fstat")
+            return Int(status.st_size)
+        }
+    }
+
+    /// The numbers of both ends of a packet socket, each for the caller to own: each send arrives whole or
+    /// not at all, and a closed end reads as 0 bytes.
+    public static func packetPair() throws(SystemError) -> (Int32, Int32) {
+        var ends: [Int32] = [-1, -1]
+        try check(clinux_socket_pair(&ends), "socketpair")
+        return (ends[0], ends[1])
+    }
+
+    /// Which of up to 63 descriptors are readable or hung up, as a bit mask; waits for one until the time-out.
+    public static func readable(_ descriptors: [Int32], milliseconds: UInt64) -> UInt64 {
+        let mask = clinux_wait_readable(
+            descriptors, Int32(descriptors.count), Int32(clamping: milliseconds))
+        return mask < 0 ? 0 : UInt64(mask)
+    }
+
+    /// A counter that one side adds to and the other waits for (eventfd(2)).
+    public static func event() throws(SystemError) -> FileDescriptor {
+        FileDescriptor(owning: try check(clinux_eventfd(), "eventfd"))
+    }
+
+    /// Adds one to an event descriptor and so wakes its reader.
+    public borrowing func notify() {
+        var one: UInt64 = 1
+        while write(raw, &one, 8) == -1 && errno == EINTR {}
+    }
+
+    /// Waits until an event descriptor has been notified, then clears it; false at the time-out.
+    public borrowing func waitNotified(timeoutMilliseconds: Int32) -> Bool {
+        guard clinux_wait_readable([raw], 1, timeoutMilliseconds) > 0 else { return false }
+        var count: UInt64 = 0
+        return read(raw, &count, 8) == 8
+    }
+}

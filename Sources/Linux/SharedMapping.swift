@@ -1,0 +1,105 @@
+import CLinux
+import Glibc
+
+/// Memory that several processes map: the owner of one mmap(2), which lasts as long as this object.
+///
+/// Views (the arena, a ring, a region) keep a reference to the mapping beside their typed pointers, so
+/// that no pointer outlives it. What lies in it is position-independent: processes map it at different addresses.
+public final class SharedMapping {
+    public let base: UnsafeMutableRawPointer
+    public let byteCount: Int
+    public let name: String
+    private let descriptor: FileDescriptor
+
+    /// The descriptor's number, for passing on to a child and for asking the kernel about the file.
+    public var fileDescriptor: Int32 { descriptor.raw }
+
+    /// Maps `byteCount` bytes of `descriptor`, which it takes over.
+    public init(
+        mapping descriptor: consuming FileDescriptor, byteCount: Int, name: String
+    ) throws(SystemError) {
+        precondition(byteCount > 0, "a mapping needs at least one byte, not \(byteCount)")
+        let start = mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor.raw, 0)
+        guard let start, start != MAP_FAILED else {
+            throw SystemError("mmap", code: errno, on: "\(name), \(byteCount) bytes")
+        }
+        base = start
+        self.byteCount = byteCount
+        self.name = name
+        self.descriptor = descriptor
+    }
+
+    /// Maps the whole file behind `descriptor`, which it takes over.
+    public convenience init(
+        mapping descriptor: consuming FileDescriptor, name: String
+    ) throws(SystemError) {
+        let byteCount = try descriptor.byteCount
+        try self.init(mapping: descriptor, byteCount: byteCount, name: name)
+    }
+
+    /// A new anonymous file of zeros, mapped; sparse until touched.
+    public static func create(
+        name: String, byteCount: Int, hugePageShift: Int32 = CLINUX_HUGE_NONE
+    ) throws(SystemError) -> SharedMapping {
+        let number = try check(
+            clinux_memfd_create(name, hugePageShift, true), "memfd_create", on: name)
+        let file = FileDescriptor(owning: number)
+        try check(
+            clinux_truncate(file.raw, UInt64(byteCount)), "ftruncate",
+            on: "\(name), \(byteCount) bytes")
+        return try SharedMapping(mapping: file, byteCount: byteCount, name: name)
+    }
+
+    deinit { munmap(base, byteCount) }
+
+    /// The parts of the file that hold data, in order: the rest is holes, which read as zero (lseek(2), SEEK_DATA).
+    public func forEachPopulatedExtent(_ body: (Range<Int>) throws(SystemError) -> Void)
+        throws(SystemError)
+    {
+        var position: Int64 = 0
+        while position < Int64(byteCount) {
+            let start = clinux_next_data(fileDescriptor, position)
+            if start == -Int64(ENXIO) { return }
+            try check(start, "lseek(SEEK_DATA)", on: name)
+            let end = try check(
+                clinux_next_hole(fileDescriptor, start), "lseek(SEEK_HOLE)", on: name)
+            try body(Int(start)..<min(Int(end), byteCount))
+            position = end
+        }
+    }
+
+    /// Sets every populated byte to zero and leaves the holes holes. Nobody else may use the mapping meanwhile.
+    public func zero() throws(SystemError) {
+        try forEachPopulatedExtent { extent in
+            memset(base + extent.lowerBound, 0, extent.count)
+        }
+    }
+
+    /// Enters the file's populated pages in this process's page table, so that no later access faults.
+    public func mapPopulated() throws(SystemError) {
+        try forEachPopulatedExtent { extent throws(SystemError) in
+            try populate(extent)
+        }
+    }
+
+    /// Allocates and maps the pages of `bytes` (MADV_POPULATE_WRITE).
+    public func populate(_ bytes: Range<Int>) throws(SystemError) {
+        let page = 4096
+        let start = bytes.lowerBound / page * page
+        let end = min((bytes.upperBound + page - 1) / page * page, byteCount)
+        var result: Int32
+        repeat { result = clinux_populate_write(base + start, end - start) } while result == -EINTR
+        try check(result, "madvise(MADV_POPULATE_WRITE)", on: name)
+    }
+
+    /// Memory the file takes now, in bytes.
+    public func populatedByteCount() throws(SystemError) -> Int {
+        var sum = 0
+        try forEachPopulatedExtent { sum += $0.count }
+        return sum
+    }
+}
+
+// The mapping's address and length never change; what lies behind it is read and
+// written through atomics, or by one side at a time, as each view states.
+extension SharedMapping: @unchecked Sendable {}

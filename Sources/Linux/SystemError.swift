@@ -1,0 +1,49 @@
+import CLinux
+import Glibc
+
+/// A system call that failed: which, with what `errno`, on what, and what to do next.
+public struct SystemError: Error, Equatable, CustomStringConvertible {
+    public let call: String
+    public let code: Int32
+    public let subject: String
+    public let advice: String
+
+    public init(_ call: String, code: Int32, on subject: String = "", advice: String = "") {
+        self.call = call
+        self.code = code
+        self.subject = subject
+        self.advice = advice
+    }
+
+    public var description: String {
+        var text = call
+        if !subject.isEmpty { text += " (\(subject))" }
+        text += ": \(Self.message(code))"
+        if !advice.isEmpty { text += "; \(advice)" }
+        return text
+    }
+
+    /// The C library's text for an error number.
+    public static func message(_ code: Int32) -> String { String(cString: strerror(code)) }
+}
+
+/// Turns the `-errno` convention of `CLinux` into a typed error.
+@discardableResult
+public func check<Result: SignedInteger>(
+    _ result: Result, _ call: String, on subject: @autoclosure () -> String = "",
+    advice: @autoclosure () -> String = ""
+) throws(SystemError) -> Result {
+    if result < 0 {
+        throw SystemError(call, code: Int32(-result), on: subject(), advice: advice())
+    }
+    return result
+}
+
+/// The same for libc's own convention: -1, and `errno`.
+@discardableResult
+public func checkErrno<Result: SignedInteger>(
+    _ result: Result, _ call: String, on subject: @autoclosure () -> String = ""
+) throws(SystemError) -> Result {
+    if result == -1 { throw SystemError(call, code: errno, on: subject()) }
+    return result
+}
