@@ -14,6 +14,14 @@ func room(_ name: String, on dependencies: Target.Dependency...) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: strict)
 }
 
+func suite(
+    _ name: String, on dependencies: Target.Dependency..., excluding excluded: [String] = []
+) -> Target {
+    .testTarget(
+        name: name + "Tests", dependencies: dependencies, path: "Tests/" + name, exclude: excluded,
+        swiftSettings: strict)
+}
+
 let package = Package(
     name: "dma-bench",
     targets: [
@@ -23,7 +31,11 @@ let package = Package(
             cSettings: strictC + [
                 .define("DMA_BENCH_REVISION", to: "\"\(revision ?? "unknown")\"")
             ]),
+        .systemLibrary(name: "CNuma", pkgConfig: "numa", providers: [.apt(["libnuma-dev"])]),
         // Floor 1: the kernel in Swift
         room("Linux", on: "CLinux"),
+        // Floor 2
+        room("GuestMemory", on: "Linux", "CLinux", "CNuma"),
+        suite("GuestMemory", on: "GuestMemory", "Linux"),
     ]
 )
