@@ -24,6 +24,9 @@ func suite(
 
 let package = Package(
     name: "dma-bench",
+    dependencies: [
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0")
+    ],
     targets: [
         // Floor 0: C, one system call or instruction each
         .target(
@@ -36,6 +39,10 @@ let package = Package(
         room("Linux", on: "CLinux"),
         // Floor 2
         room("GuestMemory", on: "Linux", "CLinux", "CNuma"),
+        room(
+            "Telemetry", on: "Linux", "CLinux",
+            .product(name: "Histogram", package: "hdrhistogram-swift")),
         suite("GuestMemory", on: "GuestMemory", "Linux"),
+        suite("Telemetry", on: "Telemetry", "Linux"),
     ]
 )

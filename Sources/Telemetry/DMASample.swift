@@ -1,0 +1,23 @@
+/// One DMA as the device saw it: 64 bytes, one cache line, plain data.
+public struct DMASample: BitwiseCopyable, Sendable, Equatable {
+    /// The request's generation: what the device wrote into every line.
+    public var generation: UInt64 = 0
+    public var bytes: UInt64 = 0
+    /// Time in the three phases, and from the first pin to the last unpin, in ticks.
+    public var pinTicks: UInt64 = 0
+    public var writeTicks: UInt64 = 0
+    public var unpinTicks: UInt64 = 0
+    public var totalTicks: UInt64 = 0
+    /// The first page that refused the pin or was found violated, where `status` or `stalePages` says that one did.
+    public var firstGFN: UInt32 = 0
+    /// Pages converted while they were pinned; `UInt32.max` is that many or more.
+    public var stalePages: UInt32 = 0
+    /// Pins tried again because a conversion was in progress.
+    public var retries: UInt32 = 0
+    /// How the request ended: zero for completed, else the device's code.
+    public var status: UInt16 = 0
+    /// Room up to the cache line.
+    private var reserved: UInt16 = 0
+
+    public init() {}
+}
