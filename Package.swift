@@ -24,6 +24,9 @@ func suite(
 
 let package = Package(
     name: "dma-bench",
+    products: [
+        .library(name: "PinLock", targets: ["PinLock"])
+    ],
     dependencies: [
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0")
     ],
@@ -42,7 +45,10 @@ let package = Package(
         room(
             "Telemetry", on: "Linux", "CLinux",
             .product(name: "Histogram", package: "hdrhistogram-swift")),
+        // Floor 3
+        room("PinLock", on: "GuestMemory", "Linux", "CLinux"),
         suite("GuestMemory", on: "GuestMemory", "Linux"),
         suite("Telemetry", on: "Telemetry", "Linux"),
+        suite("PinLock", on: "PinLock", "GuestMemory", "Linux"),
     ]
 )

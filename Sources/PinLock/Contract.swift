@@ -1,0 +1,200 @@
+import GuestMemory
+import Linux
+
+/// Whether a page is the guest's alone or may be accessed by the host: what its RMP entry says.
+public enum PageState: Sendable, Equatable {
+    case `private`
+    case shared
+}
+
+/// The number of a device: its place in the arena's journals.
+public struct DeviceID: Hashable, Sendable, CustomStringConvertible {
+    public let rawValue: Int
+
+    public init(_ rawValue: Int) {
+        precondition(
+            rawValue >= 0 && rawValue < Arena.deviceCapacity,
+            "device \(rawValue): the arena has journals for \(Arena.deviceCapacity)")
+        self.rawValue = rawValue
+    }
+
+    public var description: String { "device \(rawValue)" }
+}
+
+/// A device's claim on a range: until it is given back, no page in the range becomes private.
+///
+/// A token: giving it back twice, or to another device's pinner, traps.
+public struct Pin: Sendable {
+    public let range: PageRange
+    public let device: DeviceID
+    /// The journal entry that speaks for it, and what that entry's state word was set to.
+    let entry: Int
+    let ticket: UInt64
+}
+
+/// Why a pin was refused. Nothing stays pinned.
+public enum PinRefusal: Error, Equatable, Sendable {
+    /// The first private page of the range: the guest's error.
+    case privatePage(GFN)
+    /// A conversion is under way there: try again.
+    case converting(GFN)
+    /// A page's count of pins, or the device's journal, is full.
+    case tooManyPins(GFN)
+    /// The range reaches past the guest's memory.
+    case outOfRange(GFN)
+}
+
+/// What a conversion to private gets that meets a pin.
+public enum ConflictPolicy: Sendable, Equatable {
+    /// Refused at once, with the first pinned page.
+    case deny
+    /// Waits for the unpin, and keeps new pins out meanwhile; refused at the deadline.
+    case wait(until: Deadline)
+    /// As `wait`, and asks the devices to let their long-lived pins go.
+    case revoke(until: Deadline)
+
+    /// A policy without its deadline: what a strategy supports, what a user names.
+    public enum Kind: String, Sendable, CaseIterable {
+        case deny, wait, revoke
+    }
+}
+
+/// Why a conversion was refused. Nothing has changed.
+public enum ConversionRefusal: Error, Equatable, Sendable {
+    /// The first pinned page (policy `deny`): EAGAIN and the offset, for the guest.
+    case pinned(GFN)
+    /// Still pinned at the deadline.
+    case deadlinePassed(GFN)
+    /// The page has that state already: the guest's error.
+    case alreadyInState(GFN)
+    /// Another conversion of the page is under way.
+    case converting(GFN)
+    /// The range reaches past the guest's memory.
+    case outOfRange(GFN)
+}
+
+/// How a conversion came to be carried out.
+public enum ConversionPath: Sendable, Equatable {
+    /// No pin was in the way.
+    case immediate
+    /// After the unpin it waited for.
+    case waited
+    /// After a device let a long-lived pin go.
+    case revoked
+}
+
+/// What the caller of a conversion does at its turning points.
+public struct ConversionHooks {
+    /// Runs before a conversion commits: the pages are claimed, no pin of them is left and none can succeed.
+    public var willCommit: (PageRange, _ to: PageState) -> Void
+    /// Runs when devices must be told to look for revocations: wakes those that sleep.
+    public var wakeDevices: () -> Void
+
+    public init(
+        willCommit: @escaping (PageRange, _ to: PageState) -> Void = { _, _ in },
+        wakeDevices: @escaping () -> Void = {}
+    ) {
+        self.willCommit = willCommit
+        self.wakeDevices = wakeDevices
+    }
+}
+
+/// Why a dead device's pins could not be recovered.
+public enum RecoveryRefusal: Error, Equatable, Sendable {
+    /// A living device has been stopped in the middle of a pin, past the deadline. Try again later.
+    case stillMoving(DeviceID)
+    /// The kernel refuses the barrier that a recovery needs.
+    case system(SystemError)
+}
+
+/// What a strategy is, for people: `dma-bench strategies` prints it.
+public struct StrategyInfo: Sendable {
+    public let name: String
+    /// How it works, in a line.
+    public let summary: String
+    /// Whether it promises that no page is ever both pinned and private.
+    public let isSafe: Bool
+    /// Who pays what for it.
+    public let cost: String
+    public let policies: [ConflictPolicy.Kind]
+    /// What it needs from the kernel; nil for nothing.
+    public let kernelNeeds: String?
+    /// Its twin in the real world, with the source.
+    public let twin: String
+}
+
+/// A way of keeping devices' pins and the guest's conversions apart: the hypervisor's side.
+///
+/// The promise: no page is ever both pinned and private. The RMP table is the state of record; a strategy
+/// that answers from a structure of its own keeps that structure in the arena's strategy section, true to the
+/// table. Untouched memory means private and unpinned. All calls but `pinner` and `audit` may run on any thread.
+///
+/// A strategy says what a conversion has to do to its structure; `convert` itself is written once, below.
+public protocol PinStrategy: Sendable {
+    associatedtype Device: Pinner
+
+    static var info: StrategyInfo { get }
+
+    /// Bytes of the arena's strategy section for a guest of that many pages.
+    static func sectionByteCount(pages: PageCount) -> Int
+
+    /// Bytes of metadata that make the strategy work for a guest of that many pages, wherever they lie.
+    static func metadataByteCount(pages: PageCount) -> Int
+
+    /// A view on the arena; any number of processes may have one.
+    init(arena: Arena)
+
+    var arena: Arena { get }
+
+    /// The device's side, for its own process. A device has one at a time, used by one thread.
+    func pinner(for device: DeviceID) -> Device
+
+    /// From its return on, no new pin of a page in the range succeeds. The pages are claimed in the table.
+    func close(_ range: PageRange)
+
+    /// The lowest page of the range that is pinned now. Called after `close`.
+    func firstPinned(in range: PageRange) -> GFN?
+
+    /// Pins of pages in the range may succeed again: their conversion to private was refused, or they have become shared.
+    func open(_ range: PageRange)
+
+    /// Converts every page of the range, or none: what the guest asked for. Written once, in an extension; a
+    /// requirement so that the compiler makes one for each strategy.
+    func convert(
+        _ range: PageRange, to state: PageState, policy: ConflictPolicy, hooks: ConversionHooks
+    ) throws(ConversionRefusal) -> ConversionPath
+
+    /// Undoes what is left of a dead device's pins; the others' are untouched. Call it once the process has been
+    /// reaped and nothing it had in flight can write any more. Returns how many pins there were.
+    func recover(_ device: DeviceID, until deadline: Deadline) throws(RecoveryRefusal) -> Int
+
+    /// The first disagreement between the strategy's structure, the table and the journals, in words; nil where all
+    /// agree. Nothing else runs meanwhile.
+    func audit() throws(SystemError) -> String?
+}
+
+/// A way of keeping devices' pins and the guest's conversions apart: one device's side.
+public protocol Pinner: AnyObject {
+    /// Pins every page of the range, or none.
+    ///
+    /// Acquires: what the conversions that made these pages shared did before is visible after it.
+    func pin(_ range: PageRange) throws(PinRefusal) -> Pin
+
+    /// Gives a pin back. Releases: every store of the DMA is ordered before it, once non-temporal ones are fenced.
+    func unpin(_ pin: Pin)
+
+    /// Takes what the strategy wants pinned from set-up on. Untimed by the request, timed by the set-up.
+    func register(_ ranges: [PageRange]) throws(PinRefusal)
+
+    /// Gives back what `register` took.
+    func unregister()
+
+    /// Lets long-lived pins go that a conversion waits for. Cheap when there is nothing to do; call it between requests.
+    func serviceRevocations()
+}
+
+extension Pinner {
+    public func register(_ ranges: [PageRange]) throws(PinRefusal) {}
+    public func unregister() {}
+    public func serviceRevocations() {}
+}

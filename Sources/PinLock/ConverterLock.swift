@@ -1,0 +1,35 @@
+import Linux
+import Synchronization
+
+/// A lock in the arena that only converters and recoveries take; devices never wait for it.
+///
+/// A futex with three states: free, held, held with waiters (Drepper, "Futexes Are Tricky", mutex2). It needs no
+/// robustness: whoever takes it belongs to the hypervisor, and the arena goes when the hypervisor goes.
+struct ConverterLock {
+    private let word: UnsafeMutablePointer<FutexWord>
+
+    init(at base: UnsafeMutableRawPointer) {
+        word = base.assumingMemoryBound(to: FutexWord.self)
+    }
+
+    func withLock<Result, Failure>(
+        _ body: () throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        acquire()
+        defer { release() }
+        return try body()
+    }
+
+    private func acquire() {
+        if word.pointee.compareExchange(expected: 0, desired: 1, ordering: .acquiring).exchanged {
+            return
+        }
+        while word.pointee.exchange(2, ordering: .acquiring) != 0 {
+            Futex.wait(word, while: 2, until: .never)
+        }
+    }
+
+    private func release() {
+        if word.pointee.exchange(0, ordering: .releasing) == 2 { Futex.wakeOne(word) }
+    }
+}

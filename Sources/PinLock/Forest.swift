@@ -1,0 +1,215 @@
+import GuestMemory
+import Linux
+import Synchronization
+
+/// A counted tree per GiB of guest memory, and one above them for pins of several whole GiBs.
+///
+/// A GiB's tree has nine levels: its root's four lanes are 256 MiB each, its leaves pages. Each tree starts on cache
+/// lines of its own, so pins in different GiBs share none; a pin of one whole GiB is one addition to that tree's
+/// root. A leaf of the upper tree is a whole GiB, open while the GiB's tree is; pins of two or more whole GiBs
+/// count there, so a pin of 16 TiB stays logarithmic.
+///
+/// Section layout: the upper tree, then the GiBs' trees, each as
+///
+///     converter lock, alone on a line | 7 words unused | root | the other words
+struct Forest {
+    static let treeDepth: UInt64 = 9
+    private static let rootOffset = 15 * 8
+
+    private let base: UnsafeMutableRawPointer
+    private let gibs: UInt64
+    private let upperDepth: UInt64
+
+    /// Bytes of a tree, with its lock, in whole cache lines.
+    @inline(__always)
+    private static func stride(depth: UInt64) -> Int {
+        (rootOffset + Int(CountedTree.wordCount(depth: depth)) * 8 + 63) & ~63
+    }
+
+    private static func gibCount(_ pages: PageCount) -> UInt64 {
+        (pages.rawValue + pagesPerGiB - 1) / pagesPerGiB
+    }
+
+    private static func upperDepth(gibs: UInt64) -> UInt64 {
+        var depth: UInt64 = 1
+        while 1 << (2 * depth) < gibs { depth += 1 }
+        return depth
+    }
+
+    static func byteCount(pages: PageCount) -> Int {
+        let gibs = gibCount(pages)
+        return stride(depth: upperDepth(gibs: gibs)) + Int(gibs) * stride(depth: treeDepth)
+    }
+
+    init(at base: UnsafeMutableRawPointer, pages: PageCount) {
+        self.base = base
+        gibs = Self.gibCount(pages)
+        upperDepth = Self.upperDepth(gibs: gibs)
+        treesOffset = Self.stride(depth: upperDepth)
+    }
+
+    private let treesOffset: Int
+
+    @inline(__always)
+    private func offset(of gib: UInt64) -> Int {
+        treesOffset + Int(gib) * Self.stride(depth: Self.treeDepth)
+    }
+
+    @inline(__always)
+    private func tree(_ offset: Int, depth: UInt64) -> CountedTree {
+        CountedTree(
+            root: (base + offset + Self.rootOffset).assumingMemoryBound(to: Atomic<UInt64>.self),
+            depth: depth)
+    }
+
+    @inline(__always) private func tree(of gib: UInt64) -> CountedTree {
+        tree(offset(of: gib), depth: Self.treeDepth)
+    }
+    private var upper: CountedTree { tree(0, depth: upperDepth) }
+    private var upperLock: ConverterLock { ConverterLock(at: base) }
+    private func lock(of gib: UInt64) -> ConverterLock { ConverterLock(at: base + offset(of: gib)) }
+
+    /// The part of the range in each GiB, as leaf lanes of its tree.
+    private func forEachGiB(
+        _ range: PageRange, _ body: (_ gib: UInt64, _ start: UInt64, _ end: UInt64) -> Bool
+    ) {
+        var page = range.lower
+        while page < range.upper {
+            let gib = page / pagesPerGiB
+            let next = min((gib + 1) * pagesPerGiB, range.upper)
+            guard body(gib, page - gib * pagesPerGiB, next - gib * pagesPerGiB) else { return }
+            page = next
+        }
+    }
+}
+
+// A pointer to atomics in the arena, whose mapping the arena keeps.
+extension Forest: @unchecked Sendable {}
+
+// MARK: Pins
+
+extension Forest {
+    /// The canonical cover of the range: one word for an aligned GiB, at most two per level otherwise.
+    @inline(__always)
+    func forEachWord(_ range: PageRange, _ body: (CountedWord) -> Bool) -> Bool {
+        var page = range.lower
+        let upper = range.upper
+        while page < upper {
+            let gib = page &>> 18
+            let inside = page & (pagesPerGiB &- 1)
+            let counted: CountedTree
+            let start: UInt64
+            let end: UInt64
+            if inside == 0, upper &- page >= 2 &* pagesPerGiB {
+                (counted, start, end) = (tree(0, depth: upperDepth), gib, upper &>> 18)
+                page = end &<< 18
+            } else {
+                let next = min((gib &+ 1) &<< 18, upper)
+                (counted, start, end) = (tree(of: gib), inside, next &- (gib &<< 18))
+                page = next
+            }
+            guard counted.forEachWord(start, end, body) else { return false }
+        }
+        return true
+    }
+
+    func firstClosed(in range: PageRange) -> GFN? {
+        var found: GFN?
+        forEachGiB(range) { gib, start, end in
+            found = tree(of: gib).firstClosed(start, end).map { GFN(gib * pagesPerGiB + $0) }
+            return found == nil
+        }
+        return found
+    }
+}
+
+// MARK: Conversions
+
+extension Forest {
+    func close(_ range: PageRange) {
+        forEachGiB(range) { gib, start, end in
+            lock(of: gib).withLock {
+                // The upper lane of a GiB is open exactly while its tree wholly is.
+                guard tree(of: gib).close(start, end) else { return }
+                upperLock.withLock { _ = upper.close(gib, gib + 1) }
+            }
+            return true
+        }
+    }
+
+    func open(_ range: PageRange) {
+        forEachGiB(range) { gib, start, end in
+            lock(of: gib).withLock {
+                guard tree(of: gib).open(start, end) else { return }
+                upperLock.withLock { _ = upper.open(gib, gib + 1) }
+            }
+            return true
+        }
+    }
+
+    /// The lowest pinned page, once the range is closed. All counts on the path of each page are looked at, those
+    /// above its GiB too, also where a lane was closed before.
+    func firstPinned(in range: PageRange) -> GFN? {
+        var lowest: GFN?
+        forEachGiB(range) { gib, start, end in
+            let base = gib * pagesPerGiB
+            let below = tree(of: gib).firstPinned(start, end).map { GFN(base + $0) }
+            let above = upper.firstPinned(gib, gib + 1).map { _ in GFN(base + start) }
+            lowest = [below, above].compactMap { $0 }.min()
+            return lowest == nil
+        }
+        return lowest
+    }
+
+    // MARK: Audit
+
+    /// Calls `body` with every GiB some of whose table entries have ever been touched.
+    func forEachTouchedGiB(
+        _ arena: Arena, _ body: (UInt64) throws(SystemError) -> Void
+    ) throws(SystemError) {
+        var next: UInt64 = 0
+        try arena.forEachTouchedPageRange { (pages) throws(SystemError) in
+            let last = (pages.upperBound - 1) / pagesPerGiB
+            for gib in max(next, pages.lowerBound / pagesPerGiB)..<max(next, last + 1) {
+                try body(gib)
+            }
+            next = max(next, last + 1)
+        }
+    }
+
+    func forEachTouchedWord(
+        _ arena: Arena, _ body: (UnsafeMutablePointer<Atomic<UInt64>>) throws(SystemError) -> Void
+    ) throws(SystemError) {
+        for index in 0..<CountedTree.wordCount(depth: upperDepth) {
+            try body(upper.root + Int(index))
+        }
+        try forEachTouchedGiB(arena) { (gib) throws(SystemError) in
+            let root = tree(of: gib).root
+            for index in 0..<CountedTree.wordCount(depth: Self.treeDepth) {
+                try body(root + Int(index))
+            }
+        }
+    }
+
+    /// The first lane that is not what the table, or the lanes below, make it, in words.
+    func auditOpenLanes(_ arena: Arena) throws(SystemError) -> String? {
+        var complaint = upper.auditInnerLanes()
+        try arena.forEachTouchedPageRange { (pages) throws(SystemError) in
+            for page in pages where complaint == nil {
+                let isClosed = firstClosed(in: PageRange(start: page, count: 1)) != nil
+                if isClosed == arena.table.isOpen(page) {
+                    complaint =
+                        "\(GFN(page)) is \(isClosed ? "closed" : "open") in the tree, not in the table"
+                }
+            }
+        }
+        try forEachTouchedGiB(arena) { (gib) throws(SystemError) in
+            complaint = complaint ?? tree(of: gib).auditInnerLanes().map { "GiB \(gib): \($0)" }
+            let isOpen = tree(of: gib).firstClosed(0, pagesPerGiB) == nil
+            if complaint == nil, isOpen != (upper.firstClosed(gib, gib + 1) == nil) {
+                complaint = "GiB \(gib) is \(isOpen ? "open" : "closed"), its upper lane is not"
+            }
+        }
+        return complaint
+    }
+}

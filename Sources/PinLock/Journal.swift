@@ -1,0 +1,199 @@
+import GuestMemory
+import Linux
+import Synchronization
+
+/// What one device holds, written by the device before it touches any count, read by whoever recovers it.
+///
+/// An entry is two words: the range, and a state with a ticket number. It goes
+///
+///     free → intent → held → releasing → free
+///
+/// and is `held` exactly while all of the pin's counts are in place. A device that dies between `intent` and
+/// `held`, or between `releasing` and `free`, leaves some of its counts behind; which, only a rebuild can tell.
+struct Journal {
+    enum State: UInt64 {
+        case free = 0
+        case intent = 1
+        case held = 2
+        case releasing = 3
+    }
+
+    struct Entry {
+        /// Start in the upper half, count less one in the lower: any range within 2^32 frames.
+        let range: UnsafeMutablePointer<Atomic<UInt64>>
+        /// Ticket in the upper 62 bits, state in the lower two.
+        let state: UnsafeMutablePointer<Atomic<UInt64>>
+    }
+
+    /// Pins a device can hold at once.
+    static let capacity = 65_536
+    private static let entryByteCount = 16
+    private static let headerByteCount = 4096
+    static let byteCount = headerByteCount + capacity * entryByteCount
+
+    let device: DeviceID
+    private let base: UnsafeMutableRawPointer
+
+    init(at base: UnsafeMutableRawPointer, device: DeviceID) {
+        self.base = base
+        self.device = device
+    }
+
+    /// Entries from this one on have never been used.
+    var highWater: UnsafeMutablePointer<Atomic<UInt64>> {
+        base.assumingMemoryBound(to: Atomic<UInt64>.self)
+    }
+
+    /// Whether the device is known to be dead and its pins are not yet recovered. Written by the hypervisor.
+    var isAbandoned: Bool {
+        get { abandoned.pointee.load(ordering: .acquiring) != 0 }
+        nonmutating set { abandoned.pointee.store(newValue ? 1 : 0, ordering: .releasing) }
+    }
+
+    private var abandoned: UnsafeMutablePointer<Atomic<UInt64>> {
+        (base + 64).assumingMemoryBound(to: Atomic<UInt64>.self)
+    }
+
+    @inline(__always)
+    func entry(_ index: Int) -> Entry {
+        let words = (base + Self.headerByteCount + index * Self.entryByteCount)
+            .assumingMemoryBound(to: Atomic<UInt64>.self)
+        return Entry(range: words, state: words + 1)
+    }
+
+    @inline(__always)
+    static func pack(_ range: PageRange) -> UInt64 {
+        range.lower << 32 | (range.count.rawValue - 1)
+    }
+
+    static func unpack(_ word: UInt64) -> PageRange {
+        PageRange(start: word >> 32, count: (word & 0xffff_ffff) + 1)
+    }
+
+    /// Every entry that is not free, with its index.
+    func liveEntries() -> [(index: Int, state: State, range: PageRange)] {
+        var found: [(index: Int, state: State, range: PageRange)] = []
+        for index in 0..<Int(highWater.pointee.load(ordering: .acquiring)) {
+            let entry = entry(index)
+            let state = State(rawValue: entry.state.pointee.load(ordering: .acquiring) & 3)!
+            guard state != .free else { continue }
+            found.append((index, state, Self.unpack(entry.range.pointee.load(ordering: .relaxed))))
+        }
+        return found
+    }
+
+    /// The pins whose counts are all in place, while nobody is inside a pin or an unpin.
+    ///
+    /// A living device whose unpin has just met the freeze says `releasing` for a moment, before it goes back to
+    /// `held` and waits: all its counts are there.
+    var heldPins: [PageRange] {
+        let isAlive = !isAbandoned
+        return liveEntries().filter { $0.state == .held || ($0.state == .releasing && isAlive) }
+            .map(\.range)
+    }
+
+    /// Whether the device is inside a pin or an unpin now.
+    var isMoving: Bool { liveEntries().contains { $0.state == .intent || $0.state == .releasing } }
+
+    /// Marks an entry of a dead device as done with.
+    func clear(_ index: Int) {
+        let state = entry(index).state
+        let ticket = state.pointee.load(ordering: .relaxed) & ~3
+        state.pointee.store(ticket | State.free.rawValue, ordering: .releasing)
+    }
+}
+
+/// The device's own hand on its journal: one thread of one process.
+///
+/// Which entries are free is kept in private memory; a device starts with an empty journal (fresh, or recovered).
+final class JournalWriter {
+    private let journal: Journal
+    private let coordination: Coordination
+    /// Entries used and free again: a stack whose depth is the first element.
+    private let free: UnsafeMutablePointer<UInt32>
+
+    init(_ journal: Journal, _ coordination: Coordination) {
+        precondition(
+            journal.liveEntries().isEmpty, "\(journal.device) has pins that were never recovered")
+        // What a recovery's barrier reaches. Where the kernel has none, the recovery says so.
+        try? ProcessBarrier.register()
+        self.journal = journal
+        self.coordination = coordination
+        free = .allocate(capacity: Journal.capacity + 1)
+        free[0] = 0
+        let used = Int(journal.highWater.pointee.load(ordering: .relaxed))
+        for index in stride(from: used - 1, through: 0, by: -1) { push(index) }
+    }
+
+    deinit { free.deallocate() }
+
+    @inline(__always)
+    private func push(_ index: Int) {
+        free[0] += 1
+        free[Int(free[0])] = UInt32(index)
+    }
+
+    @inline(__always)
+    private func pop() -> Int? {
+        if free[0] > 0 {
+            free[0] -= 1
+            return Int(free[Int(free[0]) + 1])
+        }
+        return grow()
+    }
+
+    @inline(never)
+    private func grow() -> Int? {
+        let next = Int(journal.highWater.pointee.load(ordering: .relaxed))
+        guard next < Journal.capacity else { return nil }
+        journal.highWater.pointee.store(UInt64(next + 1), ordering: .releasing)
+        return next
+    }
+
+    /// Writes down that the counts of `range` are about to be taken; waits out a freeze first.
+    @inline(__always)
+    func begin(_ range: PageRange) throws(PinRefusal) -> Pin {
+        guard let index = pop() else { throw .tooManyPins(range.start) }
+        let entry = journal.entry(index)
+        let ticket = (entry.state.pointee.load(ordering: .relaxed) & ~3) &+ 4
+        entry.range.pointee.store(Journal.pack(range), ordering: .relaxed)
+        entry.state.pointee.store(ticket | Journal.State.intent.rawValue, ordering: .releasing)
+        while coordination.isFrozen {
+            entry.state.pointee.store(ticket | Journal.State.free.rawValue, ordering: .releasing)
+            coordination.waitForThaw()
+            entry.state.pointee.store(ticket | Journal.State.intent.rawValue, ordering: .releasing)
+        }
+        return Pin(range: range, device: journal.device, entry: index, ticket: ticket)
+    }
+
+    /// All counts are in place.
+    @inline(__always)
+    func hold(_ pin: Pin) {
+        journal.entry(pin.entry).state.pointee.store(
+            pin.ticket | Journal.State.held.rawValue, ordering: .releasing)
+    }
+
+    /// Writes down that the counts are about to be given back; waits out a freeze first. Traps on a token that is not held.
+    @inline(__always)
+    func beginRelease(_ pin: Pin) {
+        let state = journal.entry(pin.entry).state
+        let held = pin.ticket | Journal.State.held.rawValue
+        precondition(
+            pin.device == journal.device && state.pointee.load(ordering: .relaxed) == held,
+            "unpin of a pin that \(journal.device) does not hold")
+        state.pointee.store(pin.ticket | Journal.State.releasing.rawValue, ordering: .releasing)
+        while coordination.isFrozen {
+            state.pointee.store(held, ordering: .releasing)
+            coordination.waitForThaw()
+            state.pointee.store(pin.ticket | Journal.State.releasing.rawValue, ordering: .releasing)
+        }
+    }
+
+    /// None of the pin's counts is left.
+    @inline(__always)
+    func end(_ pin: Pin) {
+        journal.entry(pin.entry).state.pointee.store(
+            pin.ticket | Journal.State.free.rawValue, ordering: .releasing)
+        push(pin.entry)
+    }
+}

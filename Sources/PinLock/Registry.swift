@@ -1,0 +1,13 @@
+/// Every strategy there is: adding one is a file in Strategies/ and a line here.
+public enum Registry {
+    public static let all: [any PinStrategy.Type] = [
+        None.self,
+        PerPage.self,
+        RangeTree.self,
+        LongLived.self,
+    ]
+
+    public static func strategy(named name: String) -> (any PinStrategy.Type)? {
+        all.first { $0.info.name == name }
+    }
+}

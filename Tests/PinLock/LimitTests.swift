@@ -1,0 +1,83 @@
+import GuestMemory
+import Linux
+import Synchronization
+import Testing
+
+@testable import PinLock
+
+@Suite struct LimitTests {
+    @Test(arguments: Candidate.safe)
+    func aFullJournalRefusesPins(_ candidate: Candidate) throws {
+        func check<Strategy: PinStrategy>(_: Strategy.Type) throws {
+            let strategy = try make(Strategy.self, pages: 8, sharing: range(0..<8))
+            let device = strategy.pinner(for: DeviceID(0))
+            // Spread, so that no page's count is full first.
+            var pins = try (0..<UInt64(Journal.capacity)).map { try device.pin(page($0 % 8)) }
+            #expect(refusalOfPin(page(3), by: device) == .tooManyPins(GFN(3)))
+            #expect(refusalOfPin(page(3), by: strategy.pinner(for: DeviceID(1))) == nil)
+            device.unpin(pins.removeLast())
+            #expect(refusalOfPin(page(3), by: device) == nil)
+            for pin in pins { device.unpin(pin) }
+            #expect(try strategy.audit() == nil)
+        }
+        try check(candidate.type)
+    }
+
+    /// A lane of a tree, within a GiB and above it: its neighbours' counts and bits stay what they are.
+    @Test(arguments: [UInt64(1), 2 * pagesPerGiB])
+    func aFullLaneRefusesPins(pagesPerPin: UInt64) throws {
+        let pages = 2 * pagesPerGiB
+        let strategy = try make(RangeTree.self, pages: pages, sharing: range(0..<pages))
+        let devices = [strategy.pinner(for: DeviceID(0)), strategy.pinner(for: DeviceID(1))]
+        let pinned = range(0..<pagesPerPin)
+        let neighbour = try devices[0].pin(page(1))
+        let full = 16_384
+        var pins = try (0..<full).map { try devices[$0 % 2].pin(pinned) }
+        for device in devices {
+            #expect(refusalOfPin(pinned, by: device) == .tooManyPins(GFN(0)))
+            #expect(refusalOfPin(range(0..<4), by: device) == nil)
+            #expect(refusalOfPin(page(2), by: device) == nil)
+        }
+        #expect(strategy.refusalOfConversion(page(0), to: .private) == .pinned(GFN(0)))
+        #expect(try strategy.cover.auditCounts(strategy.arena) == nil)
+
+        let last = pins.removeLast()
+        devices[1].unpin(last)
+        #expect(refusalOfPin(pinned, by: devices[0]) == nil)
+        for (index, pin) in pins.enumerated() { devices[index % 2].unpin(pin) }
+        #expect(strategy.refusalOfConversion(range(0..<4), to: .private) == .pinned(GFN(1)))
+        devices[0].unpin(neighbour)
+        #expect(try strategy.cover.auditCounts(strategy.arena) == nil)
+    }
+
+    /// Two billion pins are more than the journals hold: the entry's count is set by hand.
+    @Test func aFullEntryRefusesPins() throws {
+        let strategy = try make(PerPage.self, pages: 8, sharing: range(0..<8))
+        let device = strategy.pinner(for: DeviceID(0))
+        let others = RMPTable.Bits.countGuard - 1
+        strategy.arena.table.word(5).pointee.wrappingAdd(others, ordering: .relaxed)
+        let last = try device.pin(range(2..<8))
+        #expect(refusalOfPin(range(2..<8), by: device) == .tooManyPins(GFN(2)))
+        #expect(refusalOfPin(range(2..<5), by: device) == nil)
+        device.unpin(last)
+        #expect(refusalOfPin(range(2..<8), by: device) == nil)
+        strategy.arena.table.word(5).pointee.wrappingSubtract(others, ordering: .relaxed)
+        try strategy.convert(range(0..<8), to: .private)
+        #expect(try strategy.audit() == nil)
+    }
+
+    @Test(arguments: Candidate.safe, [EntrySize.small, .large])
+    func theLargestGuestTakesNextToNoMemory(_ candidate: Candidate, entrySize: EntrySize) throws {
+        func check<Strategy: PinStrategy>(_: Strategy.Type) throws {
+            let pages = PageRange.frameLimit
+            let strategy = try make(Strategy.self, pages: pages, entrySize: entrySize)
+            let device = strategy.pinner(for: DeviceID(0))
+            #expect(refusalOfPin(range(0..<pages), by: device) == .privatePage(GFN(0)))
+            #expect(refusalOfPin(page(pages - 1), by: device) == .privatePage(GFN(pages - 1)))
+            try strategy.convert(page(pages - 1), to: .shared)
+            #expect(refusalOfPin(page(pages - 1), by: device) == nil)
+            #expect(try strategy.arena.mapping.populatedByteCount() < 4 << 20)
+        }
+        try check(candidate.type)
+    }
+}

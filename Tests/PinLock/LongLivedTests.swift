@@ -1,0 +1,99 @@
+import GuestMemory
+import Linux
+import Testing
+
+@testable import PinLock
+
+@Suite struct LongLivedTests {
+    private let strategy: LongLived
+    private let device: LongLived.Device
+    private var journal: Journal { strategy.arena.journal(of: DeviceID(0)) }
+
+    init() throws {
+        strategy = try make(LongLived.self, pages: 16, sharing: range(0..<16))
+        device = strategy.pinner(for: DeviceID(0))
+    }
+
+    @Test func aPinInsideARegistrationTouchesNothingShared() throws {
+        try device.register([range(8..<16), range(0..<4)])
+        let pins = try [device.pin(range(9..<11)), device.pin(range(0..<4))]
+        #expect(Set(journal.heldPins) == [range(8..<16), range(0..<4)])
+        let outside = try device.pin(range(3..<5))
+        #expect(journal.heldPins.contains(range(3..<5)))
+        for pin in pins + [outside] { device.unpin(pin) }
+        device.unregister()
+        #expect(strategy.arena.livePins == 0)
+        #expect(try strategy.audit() == nil)
+    }
+
+    @Test func whatIsRegisteredCannotBeConverted() throws {
+        try device.register([range(4..<8)])
+        #expect(strategy.refusalOfConversion(range(2..<6), to: .private) == .pinned(GFN(4)))
+        #expect(
+            strategy.refusalOfConversion(range(2..<6), to: .private, policy: .wait(until: .now))
+                == .deadlinePassed(GFN(4)))
+        device.unregister()
+        try strategy.convert(range(2..<6), to: .private)
+    }
+
+    @Test func aRefusedRegistrationGivesAllOfThemBack() throws {
+        try strategy.convert(page(9), to: .private)
+        #expect(throws: PinRefusal.privatePage(GFN(9))) {
+            try device.register([range(0..<4), range(8..<12)])
+        }
+        #expect(strategy.arena.livePins == 0)
+    }
+
+    @Test func aRevokedRegistrationComesBackLater() throws {
+        try device.register([range(0..<4), range(8..<12)])
+        let wakes = Counter()
+        let result = try duringConversion(
+            on: strategy, of: page(2), policy: .revoke(until: .never), wakes: wakes
+        ) {
+            waitUntil { wakes.value > 0 }
+            device.serviceRevocations()
+        }
+        #expect(result == .success(.revoked))
+        #expect(journal.heldPins == [range(8..<12)])
+
+        // The pages that are still shared can be pinned one DMA at a time.
+        let pin = try device.pin(range(0..<2))
+        #expect(Set(journal.heldPins) == [range(8..<12), range(0..<2)])
+        device.unpin(pin)
+        #expect(refusalOfPin(range(0..<4), by: device) == .privatePage(GFN(2)))
+
+        try strategy.convert(page(2), to: .shared)
+        #expect(refusalOfPin(range(0..<2), by: device) == nil)
+        #expect(Set(journal.heldPins) == [range(8..<12), range(0..<4)])
+        #expect(try strategy.audit() == nil)
+    }
+
+    /// A request pins several ranges: taking the second must not let the first one go.
+    @Test func nothingIsLetGoUnderARequest() throws {
+        try device.register([range(0..<4), range(8..<12)])
+        let first = try device.pin(range(0..<2))
+        let wakes = Counter()
+        let result = try duringConversion(
+            on: strategy, of: page(0), policy: .revoke(until: .never), wakes: wakes
+        ) {
+            waitUntil { wakes.value > 0 }
+            let second = try device.pin(range(8..<10))
+            device.serviceRevocations()
+            device.unpin(second)
+            #expect(strategy.firstPinned(in: page(0)) == GFN(0))
+            device.unpin(first)
+        }
+        #expect(result == .success(.revoked))
+        #expect(journal.heldPins == [range(8..<12)])
+    }
+
+    @Test func aRevocationGivesUpAtItsDeadline() throws {
+        try device.register([range(0..<4)])
+        #expect(
+            strategy.refusalOfConversion(page(0), to: .private, policy: .revoke(until: .now))
+                == .deadlinePassed(GFN(0)))
+        device.serviceRevocations()
+        #expect(journal.heldPins == [range(0..<4)])
+        #expect(refusalOfPin(page(0), by: device) == nil)
+    }
+}

@@ -1,0 +1,129 @@
+import Glibc
+import GuestMemory
+import Linux
+import Synchronization
+import Testing
+
+@testable import PinLock
+
+/// A strategy of the registry, as an argument of a test.
+struct Candidate: Sendable, CustomTestStringConvertible {
+    let type: any PinStrategy.Type
+
+    var testDescription: String { type.info.name }
+
+    static let all = Registry.all.map(Candidate.init)
+    static let safe = all.filter { $0.type.info.isSafe }
+}
+
+/// Something did not come out as the contract says.
+struct Disagreement: Error, CustomStringConvertible {
+    let description: String
+}
+
+func agree<Value: Equatable>(
+    _ got: Value, _ expected: Value, _ what: @autoclosure () -> String
+) throws(Disagreement) {
+    if got != expected {
+        throw Disagreement(description: "\(what()): \(got), the contract says \(expected)")
+    }
+}
+
+/// Why the pin was refused; nil where it was not, and has been given back.
+func refusalOfPin(_ range: PageRange, by pinner: some Pinner) -> PinRefusal? {
+    do throws(PinRefusal) {
+        pinner.unpin(try pinner.pin(range))
+        return nil
+    } catch {
+        return error
+    }
+}
+
+extension PinStrategy {
+    /// Why the conversion was refused; nil where it was not.
+    func refusalOfConversion(
+        _ range: PageRange, to state: PageState, policy: ConflictPolicy = .deny,
+        hooks: ConversionHooks = ConversionHooks()
+    ) -> ConversionRefusal? {
+        do throws(ConversionRefusal) {
+            _ = try convert(range, to: state, policy: policy, hooks: hooks)
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    /// A conversion that nothing is in the way of.
+    @discardableResult
+    func convert(
+        _ range: PageRange, to state: PageState, policy: ConflictPolicy = .deny
+    ) throws(ConversionRefusal) -> ConversionPath {
+        try convert(range, to: state, policy: policy, hooks: ConversionHooks())
+    }
+}
+
+/// A strategy on a new arena.
+func make<Strategy: PinStrategy>(
+    _ type: Strategy.Type, pages: UInt64, entrySize: EntrySize = .small, sharing: PageRange...
+) throws -> Strategy {
+    let strategy = Strategy(
+        arena: try Arena.create(pages: PageCount(pages), entrySize: entrySize))
+    for range in sharing { try strategy.convert(range, to: .shared) }
+    return strategy
+}
+
+extension Arena {
+    /// A view as another process has one: the same memory at another address.
+    func viewedAgain() throws -> Arena {
+        let copy = FileDescriptor(owning: try checkErrno(dup(mapping.fileDescriptor), "dup"))
+        return try Arena(attaching: try SharedMapping(mapping: copy, name: "arena, once more"))
+    }
+}
+
+func range(_ pages: Range<UInt64>) -> PageRange {
+    PageRange(start: pages.lowerBound, count: UInt64(pages.count))
+}
+
+func page(_ number: UInt64) -> PageRange { PageRange(start: number, count: 1) }
+
+/// Every range of a guest of `pages` pages.
+func everyRange(pages: UInt64) -> [PageRange] {
+    (0..<pages).flatMap { start in ((start + 1)...pages).map { range(start..<$0) } }
+}
+
+/// Random numbers that a seed repeats (SplitMix64: Steele, Lea and Flood, OOPSLA 2014).
+struct SeededRandom: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var mixed = (state ^ (state >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+        return mixed ^ (mixed >> 31)
+    }
+}
+
+/// Runs all bodies at once, each on a thread of its own, and waits for them.
+func inParallel(_ bodies: [@Sendable () -> Void]) throws(SystemError) {
+    guard let first = bodies.first else { return }
+    let thread = try WorkerThread(name: "pinlock-test", first)
+    let others = Result { () throws(SystemError) in try inParallel(Array(bodies.dropFirst())) }
+    thread.join()
+    try others.get()
+}
+
+/// Goes on once `condition` holds: for what another thread is about to do.
+func waitUntil(_ condition: () -> Bool) {
+    var backoff = Backoff()
+    while !condition() { backoff.pause() }
+}
+
+/// A sum that several threads add to.
+final class Counter: Sendable {
+    private let sum = Atomic(0)
+    var value: Int { sum.load(ordering: .relaxed) }
+
+    @Sendable func add(_ count: Int) { sum.add(count, ordering: .relaxed) }
+}

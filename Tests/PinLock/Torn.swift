@@ -1,0 +1,84 @@
+import GuestMemory
+import Linux
+import Synchronization
+import Testing
+
+@testable import PinLock
+
+/// A strategy that counts its pins, so that a device which dies leaves counts behind.
+protocol CountingStrategy: PinStrategy {
+    associatedtype Cover: CountedCover
+    static func cover(_ arena: Arena) -> Cover
+}
+
+extension PerPage: CountingStrategy {
+    static func cover(_ arena: Arena) -> EntryCover { EntryCover(arena: arena) }
+}
+extension RangeTree: CountingStrategy {
+    static func cover(_ arena: Arena) -> ForestCover { ForestCover(arena: arena) }
+}
+extension LongLived: CountingStrategy {
+    static func cover(_ arena: Arena) -> ForestCover { ForestCover(arena: arena) }
+}
+
+/// A counting strategy of the registry, as an argument of a test.
+struct CountingCandidate: Sendable, CustomTestStringConvertible {
+    let type: any CountingStrategy.Type
+
+    var testDescription: String { type.info.name }
+
+    static let all = Registry.all.compactMap { $0 as? any CountingStrategy.Type }
+        .map(CountingCandidate.init)
+}
+
+/// Where in a pin or an unpin a device may die.
+struct Tear: CustomStringConvertible {
+    let state: Journal.State
+    /// Which of the pin's words are counted in: the first ones while it is taken, the last ones while it is given back.
+    let counted: Range<Int>
+
+    var description: String { "\(state) with words \(counted)" }
+
+    /// Not torn: all counts are in place.
+    static let held = Tear(state: .held, counted: 0..<Int.max)
+
+    /// Every place in a pin of `words` words: before, between and after its atomic operations.
+    static func everywhere(words: Int) -> [Tear] {
+        (0...words).flatMap {
+            [
+                Tear(state: .intent, counted: 0..<$0),
+                Tear(state: .releasing, counted: $0..<words),
+            ]
+        }
+    }
+}
+
+extension CountingStrategy {
+    /// How many words a pin of the range counts in.
+    func wordCount(of range: PageRange) -> Int {
+        var words = 0
+        _ = Self.cover(arena).forEachWord(range) { _ in
+            words += 1
+            return true
+        }
+        return words
+    }
+
+    /// Leaves what a device leaves that dies there: a journal entry, written by hand, and counts.
+    func tear(_ tear: Tear, _ range: PageRange, of device: DeviceID) {
+        let journal = arena.journal(of: device)
+        let index = Int(journal.highWater.pointee.load(ordering: .relaxed))
+        journal.highWater.pointee.store(UInt64(index + 1), ordering: .relaxed)
+        let entry = journal.entry(index)
+        entry.range.pointee.store(Journal.pack(range), ordering: .relaxed)
+        entry.state.pointee.store(4 | tear.state.rawValue, ordering: .sequentiallyConsistent)
+        var word = 0
+        _ = Self.cover(arena).forEachWord(range) { counted in
+            if tear.counted.contains(word) {
+                counted.word.pointee.wrappingAdd(counted.addend, ordering: .relaxed)
+            }
+            word += 1
+            return true
+        }
+    }
+}

@@ -1,0 +1,134 @@
+import GuestMemory
+import Linux
+import Synchronization
+import Testing
+
+@testable import PinLock
+
+/// A strategy of the registry under one of its policies.
+struct Matchup: Sendable, CustomTestStringConvertible {
+    let candidate: Candidate
+    let policy: ConflictPolicy.Kind
+
+    var testDescription: String { "\(candidate.testDescription), \(policy)" }
+
+    static let safe = Candidate.safe.flatMap { candidate in
+        candidate.type.info.policies.map { Matchup(candidate: candidate, policy: $0) }
+    }
+}
+
+@Suite struct TrafficTests {
+    /// Many ranges on few pages.
+    @Test(arguments: Matchup.safe)
+    func noPageIsEverPinnedAndPrivate(_ matchup: Matchup) throws {
+        func check<Strategy: PinStrategy>(_: Strategy.Type) throws {
+            let strategy = try make(Strategy.self, pages: 8, sharing: range(0..<8))
+            let traffic = Traffic(
+                pins: everyRange(pages: 8), conversions: (0..<8).map(page) + [range(3..<5)],
+                registrations: matchup.policy == .revoke ? [range(0..<3), range(4..<6)] : [],
+                policy: matchup.policy, operations: 20_000)
+            let outcome = try traffic.run(on: strategy)
+            #expect(outcome.violations == 0)
+            #expect(outcome.pinned > 0 && outcome.converted > 0)
+            #expect(try strategy.audit() == nil)
+        }
+        try check(matchup.candidate.type)
+    }
+
+    /// Pins of whole GiBs against conversions at the GiBs' borders.
+    @Test(arguments: Matchup.safe)
+    func acrossGiBs(_ matchup: Matchup) throws {
+        func check<Strategy: PinStrategy>(_: Strategy.Type) throws {
+            let gib = pagesPerGiB
+            let pages = 2 * gib + 6
+            let strategy = try make(Strategy.self, pages: pages, sharing: range(0..<pages))
+            var pins = [range(gib - 2..<gib + 2), range(gib - 4..<gib), range(gib..<gib + 8)]
+            // A strategy without a structure of its own visits every page.
+            if Strategy.sectionByteCount(pages: PageCount(pages)) > 0 {
+                pins += [
+                    range(0..<2 * gib), range(0..<pages), range(gib..<2 * gib), range(1..<2 * gib),
+                ]
+            }
+            let traffic = Traffic(
+                pins: pins, conversions: (gib - 2..<gib + 2).map(page) + [page(0)],
+                policy: matchup.policy, operations: 10_000)
+            let outcome = try traffic.run(on: strategy)
+            #expect(outcome.violations == 0)
+            #expect(outcome.pinned > 0 && outcome.converted > 0)
+        }
+        try check(matchup.candidate.type)
+    }
+
+    /// Whole 2 MiB entries that conversions split meanwhile: each only once, so many short lives.
+    @Test(arguments: Candidate.safe)
+    func splittingEntries(_ candidate: Candidate) throws {
+        func check<Strategy: PinStrategy>(_: Strategy.Type) throws {
+            for seed in UInt64(1)...100 {
+                let strategy = try make(
+                    Strategy.self, pages: 1100, entrySize: .large, sharing: range(0..<1100))
+                let traffic = Traffic(
+                    pins: [
+                        range(0..<1100), range(510..<514), page(512), page(700),
+                        range(512..<1024), range(1000..<1030),
+                    ],
+                    conversions: [
+                        page(512), range(512..<520), page(513), range(511..<513), range(0..<512),
+                        page(1099), range(512..<1024),
+                    ],
+                    operations: 20, seed: seed)
+                let outcome = try traffic.run(on: strategy)
+                #expect(outcome.violations == 0, "seed \(seed)")
+                // Neither a count nor a claim is left behind.
+                for number in UInt64(0)..<1100
+                where strategy.arena.table.state(of: GFN(number)) == .private {
+                    try strategy.convert(page(number), to: .shared)
+                }
+                try strategy.convert(range(0..<1100), to: .private)
+            }
+        }
+        try check(candidate.type)
+    }
+
+    /// One conversion splits each entry while another, which begins with its head, is about to claim it.
+    @Test(arguments: Candidate.safe)
+    func onlyOneOfTwoConversionsHasAPage(_ candidate: Candidate) throws {
+        func check<Strategy: PinStrategy>(_: Strategy.Type) throws {
+            let regions = UInt64(1000)
+            let guest = range(0..<regions * pagesPerLargeEntry)
+            let strategy = try make(
+                Strategy.self, pages: guest.upper, entrySize: .large, sharing: guest)
+            let (table, begun, overlapping) = (strategy.arena.table, Counter(), Counter())
+            try inParallel([
+                {
+                    for region in 0..<regions {
+                        waitUntil { begun.value > region }
+                        let second = page(region * pagesPerLargeEntry + 1)
+                        _ = strategy.refusalOfConversion(second, to: .private)
+                    }
+                },
+                {
+                    var random = SeededRandom(seed: 3)
+                    for region in 0..<regions {
+                        let start = region * pagesPerLargeEntry
+                        begun.add(1)
+                        // A split writes the entries in order, and the head last.
+                        let written = table.word(start + .random(in: 400..<512, using: &random))
+                        waitUntil { written.pointee.load(ordering: .relaxed) != 0 }
+                        let first = range(start..<start + 8)
+                        if strategy.refusalOfConversion(first, to: .private) == nil {
+                            overlapping.add(1)
+                        }
+                    }
+                },
+            ])
+            #expect(overlapping.value == 0)
+            for region in 0..<regions {
+                let start = region * pagesPerLargeEntry
+                #expect(table.state(of: GFN(start + 1)) == .private)
+                try strategy.convert(page(start), to: .private)
+                try strategy.convert(range(start + 2..<start + 8), to: .private)
+            }
+        }
+        try check(candidate.type)
+    }
+}

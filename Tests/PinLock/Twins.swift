@@ -1,0 +1,148 @@
+import GuestMemory
+import Linux
+import Synchronization
+
+@testable import PinLock
+
+/// A strategy that is another one but for what it says itself: the broken ones break one thing each.
+protocol Twin: PinStrategy {
+    associatedtype Original: PinStrategy
+    var original: Original { get }
+}
+
+extension Twin {
+    static var info: StrategyInfo { Original.info }
+    static func sectionByteCount(pages: PageCount) -> Int {
+        Original.sectionByteCount(pages: pages)
+    }
+    static func metadataByteCount(pages: PageCount) -> Int {
+        Original.metadataByteCount(pages: pages)
+    }
+    var arena: Arena { original.arena }
+    func pinner(for device: DeviceID) -> Original.Device { original.pinner(for: device) }
+    func close(_ range: PageRange) { original.close(range) }
+    func firstPinned(in range: PageRange) -> GFN? { original.firstPinned(in: range) }
+    func open(_ range: PageRange) { original.open(range) }
+    func recover(_ device: DeviceID, until deadline: Deadline) throws(RecoveryRefusal) -> Int {
+        try original.recover(device, until: deadline)
+    }
+    func audit() throws(SystemError) -> String? { try original.audit() }
+}
+
+/// A twin that lets a test act at the very moment when a conversion is about to open its pages to pins.
+protocol Interruptible: Twin {
+    var beforeOpen: @Sendable (PageRange) -> Void { get set }
+}
+
+/// Not broken.
+struct Interposed<Original: PinStrategy>: Interruptible {
+    let original: Original
+    var beforeOpen: @Sendable (PageRange) -> Void = { _ in }
+
+    init(arena: Arena) { original = Original(arena: arena) }
+
+    func open(_ range: PageRange) {
+        beforeOpen(range)
+        original.open(range)
+    }
+}
+
+/// Looks whether the pages are shared, and counts its pin then: the classic race.
+struct CheckThenLock: Twin {
+    let original: PerPage
+
+    init(arena: Arena) { original = PerPage(arena: arena) }
+
+    func pinner(for device: DeviceID) -> Device { Device(arena: arena, device: device) }
+
+    final class Device: Pinner {
+        private let arena: Arena
+        private let device: DeviceID
+        private let cover: EntryCover
+        var betweenCheckAndLock: () -> Void = {}
+
+        init(arena: Arena, device: DeviceID) {
+            self.arena = arena
+            self.device = device
+            cover = EntryCover(arena: arena)
+        }
+
+        func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
+            for gfn in range.lower..<range.upper where !arena.table.isOpen(gfn) {
+                throw arena.table.refusal(of: range)
+            }
+            betweenCheckAndLock()
+            _ = cover.forEachWord(range) { counted in
+                counted.word.pointee.wrappingAdd(counted.addend, ordering: .acquiring)
+                return true
+            }
+            return Pin(range: range, device: device, entry: 0, ticket: 0)
+        }
+
+        func unpin(_ pin: Pin) { cover.release(pin.range, words: .max, arena.coordination) }
+    }
+}
+
+/// Unpins before the write, as a device would that takes the submission of a write for its end.
+struct EarlyUnpin: Twin {
+    let original: RangeTree
+
+    init(arena: Arena) { original = RangeTree(arena: arena) }
+
+    func pinner(for device: DeviceID) -> Device { Device(original.pinner(for: device)) }
+
+    final class Device: Pinner {
+        private let original: RangeTree.Device
+
+        init(_ original: RangeTree.Device) { self.original = original }
+
+        func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
+            let pin = try original.pin(range)
+            original.unpin(pin)
+            return pin
+        }
+
+        func unpin(_ pin: Pin) {}
+    }
+}
+
+/// A refused pin takes back all its counts but the last.
+struct ShortUndo: Twin {
+    let original: PerPage
+
+    init(arena: Arena) { original = PerPage(arena: arena) }
+
+    func pinner(for device: DeviceID) -> Device { Device(arena: arena, device: device) }
+
+    final class Device: Pinner {
+        private let pins: CountedPins<EntryCover>
+
+        init(arena: Arena, device: DeviceID) {
+            pins = CountedPins(EntryCover(arena: arena), arena: arena, device: device)
+        }
+
+        func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
+            guard range.upper <= pins.pages.rawValue else { return try pins.pin(range) }
+            let pin = try pins.journal.begin(range)
+            var done = 0
+            let succeeded = pins.cover.forEachWord(range) { counted in
+                let old = counted.word.pointee.wrappingAdd(counted.addend, ordering: .acquiring)
+                if old.oldValue & counted.flags == counted.open {
+                    done += 1
+                    return true
+                }
+                counted.word.pointee.wrappingSubtract(counted.addend, ordering: .acquiring)
+                return false
+            }
+            if succeeded {
+                pins.journal.hold(pin)
+                return pin
+            }
+            if done > 1 { pins.cover.release(range, words: done - 1, pins.coordination) }
+            pins.journal.end(pin)
+            throw pins.cover.refusal(of: range)
+        }
+
+        func unpin(_ pin: Pin) { pins.unpin(pin) }
+    }
+}
