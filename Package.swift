@@ -25,7 +25,8 @@ func suite(
 let package = Package(
     name: "dma-bench",
     products: [
-        .library(name: "PinLock", targets: ["PinLock"])
+        .library(name: "PinLock", targets: ["PinLock"]),
+        .library(name: "DmaWriter", targets: ["DmaWriter"]),
     ],
     dependencies: [
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0")
@@ -47,8 +48,10 @@ let package = Package(
             .product(name: "Histogram", package: "hdrhistogram-swift")),
         // Floor 3
         room("PinLock", on: "GuestMemory", "Linux", "CLinux"),
+        room("DmaWriter", on: "GuestMemory", "Linux", "CLinux"),
         suite("GuestMemory", on: "GuestMemory", "Linux"),
         suite("Telemetry", on: "Telemetry", "Linux"),
         suite("PinLock", on: "PinLock", "GuestMemory", "Linux"),
+        suite("DmaWriter", on: "DmaWriter", "GuestMemory", "Linux", "CLinux"),
     ]
 )

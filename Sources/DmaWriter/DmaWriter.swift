@@ -1,0 +1,80 @@
+import GuestMemory
+import Linux
+
+/// The data mover of a virtual device: it fills ranges of guest memory, and every line carries the
+/// request's stamp.
+///
+/// Used by one thread at a time. With several lanes, that thread writes one slice of each range and
+/// helper threads the others; they sleep between requests, and inherit the processors that the
+/// thread which makes the writer may run on: make it before binding that thread.
+public final class DmaWriter {
+    public let engine: FillEngine
+    public let device: UInt16
+    private let filler: Filler
+    private let helpers: [Lane]
+
+    /// Starts `lanes - 1` helper threads; the engine must be available.
+    public init(engine: FillEngine, lanes: Int, device: UInt16) throws(SystemError) {
+        precondition(lanes > 0, "a writer has at least one lane, not \(lanes)")
+        self.engine = engine
+        self.device = device
+        filler = Filler(engine)
+        var helpers: [Lane] = []
+        for lane in 1..<lanes {
+            helpers.append(try Lane(name: "dma\(device)-lane\(lane)", filler: filler))
+        }
+        self.helpers = helpers
+    }
+
+    /// The stamp of this device's request number `generation`.
+    public func stamp(generation: UInt64) -> Stamp { Stamp(device: device, generation: generation) }
+
+    /// Makes the engine ready to write `stamp`: once per request, before its first write and not
+    /// part of it.
+    ///
+    /// Only `copy` has anything to do, where it is the device's data that would have come off a
+    /// wire or disk.
+    public func prepare(_ stamp: Stamp) { filler.prepare(stamp) }
+
+    /// Fills the range. Every store of every lane is ordered before a release store that follows
+    /// the return.
+    ///
+    /// Start and length are multiples of 64 bytes: the caller has checked what a guest asked for.
+    /// With several lanes the slices are whole pages, and a range of fewer pages than lanes leaves
+    /// some of them asleep.
+    public func write(_ range: UnsafeMutableRawBufferPointer, stamp: Stamp) {
+        guard let start = range.baseAddress else { return }
+        precondition(
+            (UInt(bitPattern: start) | UInt(range.count)) % UInt(lineByteCount) == 0,
+            "not whole lines: \(range.count) bytes at \(start)")
+        if helpers.isEmpty {
+            filler.fill(start, byteCount: range.count, stamp: stamp)
+        } else {
+            writeInSlices(start, byteCount: range.count, stamp: stamp)
+        }
+    }
+
+    private func writeInSlices(_ start: UnsafeMutableRawPointer, byteCount: Int, stamp: Stamp) {
+        let lanes = helpers.count + 1
+        for index in helpers.indices {
+            let slice = Self.slice(index, of: lanes, byteCount: byteCount)
+            if slice.isEmpty { continue }
+            helpers[index].begin(
+                Job(start: start + slice.lowerBound, byteCount: slice.count, stamp: stamp))
+        }
+        // The last slice is this thread's own, since it is the one that is never empty.
+        let own = Self.slice(lanes - 1, of: lanes, byteCount: byteCount)
+        filler.fill(start + own.lowerBound, byteCount: own.count, stamp: stamp)
+        for helper in helpers { helper.finish() }
+    }
+
+    /// The bytes that lane `index` writes: whole pages, as many as any other lane give or take one,
+    /// and for the last lane the part of a page that a range may end with.
+    static func slice(_ index: Int, of lanes: Int, byteCount: Int) -> Range<Int> {
+        let page = Int(pageSize)
+        let pages = (byteCount + page - 1) / page
+        let lower = pages * index / lanes * page
+        let upper = min(pages * (index + 1) / lanes * page, byteCount)
+        return lower..<upper
+    }
+}

@@ -1,0 +1,86 @@
+import DmaWriter
+import Glibc
+import GuestMemory
+import Linux
+
+/// Pages of a mapping with a guard page on either side, which nothing may write.
+final class GuardedPages {
+    private static let guardByte: UInt8 = 0xA7
+    private let mapping: SharedMapping
+    let bytes: UnsafeMutableRawBufferPointer
+
+    init(pages: Int) throws {
+        let page = Int(pageSize)
+        mapping = try SharedMapping.create(name: "guarded", byteCount: (pages + 2) * page)
+        bytes = UnsafeMutableRawBufferPointer(start: mapping.base + page, count: pages * page)
+        memset(mapping.base, Int32(Self.guardByte), page)
+        memset(mapping.base + page + bytes.count, Int32(Self.guardByte), page)
+    }
+
+    func lines(_ lines: Range<Int>) -> UnsafeMutableRawBufferPointer {
+        UnsafeMutableRawBufferPointer(
+            rebasing: bytes[lines.lowerBound * 64..<lines.upperBound * 64])
+    }
+
+    /// The first byte outside `lines` that is neither a guard's nor, inside the pages, zero.
+    func firstStrayByte(outside lines: Range<Int>) -> Int? {
+        let page = Int(pageSize)
+        for offset in 0..<mapping.byteCount {
+            let inside = offset - page
+            if inside >= lines.lowerBound * 64 && inside < lines.upperBound * 64 { continue }
+            let isGuard = inside < 0 || inside >= bytes.count
+            let found = mapping.base.load(fromByteOffset: offset, as: UInt8.self)
+            if found != (isGuard ? Self.guardByte : 0) { return inside }
+        }
+        return nil
+    }
+}
+
+/// The first 64-bit word of the buffer that is not `word`, found without any of the module's code.
+func firstWord(in buffer: UnsafeMutableRawBufferPointer, otherThan word: UInt64) -> Int? {
+    let words = buffer.bindMemory(to: UInt64.self)
+    return words.firstIndex { $0 != word }
+}
+
+/// The state (`R`, `S`, ...; proc(5)) of each thread of this process whose name starts with
+/// `prefix`, by name.
+func threadStates(named prefix: String) -> [String: Character] {
+    var states: [String: Character] = [:]
+    guard let directory = opendir("/proc/self/task") else { return [:] }
+    defer { closedir(directory) }
+    while let entry = readdir(directory) {
+        let id = withUnsafeBytes(of: entry.pointee.d_name) {
+            String(cString: $0.bindMemory(to: CChar.self).baseAddress!)
+        }
+        guard let file = fopen("/proc/self/task/\(id)/stat", "r") else { continue }
+        defer { fclose(file) }
+        var line = [CChar](repeating: 0, count: 512)
+        guard fgets(&line, 512, file) != nil else { continue }
+        // "id (name) state ..."
+        let text = line.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
+        guard let open = text.firstIndex(of: "("), let close = text.lastIndex(of: ")") else {
+            continue
+        }
+        let name = String(text[text.index(after: open)..<close])
+        if name.hasPrefix(prefix) { states[name] = text[text.index(close, offsetBy: 2)] }
+    }
+    return states
+}
+
+/// Waits until the condition holds; false where it has not in 20 s.
+func eventually(_ condition: () -> Bool) -> Bool {
+    let deadline = Deadline.after(milliseconds: 20_000)
+    while !condition() {
+        if deadline.hasPassed { return false }
+        sleep(until: .after(milliseconds: 1))
+    }
+    return true
+}
+
+/// Runs `body` on `count` threads at once, each with its index, and waits for all.
+func inParallel(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) throws {
+    guard count > 0 else { return }
+    let thread = try WorkerThread(name: "parallel") { body(count - 1) }
+    try inParallel(count - 1, body)
+    thread.join()
+}

@@ -1,0 +1,108 @@
+import CLinux
+import GuestMemory
+import Testing
+
+@testable import DmaWriter
+
+@Suite struct WriteTests {
+    /// Whole pages, parts of pages, single lines, and more than the 4 MiB that `copy` has at hand.
+    static let extents: [Range<Int>] = [
+        0..<64, 0..<192, 0..<448, 3..<4, 63..<65, 5..<1 + 17 * 64, 64..<64 * 1_027,
+    ]
+
+    /// Every line of the range carries the request, and not one byte around it has changed.
+    @Test(arguments: FillEngine.allCases.filter(\.isAvailable), [1, 2, 3])
+    func fillsTheRangeAndNothingElse(engine: FillEngine, lanes: Int) throws {
+        let writer = try DmaWriter(engine: engine, lanes: lanes, device: 11)
+        for (index, lines) in Self.extents.enumerated() {
+            let memory = try GuardedPages(pages: (lines.upperBound + 63) / 64)
+            let stamp = writer.stamp(generation: UInt64(index))
+            let range = memory.lines(lines)
+            writer.prepare(stamp)
+            writer.write(range, stamp: stamp)
+            let word = engine.pattern(of: stamp)
+            #expect(firstWord(in: range, otherThan: word) == nil, "lines \(lines)")
+            #expect(memory.firstStrayByte(outside: lines) == nil, "lines \(lines)")
+        }
+    }
+
+    @Test(arguments: FillEngine.allCases.filter(\.isAvailable), [1, 2])
+    func nothingToWrite(engine: FillEngine, lanes: Int) throws {
+        let writer = try DmaWriter(engine: engine, lanes: lanes, device: 12)
+        let stamp = writer.stamp(generation: 1)
+        let memory = try GuardedPages(pages: 1)
+        writer.prepare(stamp)
+        writer.write(UnsafeMutableRawBufferPointer(start: nil, count: 0), stamp: stamp)
+        writer.write(memory.lines(7..<7), stamp: stamp)
+        #expect(memory.firstStrayByte(outside: 0..<0) == nil)
+    }
+
+    /// The ranges of a scatter-gather list share one stamp and one `prepare`.
+    @Test(arguments: FillEngine.allCases.filter(\.isAvailable))
+    func requestsOfSeveralRanges(engine: FillEngine) throws {
+        let writer = try DmaWriter(engine: engine, lanes: 2, device: 13)
+        let memory = try GuardedPages(pages: 9)
+        for generation in UInt64(0)..<100 {
+            let stamp = writer.stamp(generation: generation)
+            writer.prepare(stamp)
+            for page in stride(from: 0, to: 9, by: 2) {
+                writer.write(memory.lines(page * 64..<(page + 1) * 64), stamp: stamp)
+            }
+            let word = engine.pattern(of: stamp)
+            for page in 0..<9 {
+                let expected = page % 2 == 0 ? word : 0
+                let lines = memory.lines(page * 64..<(page + 1) * 64)
+                #expect(firstWord(in: lines, otherThan: expected) == nil)
+            }
+        }
+    }
+
+    /// The writer uses the widest kind only: the others are tried here.
+    @Test(
+        arguments: [
+            NonTemporal(width: 128, isAvailable: true, fill: clinux_fill_nt_sse2),
+            NonTemporal(width: 256, isAvailable: clinux_has_avx2(), fill: clinux_fill_nt_avx2),
+            NonTemporal(width: 512, isAvailable: clinux_has_avx512(), fill: clinux_fill_nt_avx512),
+        ].filter(\.isAvailable))
+    func nonTemporalStoresOfEachWidth(kind: NonTemporal) throws {
+        for lines in [0..<1, 1..<4, 0..<64, 3..<129] {
+            let memory = try GuardedPages(pages: 3)
+            let range = memory.lines(lines)
+            kind.fill(range.baseAddress, 0x0123_4567_89AB_CDEF, range.count)
+            #expect(firstWord(in: range, otherThan: 0x0123_4567_89AB_CDEF) == nil)
+            #expect(memory.firstStrayByte(outside: lines) == nil)
+        }
+    }
+
+    struct NonTemporal: Sendable, CustomTestStringConvertible {
+        let width: Int
+        let isAvailable: Bool
+        let fill: @convention(c) @Sendable (UnsafeMutableRawPointer?, UInt64, Int) -> Void
+        var testDescription: String { "\(width) bits" }
+    }
+
+    @Test func refusesPartsOfLines() async {
+        await #expect(processExitsWith: .failure) {
+            let writer = try DmaWriter(engine: .memset, lanes: 1, device: 0)
+            let memory = try GuardedPages(pages: 1)
+            let bytes = UnsafeMutableRawBufferPointer(rebasing: memory.bytes[0..<65])
+            writer.write(bytes, stamp: writer.stamp(generation: 0))
+        }
+        await #expect(processExitsWith: .failure) {
+            let writer = try DmaWriter(engine: .memset, lanes: 1, device: 0)
+            let memory = try GuardedPages(pages: 1)
+            let bytes = UnsafeMutableRawBufferPointer(rebasing: memory.bytes[32..<96])
+            writer.write(bytes, stamp: writer.stamp(generation: 0))
+        }
+    }
+
+    /// A copy of the last request's data would carry the wrong stamp.
+    @Test func refusesToCopyUnprepared() async {
+        await #expect(processExitsWith: .failure) {
+            let writer = try DmaWriter(engine: .copy, lanes: 1, device: 0)
+            let memory = try GuardedPages(pages: 1)
+            writer.prepare(writer.stamp(generation: 1))
+            writer.write(memory.bytes, stamp: writer.stamp(generation: 2))
+        }
+    }
+}
