@@ -49,9 +49,11 @@ let package = Package(
         // Floor 3
         room("PinLock", on: "GuestMemory", "Linux", "CLinux"),
         room("DmaWriter", on: "GuestMemory", "Linux", "CLinux"),
+        room("Virtqueue", on: "GuestMemory"),
         suite("GuestMemory", on: "GuestMemory", "Linux"),
         suite("Telemetry", on: "Telemetry", "Linux"),
         suite("PinLock", on: "PinLock", "GuestMemory", "Linux"),
         suite("DmaWriter", on: "DmaWriter", "GuestMemory", "Linux", "CLinux"),
+        suite("Virtqueue", on: "Virtqueue", "GuestMemory", "Linux"),
     ]
 )

@@ -1,0 +1,115 @@
+import GuestMemory
+
+/// The device's side of a virtqueue: a process that serves requests of a guest it does not trust.
+///
+/// Everything in guest memory may be anything and may change between two reads, so each datum is
+/// read once, into private memory, then checked, then used. The device never reads what it writes:
+/// its indices are private. What a hostile guest gets is an answer about its own request, a wrong
+/// status in its own queue area, or a queue that is broken until it is reset.
+///
+/// One thread at a time uses it. Nothing is allocated per request.
+public struct DeviceQueue: ~Copyable {
+    public let area: PageRange
+
+    private let view: GuestView
+    private let base: UnsafeMutableRawPointer
+    private let available: Ring
+    private let used: Ring
+    private let chains: ChainReader
+    private let queueSize: Int
+
+    private var availableIndex: UInt16 = 0
+    private var usedIndex: UInt16 = 0
+    private var broken: BrokenQueue?
+
+    /// A queue just reset: the driver's side of it is made first.
+    public init(_ layout: VirtqueueLayout, at start: GFN, in view: GuestView) {
+        area = layout.area(at: start)
+        self.view = view
+        queueSize = layout.queueSize
+        base = view.pointer(to: area)
+        available = Ring(base: base + layout.availableRingOffset, queueSize: queueSize)
+        used = Ring(base: base + layout.usedRingOffset, queueSize: queueSize)
+        chains = ChainReader(
+            table: DescriptorTable(
+                base: base + layout.descriptorTableOffset, count: queueSize),
+            area: area, base: base, guestPages: view.pages)
+    }
+
+    /// Requests taken and not yet completed.
+    public var inFlight: Int { Int(availableIndex &- usedIndex) }
+
+    /// Takes the next available request, with acquire, into `request`, whose storage it reuses.
+    ///
+    /// An invalid request is in flight too: the caller completes it with an error.
+    public mutating func next(into request: inout DeviceRequest) -> NextRequest {
+        if let broken { return .broken(broken) }
+        let ahead = Int(available.published() &- availableIndex)
+        guard ahead > 0 else { return .empty }
+        // Each available request holds a descriptor until it is used, so no driver has more than
+        // the queue's size of them (2.7.13); and an index that went back (2.7.6.1) looks as if it
+        // were far ahead.
+        guard ahead <= queueSize - inFlight else {
+            return fail(.availableIndexRanAhead(by: ahead, room: queueSize - inFlight))
+        }
+        let head = available.availableHead(at: availableIndex)
+        guard head < queueSize else { return fail(.headOutOfRange(head)) }
+        availableIndex &+= 1
+        request.start(head: head)
+        do {
+            try chains.read(into: &request)
+            return .valid
+        } catch {
+            request.discardData()
+            return .invalid(error)
+        }
+    }
+
+    /// Marks a request used: status, used element, then the index with release (2.7.8.2).
+    ///
+    /// The status is written only where the request named a valid place for it. Non-temporal stores
+    /// of data must be fenced before: a release does not order them.
+    public mutating func complete(
+        _ request: borrowing DeviceRequest, with status: StatusRecord
+    ) {
+        precondition(inFlight > 0, "request \(request.head) is completed, but none is in flight")
+        precondition(
+            status.bytesWritten <= request.byteCount.rawValue,
+            "\(status.bytesWritten) bytes written of \(request.byteCount.rawValue)")
+        var length = status.bytesWritten
+        if let offset = request.statusOffset {
+            status.write(to: base + offset)
+            if length > 0 && length == request.byteCount.rawValue {
+                length += UInt64(StatusRecord.byteCount)
+            }
+        }
+        used.setUsedElement(
+            head: UInt32(request.head), length: UInt32(clamping: length), at: usedIndex)
+        usedIndex &+= 1
+        used.publish(usedIndex)
+    }
+
+    // MARK: Notifications, for callers that do not poll
+
+    /// Whether the driver is to be told of the requests completed so far (2.7.7.2).
+    public func driverWantsNotification() -> Bool {
+        used.wantsNotification(of: usedIndex, by: available)
+    }
+
+    /// Tells the driver that submissions need no notification (2.7.10).
+    public func suppressNotifications() { used.suppressNotifications() }
+
+    /// Asks for notifications; true where a request became available meanwhile, so that the caller
+    /// must not sleep.
+    public func enableNotifications() -> Bool {
+        used.enableNotifications(by: available) != availableIndex
+    }
+
+    private mutating func fail(_ reason: BrokenQueue) -> NextRequest {
+        broken = reason
+        return .broken(reason)
+    }
+}
+
+// It has no state but its own, and guest memory is only touched through atomics.
+extension DeviceQueue: @unchecked Sendable {}

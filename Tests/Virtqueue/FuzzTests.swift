@@ -1,0 +1,134 @@
+import GuestMemory
+import Testing
+import Virtqueue
+
+@Suite struct FuzzTests {
+    private static let pages: UInt64 = 64
+
+    /// Values on which checks turn, most of them near something in this guest's memory.
+    private static func value(_ generator: inout SeededGenerator) -> UInt64 {
+        let random = generator.next()
+        switch random % 10 {
+        case 0: return random >> 32
+        case 1: return random
+        case 2: return UInt64.max - (random >> 8) % 32
+        case 3: return (random >> 8) % 8
+        case 4: return (random >> 8) % (pages + 2) * pageSize + (random >> 24) % 2 * 8
+        case 5: return 20 * pageSize + (random >> 8) % 8192 / 8 * 8
+        default: return (random >> 8) % (pages + 2) * pageSize
+        }
+    }
+
+    /// A chain much like a driver's, direct or indirect, with data in random places.
+    private static func build(_ guest: HandBuiltQueue, _ generator: inout SeededGenerator) {
+        let count = Int.random(in: 1...5, using: &generator)
+        let pages = (0..<count).map { _ in UInt64.random(in: 0..<Self.pages, using: &generator) }
+        if Bool.random(using: &generator) {
+            guest.setChain(guest.validChain(pages: pages))
+        } else {
+            guest.setChain(
+                guest.validChain(pages: pages), tableAt: guest.layout.indirectTablesOffset)
+            guest.set(
+                RawDescriptor(
+                    guest.indirectAddress, UInt32(16 * (count + 2)), RawDescriptor.indirect), at: 0)
+        }
+        guest.store(UInt16.random(in: 1...3, using: &generator), at: availableIndex(guest))
+    }
+
+    private static func availableIndex(_ guest: HandBuiltQueue) -> Int {
+        guest.layout.availableRingOffset + 2
+    }
+
+    /// Changes a few words anywhere in the queue area, of any width.
+    private static func mutate(_ guest: HandBuiltQueue, _ generator: inout SeededGenerator) {
+        let used = [
+            0..<guest.layout.usedRingOffset,
+            guest.layout.indirectTablesOffset..<guest.layout.indirectTablesOffset + 128,
+            guest.layout.recordsOffset..<guest.layout.recordsOffset + 64,
+            0..<Int(guest.area.count.bytes.rawValue),
+        ]
+        for _ in 0..<Int.random(in: 0...4, using: &generator) {
+            let part = used[Int(truncatingIfNeeded: generator.next() % 4)]
+            let offset = Int.random(in: part, using: &generator) & ~7
+            let word = value(&generator)
+            let random = generator.next()
+            switch random % 4 {
+            case 0: guest.store(word, at: offset)
+            case 1:
+                guest.store(UInt32(truncatingIfNeeded: word), at: offset + 4 * Int(random >> 63))
+            case 2:
+                guest.store(UInt16(truncatingIfNeeded: word), at: offset + 2 * Int(random >> 62))
+            default: guest.store(word ^ 1 << (random >> 58), at: offset)
+            }
+        }
+    }
+
+    /// What is wrong with an accepted request; nil where nothing is.
+    private static func violation(_ ranges: [PageRange], area: PageRange) -> String? {
+        if ranges.isEmpty { return "no data" }
+        for (index, range) in ranges.enumerated() {
+            if range.upper > pages { return "\(range) is outside guest memory" }
+            if range.overlaps(area) { return "\(range) overlaps the queue area" }
+            for other in ranges[..<index] where other.overlaps(range) {
+                return "\(range) overlaps \(other)"
+            }
+        }
+        return nil
+    }
+
+    /// 100,000 queue areas full of malice. A trap in the device ends the test run; its seed is the
+    /// argument.
+    @Test(arguments: [1, UInt64.random(in: .min ... .max)])
+    func noQueueAreaIsTooHostile(seed: UInt64) throws {
+        var generator = SeededGenerator(seed: seed)
+        let guest = HandBuiltQueue(
+            view: try guestMemory(pages: Self.pages),
+            layout: try VirtqueueLayout(queueSize: 8, dataDescriptors: 6), start: GFN(20))
+        let byteCount = Int(guest.area.count.bytes.rawValue)
+        var request = DeviceRequest(for: guest.layout)
+        var (accepted, refused, broken) = (0, 0, 0)
+        for iteration in 0..<100_000 {
+            if iteration % 16 == 0 {
+                for offset in stride(from: 0, to: byteCount, by: 8) {
+                    guest.store(Self.value(&generator), at: offset)
+                }
+            }
+            // Half of the time on top of what is there.
+            if iteration % 2 == 1 { Self.build(guest, &generator) }
+            Self.mutate(guest, &generator)
+
+            var queue = DeviceQueue(guest.layout, at: guest.start, in: guest.view)
+            serving: for _ in 0..<9 {
+                switch queue.next(into: &request) {
+                case .empty: break serving
+                case .broken:
+                    broken += 1
+                    break serving
+                case .invalid:
+                    refused += 1
+                case .valid:
+                    accepted += 1
+                    if let violation = Self.violation(request.ranges, area: guest.area) {
+                        Issue.record("seed \(seed), iteration \(iteration): \(violation)")
+                        return
+                    }
+                }
+                queue.complete(request, with: StatusRecord(.badRequest))
+            }
+        }
+        #expect(accepted > 1000 && refused > 1000 && broken > 1000, "seed \(seed)")
+
+        // The device wrote nowhere but into its queue area.
+        let before = guest.view.pointer(to: PageRange(start: 0, count: guest.area.lower))
+        let after = guest.view.pointer(
+            to: PageRange(start: guest.area.upper, count: Self.pages - guest.area.upper))
+        for (start, count) in [
+            (before, guest.area.lower), (after, Self.pages - guest.area.upper),
+        ] {
+            let isZero = (0..<Int(count) * 512).allSatisfy {
+                start.load(fromByteOffset: 8 * $0, as: UInt64.self) == 0
+            }
+            #expect(isZero, "seed \(seed)")
+        }
+    }
+}
