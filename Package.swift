@@ -50,10 +50,13 @@ let package = Package(
         room("PinLock", on: "GuestMemory", "Linux", "CLinux"),
         room("DmaWriter", on: "GuestMemory", "Linux", "CLinux"),
         room("Virtqueue", on: "GuestMemory"),
+        // Floor 4
+        room("Guest", on: "Virtqueue", "GuestMemory", "Linux"),
         suite("GuestMemory", on: "GuestMemory", "Linux"),
         suite("Telemetry", on: "Telemetry", "Linux"),
         suite("PinLock", on: "PinLock", "GuestMemory", "Linux"),
         suite("DmaWriter", on: "DmaWriter", "GuestMemory", "Linux", "CLinux"),
         suite("Virtqueue", on: "Virtqueue", "GuestMemory", "Linux"),
+        suite("Guest", on: "Guest", "Virtqueue", "GuestMemory", "Linux"),
     ]
 )

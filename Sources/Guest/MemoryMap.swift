@@ -1,0 +1,113 @@
+import GuestMemory
+import Virtqueue
+
+/// How a guest lays out its memory: DMA buffers from address 0, then a virtqueue per device, then free memory.
+///
+/// A buffer starts at a multiple of its size rounded up to a power of two, at most 1 GiB, plus the misalignment asked
+/// for; so a 1 GiB buffer with no misalignment is one aligned GiB.
+public struct MemoryMap: Sendable, Equatable {
+    /// Guest memory that no buffer takes, unless more is asked for.
+    public static let freeBytes = ByteCount(64 << 20)
+
+    public let pages: PageCount
+    public let buffers: [ScatterLayout]
+    public let queueLayout: VirtqueueLayout
+    public let queueStarts: [GFN]
+    /// What is left: private, and the guest's own.
+    public let free: PageRange
+
+    public var queueAreas: [PageRange] { queueStarts.map(queueLayout.area(at:)) }
+
+    /// What stays private when the guest has shared its queues and buffers: everything else.
+    public var privateRanges: [PageRange] {
+        let shared = (buffers.flatMap(\.ranges) + queueAreas).sorted { $0.lower < $1.lower }
+        var found: [PageRange] = []
+        var next: UInt64 = 0
+        for range in shared {
+            if range.lower > next {
+                found.append(PageRange(start: next, count: range.lower - next))
+            }
+            next = range.upper
+        }
+        if next < pages.rawValue {
+            found.append(PageRange(start: next, count: pages.rawValue - next))
+        }
+        return found
+    }
+
+    /// A guest whose devices' requests have `rangeCount` ranges of `pagesPerRange` each.
+    ///
+    /// `total` is the guest's memory, nil for what the buffers need and `freeBytes`.
+    public init(
+        devices: Int, pagesPerRange: PageCount, rangeCount: Int, misalignment: PageCount,
+        total: PageCount?
+    ) throws(MemoryMapError) {
+        let entry = pagesPerRange.rawValue
+        let stride = rangeCount == 1 ? entry : entry + 1
+        let (span, tooLong) = stride.multipliedReportingOverflow(by: UInt64(rangeCount))
+        guard !tooLong, span <= PageRange.frameLimit, misalignment.rawValue < PageRange.frameLimit
+        else { throw .tooLarge }
+        // Data descriptors: one a range, or pieces of 2 GiB where a range is longer than a descriptor's length tells.
+        let pieces = max(1, (entry + (1 << 19) - 1) >> 19)
+        queueLayout = try Self.layout(dataDescriptors: Int(pieces) * rangeCount)
+
+        let alignment = min(pagesPerGiB, span.nextPowerOfTwo)
+        var next: UInt64 = 0
+        var buffers: [ScatterLayout] = []
+        for _ in 0..<devices {
+            let start = (next + alignment - 1) / alignment * alignment + misalignment.rawValue
+            next = start + span
+            guard next <= PageRange.frameLimit else { throw .tooLarge }
+            buffers.append(
+                ScatterLayout(
+                    start: GFN(start), pagesPerRange: pagesPerRange, rangeCount: rangeCount))
+        }
+        self.buffers = buffers
+        queueStarts = (0..<devices).map { [next, queueLayout] in
+            GFN(next + UInt64($0) * queueLayout.pages.rawValue)
+        }
+        let used = next + UInt64(devices) * queueLayout.pages.rawValue
+        let needed = used + Self.freeBytes.rawValue / pageSize
+        let pages = total?.rawValue ?? needed
+        guard pages >= needed else { throw .tooSmall(needed: PageCount(needed)) }
+        guard pages <= PageRange.frameLimit else { throw .tooLarge }
+        self.pages = PageCount(pages)
+        free = PageRange(start: used, count: pages - used)
+    }
+
+    private static func layout(dataDescriptors: Int) throws(MemoryMapError) -> VirtqueueLayout {
+        // A chain may not be longer than the queue, and takes two descriptors more than its data (VIRTIO 1.2, 2.7.5.3.1).
+        let size = max(256, UInt64(dataDescriptors + 2).nextPowerOfTwo)
+        guard
+            let layout = try? VirtqueueLayout(
+                queueSize: Int(size), dataDescriptors: dataDescriptors)
+        else { throw .tooManyRanges(limit: VirtqueueLayout.queueSizeLimit - 2) }
+        return layout
+    }
+}
+
+/// A guest that cannot be laid out.
+public enum MemoryMapError: Error, Equatable, Sendable, CustomStringConvertible {
+    case tooLarge
+    case tooSmall(needed: PageCount)
+    case tooManyRanges(limit: Int)
+
+    public var description: String {
+        switch self {
+        case .tooLarge:
+            "the buffers reach past 16 TiB, the largest guest; choose a smaller --size or fewer --devices"
+        case .tooSmall(let needed):
+            "--guest-memory is too small: the buffers, the virtqueues and 64M of free memory need "
+                + "\((needed.rawValue + 255) / 256)M"
+        case .tooManyRanges(let limit):
+            "a request of so many ranges does not fit a virtqueue: at most \(limit) descriptors of at "
+                + "most 2G each (VIRTIO 1.2, 2.7.5.3.1); choose fewer --ranges or a smaller --size"
+        }
+    }
+}
+
+extension UInt64 {
+    fileprivate var nextPowerOfTwo: UInt64 {
+        self <= 1 ? 1 : 1 << (UInt64.bitWidth - (self - 1).leadingZeroBitCount)
+    }
+}

@@ -1,0 +1,185 @@
+import GuestMemory
+import Linux
+import Testing
+
+@testable import Guest
+
+@Suite struct ConverterTests {
+    private static let rate = 1_000_000.0
+
+    /// What a converter asked of its hypervisor until it had made `count` calls and put back what was away.
+    private func calls(
+        _ map: MemoryMap, _ place: Converter.Place, pages: UInt64 = 1, seed: UInt64 = 1,
+        count: Int = 400, rate: Double = rate,
+        denies: @escaping @Sendable (Int, PageRange, Bool) -> Bool = { _, _, _ in false }
+    ) -> [RecordingHypervisor.Call] {
+        let home = map.buffers.flatMap(\.ranges) + map.queueAreas
+        let hypervisor = RecordingHypervisor(shared: home, denies: denies)
+        var converter = Converter(
+            map: map, rate: rate, pages: PageCount(pages), place: place, seed: seed)
+        converter.run(through: hypervisor) { hypervisor.callCount >= count }
+        #expect(hypervisor.shared == RecordingHypervisor.pages(of: home), "\(place) came home")
+        return hypervisor.calls
+    }
+
+    private func isInside(_ range: PageRange, _ map: MemoryMap) -> Bool {
+        map.buffers.contains { $0.ranges.contains { $0.contains(range) } }
+    }
+
+    @Test(arguments: Converter.Place.allCases, [1, 2, 3, 4] as [UInt64])
+    func asksOnlyForWhatMakesSense(_ place: Converter.Place, pages: UInt64) throws {
+        let map = try smallMap()
+        let calls = calls(map, place, pages: pages)
+        #expect(calls.allSatisfy { $0.answer == .done })
+        #expect(calls.allSatisfy { $0.range.count.rawValue == pages })
+        // Each page that leaves home comes back with the next call.
+        for (out, back) in zip(calls, calls.dropFirst()).enumerated().filter({ $0.offset % 2 == 0 })
+            .map(\.element)
+        {
+            #expect(out.range == back.range && out.toPrivate != back.toPrivate)
+        }
+    }
+
+    @Test(arguments: [1, 2, 3, 4] as [UInt64])
+    func staysWhereItIsTold(pages: UInt64) throws {
+        let map = try smallMap()
+        let inside = calls(map, .inside, pages: pages)
+        #expect(inside.allSatisfy { isInside($0.range, map) })
+        let outside = calls(map, .outside, pages: pages)
+        #expect(outside.allSatisfy { map.free.contains($0.range) })
+        let mixed = calls(map, .mixed, pages: pages)
+        #expect(mixed.allSatisfy { isInside($0.range, map) || map.free.contains($0.range) })
+        #expect(mixed.contains { isInside($0.range, map) })
+        #expect(mixed.contains { map.free.contains($0.range) })
+    }
+
+    @Test func takesPagesOfBuffersPrivateAndFreePagesShared() throws {
+        let map = try smallMap()
+        for (place, isPrivateFirst) in [(Converter.Place.inside, true), (.outside, false)] {
+            let directions = calls(map, place).map(\.toPrivate)
+            #expect(directions.enumerated().allSatisfy { ($0 % 2 == 0) == ($1 == isPrivateFirst) })
+        }
+    }
+
+    /// Free memory does not start at a multiple of the size; the conversions do.
+    @Test(arguments: [1, 2, 3, 8, 512, 8192] as [UInt64])
+    func outsideIsAlignedToItsSize(pages: UInt64) throws {
+        let map = try smallMap(misalignment: 3)
+        let calls = calls(map, .outside, pages: pages, count: 100)
+        #expect(calls.allSatisfy { $0.range.lower % pages == 0 })
+    }
+
+    @Test func insideIsAlignedWithinItsRange() throws {
+        let map = try smallMap(devices: 2, pagesPerRange: 16, ranges: 3, misalignment: 1)
+        for pages in [1, 2, 3, 4, 5, 16] as [UInt64] {
+            for call in calls(map, .inside, pages: pages, count: 200) {
+                let range = map.buffers.flatMap(\.ranges).first { $0.contains(call.range) }
+                let start = try #require(range).lower
+                #expect((call.range.lower - start) % pages == 0)
+            }
+        }
+    }
+
+    @Test func reachesEveryPlace() throws {
+        let map = try smallMap()
+        let pages = Set(calls(map, .inside, count: 2000).map(\.range.lower))
+        #expect(pages == RecordingHypervisor.pages(of: map.buffers.flatMap(\.ranges)))
+        let quarters = Set(
+            calls(map, .outside, count: 400).map {
+                ($0.range.lower - map.free.lower) * 4 / map.free.count.rawValue
+            })
+        #expect(quarters == [0, 1, 2, 3])
+    }
+
+    @Test(arguments: Converter.Place.allCases)
+    func repeatsWithItsSeed(_ place: Converter.Place) throws {
+        struct Step: Equatable {
+            let range: PageRange
+            let toPrivate: Bool
+        }
+        let map = try smallMap()
+        func steps(_ seed: UInt64) -> [Step] {
+            calls(map, place, seed: seed).prefix(400).map {
+                Step(range: $0.range, toPrivate: $0.toPrivate)
+            }
+        }
+        #expect(steps(7) == steps(7))
+        #expect(steps(7) != steps(8))
+    }
+
+    /// An open loop: what is late, or denied, moves no later due time.
+    @Test(arguments: [1000, 12_345, 1_000_000, 10_000_000] as [Double])
+    func isDueAtItsRateWhateverTheAnswers(rate: Double) throws {
+        let map = try smallMap()
+        let start = monotonicNanoseconds()
+        let free = map.free
+        let calls = calls(map, .mixed, count: 50, rate: rate) { number, range, toPrivate in
+            toPrivate && !free.overlaps(range) && number % 3 == 0
+        }
+        let due = calls.prefix(50).map(\.due)
+        #expect(due[0] >= start + UInt64(1e9 / rate))
+        for (index, time) in due.enumerated() {
+            let offset = Double(time - due[0])
+            #expect(abs(offset - Double(index) * 1e9 / rate) <= 1)
+        }
+    }
+
+    /// Pages that devices hold are denied; the guest goes on with others and loses none.
+    @Test func goesOnWhereItIsDenied() throws {
+        let map = try smallMap()
+        let held = map.buffers[0].span
+        let calls = calls(map, .mixed, count: 1000) { _, range, toPrivate in
+            toPrivate && held.overlaps(range)
+        }
+        #expect(calls.contains { $0.answer == .pinned($0.range.start) })
+        #expect(calls.allSatisfy { if case .refused = $0.answer { false } else { true } })
+        #expect(calls.contains { $0.answer == .done && map.buffers[1].span.contains($0.range) })
+    }
+
+    /// A page whose way home is barred is asked for again until it is home.
+    @Test func asksAgainForThePageThatIsAway() throws {
+        let map = try smallMap()
+        let calls = calls(map, .outside, count: 40) { number, _, toPrivate in
+            toPrivate && (1...9).contains(number)
+        }
+        let first = calls[0].range
+        #expect(calls[1...10].allSatisfy { $0.range == first && $0.toPrivate })
+        #expect(calls[10].answer == .done)
+    }
+
+    @Test func asksNothingWhereItShouldStopAtOnce() throws {
+        #expect(calls(try smallMap(), .mixed, count: 0).isEmpty)
+    }
+
+    @Test func knowsWhatFits() throws {
+        let map = try smallMap(pagesPerRange: 4)
+        func fits(_ pages: UInt64, _ place: Converter.Place) -> Bool {
+            Converter.fits(PageCount(pages), place: place, in: map)
+        }
+        let half = map.free.count.rawValue / 2
+        #expect(fits(4, .inside) && !fits(5, .inside))
+        #expect(fits(half, .outside) && !fits(half + 1, .outside))
+        #expect(fits(4, .mixed) && !fits(5, .mixed))
+        #expect(!fits(PageRange.frameLimit, .outside))
+    }
+}
+
+@Suite struct RandomSourceTests {
+    /// The first numbers of the reference implementation for this seed.
+    @Test func isSplitMix64() {
+        var source = RandomSource(seed: 1_234_567)
+        #expect(
+            (0..<5).map { _ in source.next() } == [
+                6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423,
+                4_593_380_528_125_082_431, 16_408_922_859_458_223_821,
+            ])
+    }
+
+    @Test func staysBelowItsBound() {
+        var source = RandomSource(seed: 3)
+        for bound in [1, 2, 3, 1000, UInt64.max] as [UInt64] {
+            #expect((0..<200).allSatisfy { _ in source.below(bound) < bound })
+        }
+        #expect(Set((0..<200).map { _ in source.below(3) }) == [0, 1, 2])
+    }
+}
