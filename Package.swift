@@ -52,11 +52,18 @@ let package = Package(
         room("Virtqueue", on: "GuestMemory"),
         // Floor 4
         room("Guest", on: "Virtqueue", "GuestMemory", "Linux"),
+        room(
+            "VirtualDevice", on: "PinLock", "DmaWriter", "Virtqueue", "GuestMemory", "Telemetry",
+            "Linux"),
         suite("GuestMemory", on: "GuestMemory", "Linux"),
         suite("Telemetry", on: "Telemetry", "Linux"),
         suite("PinLock", on: "PinLock", "GuestMemory", "Linux"),
         suite("DmaWriter", on: "DmaWriter", "GuestMemory", "Linux", "CLinux"),
         suite("Virtqueue", on: "Virtqueue", "GuestMemory", "Linux"),
         suite("Guest", on: "Guest", "Virtqueue", "GuestMemory", "Linux"),
+        suite(
+            "VirtualDevice",
+            on: "VirtualDevice", "PinLock", "DmaWriter", "Virtqueue", "GuestMemory", "Telemetry",
+            "Linux"),
     ]
 )

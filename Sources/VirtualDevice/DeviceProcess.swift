@@ -1,0 +1,146 @@
+import DmaWriter
+import GuestMemory
+import Linux
+import PinLock
+import Telemetry
+import Virtqueue
+
+/// What the virtual-device process does from start to end: serve turns until the hypervisor hangs up.
+///
+/// It is trusted but mortal: it can be killed at any instruction, and whatever it holds is then recovered by the
+/// hypervisor. It dies with its parent.
+public final class DeviceProcess {
+    private let device: DeviceID
+    private let control: ControlChannel
+    private let memory: SharedMapping
+    private let arena: SharedMapping
+    private let ledger: SharedMapping
+    private let telemetry: DeviceTelemetry
+    private let processor: Int?
+    /// The processors the process may use, for its lanes.
+    private let everywhere: [Int]
+
+    /// Takes over the inherited descriptors and binds itself to `processor`. Nil where the parent has gone already.
+    public init?(device: DeviceID, parent: Int32, processor: Int?) throws(SystemError) {
+        guard try dieWithParent(expected: parent) else { return nil }
+        nameThisThread("dma-device\(device.rawValue)")
+        everywhere = try Processors.allowed()
+        self.processor = processor
+        if let processor { try Processors.bind(to: processor) }
+        func map(_ number: Int32, _ name: String) throws(SystemError) -> SharedMapping {
+            try SharedMapping(mapping: FileDescriptor(owning: number), name: name)
+        }
+        self.device = device
+        control = ControlChannel(FileDescriptor(owning: InheritedDescriptor.control))
+        memory = try map(InheritedDescriptor.guestMemory, "guest memory")
+        try memory.mapPopulated()
+        arena = try map(InheritedDescriptor.arena, "pin arena")
+        ledger = try map(InheritedDescriptor.ledger, "conversion ledger")
+        telemetry = DeviceTelemetry(try map(InheritedDescriptor.telemetry, "telemetry"))
+    }
+
+    /// Serves turns until the control socket is closed.
+    public func run() throws(SystemError) {
+        while let (setup, _) = try control.receive(TurnSetup.self) {
+            // What the hypervisor has touched since faults here no more.
+            try arena.mapPopulated()
+            try ledger.mapPopulated()
+            let strategy = Registry.all[Int(setup.strategy)].init(
+                arena: try Arena(attaching: arena))
+            do throws(TurnFailure) {
+                try serve(strategy, setup)
+            } catch {
+                try control.send(DeviceReply(.failed), text: error.description)
+                continue
+            }
+            try control.send(DeviceReply(.done))
+        }
+    }
+
+    private func serve<S: PinStrategy>(_ strategy: S, _ setup: TurnSetup) throws(TurnFailure) {
+        let view = GuestView(memory, pages: PageCount(setup.guestPages))
+        let layout: VirtqueueLayout
+        do throws(LayoutError) {
+            layout = try VirtqueueLayout(
+                queueSize: Int(setup.queueSize), dataDescriptors: Int(setup.queueDataDescriptors))
+        } catch {
+            throw TurnFailure(description: error.description)
+        }
+        let clock = TickClock(scale: setup.scale)
+        let pinner = strategy.pinner(for: device)
+        var loop = RequestLoop(
+            device: device, pinner: pinner, view: view, clock: clock,
+            ledger: ConversionLedger(ledger, pages: PageCount(setup.guestPages)),
+            writer: try makeWriter(setup), setup: setup, telemetry: telemetry,
+            notifications: try makeNotifications(setup), layout: layout)
+
+        // The device writes the used ring at any time: its queue stays pinned for the turn.
+        let start = clock.now()
+        let queuePin = try pinned { () throws(PinRefusal) in
+            try pinner.pin(layout.area(at: GFN(setup.queueStart)))
+        }
+        let ranges = setup.buffer.ranges
+        try pinned { () throws(PinRefusal) in try pinner.register(ranges) }
+        var ready = DeviceReply(.ready)
+        ready.setupPinNanoseconds = clock.nanoseconds(from: clock.now() &- start)
+        guard let hot = loop.hotPair(ranges) else {
+            throw TurnFailure(description: "the hot loop's pin was refused")
+        }
+        ready.pairHotNanoseconds = hot
+        try reply(ready)
+        let broken = loop.run()
+        pinner.unregister()
+        pinner.unpin(queuePin)
+        if let broken { throw TurnFailure(description: "the virtqueue is broken: \(broken)") }
+    }
+
+    private func reply(_ message: DeviceReply) throws(TurnFailure) {
+        do throws(SystemError) {
+            try control.send(message)
+        } catch {
+            throw TurnFailure(description: error.description)
+        }
+    }
+
+    private func pinned<Result>(
+        _ body: () throws(PinRefusal) -> Result
+    ) throws(TurnFailure) -> Result {
+        do throws(PinRefusal) {
+            return try body()
+        } catch {
+            throw TurnFailure(description: "a pin at set-up was refused: \(error)")
+        }
+    }
+
+    private func makeWriter(_ setup: TurnSetup) throws(TurnFailure) -> DmaWriter? {
+        guard setup.writes != 0 else { return nil }
+        do throws(SystemError) {
+            // Lanes run where they like, next to the device's own processor.
+            if setup.lanes > 1 { try Processors.allow(everywhere) }
+            defer { if setup.lanes > 1, let processor { try? Processors.bind(to: processor) } }
+            return try DmaWriter(
+                engine: FillEngine.allCases[Int(setup.engine)], lanes: Int(setup.lanes),
+                device: UInt16(device.rawValue))
+        } catch {
+            throw TurnFailure(description: error.description)
+        }
+    }
+
+    private func makeNotifications(_ setup: TurnSetup) throws(TurnFailure) -> Notifications {
+        do throws(SystemError) {
+            func copy(_ number: Int32) throws(SystemError) -> FileDescriptor {
+                try .duplicate(number)
+            }
+            return Notifications(
+                sleeps: setup.usesEventfd != 0, kick: try copy(InheritedDescriptor.kick),
+                call: try copy(InheritedDescriptor.call))
+        } catch {
+            throw TurnFailure(description: error.description)
+        }
+    }
+}
+
+/// Why a device cannot do a turn, for the control socket.
+struct TurnFailure: Error {
+    let description: String
+}

@@ -1,0 +1,65 @@
+import DmaWriter
+import GuestMemory
+import PinLock
+import Telemetry
+
+/// What a device is told at the start of a turn: which strategy to pin with, where its queue and its buffer are.
+///
+/// Plain data: it crosses the control socket as it lies in memory, between two processes of one executable.
+public struct TurnSetup: BitwiseCopyable, Sendable {
+    /// Place of the strategy in `Registry.all`, of the engine in `FillEngine.allCases`.
+    public var strategy: UInt32 = 0
+    public var engine: UInt32 = 0
+    public var lanes: UInt32 = 1
+    /// Zero pins and unpins only.
+    public var writes: UInt32 = 1
+    /// Non-zero sleeps on the kick descriptor instead of polling.
+    public var usesEventfd: UInt32 = 0
+
+    public var queueSize: UInt32 = 0
+    public var queueDataDescriptors: UInt32 = 0
+    public var queueStart: UInt64 = 0
+
+    public var guestPages: UInt64 = 0
+    public var buffer = ScatterLayout(start: GFN(0), pagesPerRange: PageCount(1), rangeCount: 1)
+    /// A request is pinned, written and unpinned in pieces of at most so many pages.
+    public var chunkPages: UInt64 = 0
+    /// How long a request tries to pin pages that are being converted.
+    public var retryNanoseconds: UInt64 = 0
+    public var scale: ClockScale
+
+    public init(scale: ClockScale) { self.scale = scale }
+}
+
+/// A device's answer on the control socket; a text may follow it.
+public struct DeviceReply: BitwiseCopyable, Sendable {
+    public enum Kind: UInt32, BitwiseCopyable, Sendable {
+        /// The device serves its queue from now on.
+        case ready
+        /// The turn has ended: nothing is pinned.
+        case done
+        /// The device cannot do the turn; the text says why.
+        case failed
+    }
+
+    public var kind: Kind
+    /// Pins taken at set-up, in nanoseconds.
+    public var setupPinNanoseconds: Double = 0
+    /// One pin and unpin of the turn's request in a warm loop, in nanoseconds.
+    public var pairHotNanoseconds: Double = 0
+
+    init(_ kind: Kind) { self.kind = kind }
+}
+
+/// The descriptors a device process inherits, by number.
+public enum InheritedDescriptor {
+    public static let control: Int32 = 3
+    public static let guestMemory: Int32 = 4
+    public static let arena: Int32 = 5
+    public static let ledger: Int32 = 6
+    public static let telemetry: Int32 = 7
+    /// Guest to device: requests are available.
+    public static let kick: Int32 = 8
+    /// Device to guest: requests were used.
+    public static let call: Int32 = 9
+}

@@ -1,0 +1,153 @@
+import GuestMemory
+import PinLock
+import Testing
+import Virtqueue
+
+@testable import VirtualDevice
+
+@Suite struct RequestTests {
+    @Test(arguments: Candidate.safe)
+    func writesWhatIsAskedForAndNothingElse(_ candidate: Candidate) throws {
+        let bench = try Bench(candidate.type)
+        bench.fill()
+        try bench.convert(range(16..<40), to: .shared)
+        let requests = [
+            [page(16)], [range(18..<22)], [range(30..<33), page(24), range(38..<40)],
+            [range(25..<26), range(26..<28)],
+        ]
+        let status = try bench.serve(requests)
+        for (index, data) in requests.enumerated() {
+            let bytes = data.reduce(0) { $0 + $1.count.bytes.rawValue }
+            #expect(status[index] == StatusRecord(.ok, bytesWritten: bytes))
+            let pages = Set(data.flatMap { $0.lower..<$0.upper })
+            #expect(bench.pages(writtenBy: UInt64(index + 1)).written == pages)
+        }
+        let asked = Set(requests.joined().flatMap { $0.lower..<$0.upper })
+        let left = Set(bench.dataPages.lower..<bench.dataPages.upper).subtracting(asked)
+        #expect(bench.pages(writtenBy: 1).untouched == left)
+        #expect(bench.pinsInFlight == 0)
+        #expect(try bench.strategy.audit() == nil)
+    }
+
+    @Test func leavesOneSampleEach() throws {
+        let bench = try Bench(RangeTree.self)
+        try bench.convert(range(16..<20), to: .shared)
+        _ = try bench.serve([[range(16..<20)], [range(18..<22)]])
+        let samples = bench.takeSamples()
+        #expect(samples.map(\.generation) == [1, 2])
+        #expect(samples.map(\.bytes) == [4 * pageSize, 0])
+        #expect(samples.map(\.status) == [0, UInt16(StatusCode.privatePage.rawValue)])
+        #expect(samples.map(\.firstGFN) == [0, 20])
+        #expect(samples.allSatisfy { $0.stalePages == 0 && $0.retries == 0 })
+        let first = samples[0]
+        #expect(first.totalTicks >= first.pinTicks + first.writeTicks + first.unpinTicks)
+    }
+
+    /// A guest that names a page it has not shared: refused with that page, nothing written, nothing pinned.
+    @Test(arguments: Candidate.safe)
+    func refusesAPrivatePage(_ candidate: Candidate) throws {
+        let ranges = [range(20..<24), range(30..<34)]
+        for hole in ranges.flatMap({ $0.lower..<$0.upper }) {
+            let bench = try Bench(candidate.type)
+            bench.fill()
+            try bench.convert(range(16..<64), to: .shared)
+            try bench.convert(page(hole), to: .private)
+            let status = try bench.serve([ranges, [range(40..<44)]])
+            #expect(status[0] == StatusRecord(.privatePage, gfn: GFN(hole)))
+            #expect(bench.pages(writtenBy: 1).written.isEmpty)
+            // The next request is served as if nothing had been.
+            #expect(status[1] == StatusRecord(.ok, bytesWritten: 4 * pageSize))
+            let pages = bench.pages(writtenBy: 2)
+            #expect(pages.written == [40, 41, 42, 43])
+            #expect(pages.untouched.count == Int(bench.dataPages.count.rawValue) - 4)
+            #expect(bench.pinsInFlight == 0)
+            #expect(try bench.strategy.audit() == nil)
+        }
+    }
+
+    @Test func refusesWhollyPrivateData() throws {
+        let bench = try Bench(RangeTree.self)
+        #expect(
+            try bench.serve([[range(16..<64)]]) == [StatusRecord(.privatePage, gfn: GFN(16))])
+    }
+
+    @Test(arguments: Candidate.safe)
+    func withoutAWriterPinsAndUnpinsOnly(_ candidate: Candidate) throws {
+        let bench = try Bench(candidate.type)
+        bench.fill()
+        try bench.convert(range(16..<20), to: .shared)
+        var options = Bench.Options()
+        options.writes = false
+        let status = try bench.serve([[range(16..<20)], [range(18..<22)]], options)
+        #expect(
+            status == [StatusRecord(.ok), StatusRecord(.privatePage, gfn: GFN(20))])
+        #expect(bench.pages(writtenBy: 1).untouched.count == Int(bench.dataPages.count.rawValue))
+        #expect(bench.pinsInFlight == 0)
+    }
+
+    // MARK: Chunks
+
+    /// Every chunk size, every private page: all chunks before that of the page are written, none behind.
+    @Test(arguments: Candidate.safe)
+    func stopsAtTheFirstPrivateChunk(_ candidate: Candidate) throws {
+        let data = [range(20..<23), range(30..<35)]
+        let pages = data.flatMap { Array($0.lower..<$0.upper) }
+        let bench = try Bench(candidate.type)
+        try bench.convert(range(16..<64), to: .shared)
+        for chunk in 1...9 {
+            for (place, hole) in pages.enumerated() {
+                bench.fill()
+                try bench.convert(page(hole), to: .private)
+                var options = Bench.Options()
+                options.chunk = UInt64(chunk)
+                let status = try bench.serve([data], options)
+                let done = place / chunk * chunk
+                #expect(
+                    status == [
+                        StatusRecord(
+                            .privatePage, gfn: GFN(hole), bytesWritten: UInt64(done) * pageSize)
+                    ], "chunk \(chunk), private \(hole)")
+                let found = bench.pages(writtenBy: 1)
+                #expect(found.written == Set(pages.prefix(done)))
+                #expect(found.untouched.count == Int(bench.dataPages.count.rawValue) - done)
+                #expect(bench.pinsInFlight == 0)
+                try bench.convert(page(hole), to: .shared)
+            }
+        }
+    }
+
+    @Test func writesAllChunks() throws {
+        let data = [range(20..<23), page(25), range(30..<35)]
+        let bench = try Bench(PerPage.self)
+        try bench.convert(range(16..<64), to: .shared)
+        for chunk in 1...10 as ClosedRange<UInt64> {
+            bench.fill()
+            var options = Bench.Options()
+            options.chunk = chunk
+            #expect(
+                try bench.serve([data], options) == [StatusRecord(.ok, bytesWritten: 9 * pageSize)])
+            #expect(
+                bench.pages(writtenBy: 1).written == Set(data.flatMap { $0.lower..<$0.upper }))
+        }
+    }
+
+    // MARK: The hot pair
+
+    @Test(arguments: Candidate.safe)
+    func hotPairLeavesNothing(_ candidate: Candidate) throws {
+        let bench = try Bench(candidate.type)
+        bench.fill()
+        let driver = bench.makeDriver()
+        #expect(driver.outstanding == 0)
+        var loop = try bench.makeLoop()
+        let refused = loop.hotPair([range(16..<20)])
+        #expect(refused == nil)
+        #expect(bench.pinsInFlight == 0)
+        try bench.convert(range(16..<20), to: .shared)
+        let nanoseconds = loop.hotPair([range(16..<20)])
+        #expect(try #require(nanoseconds) > 0)
+        #expect(bench.pinsInFlight == 0)
+        #expect(bench.pages(writtenBy: 0).untouched.count == Int(bench.dataPages.count.rawValue))
+        #expect(bench.takeSamples().isEmpty)
+    }
+}
