@@ -55,6 +55,11 @@ let package = Package(
         room(
             "VirtualDevice", on: "PinLock", "DmaWriter", "Virtqueue", "GuestMemory", "Telemetry",
             "Linux"),
+        // Floor 5
+        room(
+            "Hypervisor",
+            on: "Guest", "VirtualDevice", "PinLock", "DmaWriter", "Virtqueue", "GuestMemory",
+            "Telemetry", "Linux"),
         suite("GuestMemory", on: "GuestMemory", "Linux"),
         suite("Telemetry", on: "Telemetry", "Linux"),
         suite("PinLock", on: "PinLock", "GuestMemory", "Linux"),

@@ -1,0 +1,234 @@
+import DmaWriter
+import Guest
+import GuestMemory
+import Linux
+import PinLock
+import Synchronization
+import Telemetry
+import VirtualDevice
+
+/// A turn while devices and vCPUs run: starting them, watching them, bringing them to an end in the right order.
+final class RunningTurn {
+    private let machine: VirtualMachine
+    private let plan: TurnPlan
+    private let guest: BootedGuest
+    /// The devices that take part.
+    private let devices: [DeviceHandle]
+    private let flags = Flags()
+    private let collector: SampleCollector
+    private var setupPin = 0.0
+    private var pairHot: [Double] = []
+    private var hasRecovered = false
+
+    /// What the harness's thread and the vCPUs tell each other.
+    private final class Flags: Sendable {
+        let stop = Atomic<Bool>(false)
+        /// A device is dead: nobody will complete what is in flight.
+        let abandoned = Atomic<Bool>(false)
+        let driverIsDone = Atomic<Bool>(false)
+        /// What a device did to its queue, in words.
+        let driverFault = Mutex<String?>(nil)
+    }
+
+    /// How long a device may take for what is in flight.
+    private static let deviceTimeout: UInt64 = 60_000_000_000
+
+    init(machine: VirtualMachine, plan: TurnPlan, guest: BootedGuest) {
+        self.machine = machine
+        self.plan = plan
+        self.guest = guest
+        devices = Array(machine.devices.prefix(plan.map.buffers.count))
+        collector = SampleCollector(
+            devices, clock: machine.clock, writes: plan.writes,
+            newestGeneration: { guest.driver.generation.load(ordering: .acquiring) })
+    }
+
+    func run(
+        shouldStop: () -> Bool, onSample: (DeviceID, DMASample) -> Void
+    ) throws(MachineError) -> TurnOutcome {
+        var elapsed: UInt64 = 0
+        do throws(MachineError) {
+            try startDevices()
+            elapsed = try runVCPUs(shouldStop: shouldStop, onSample: onSample)
+            try endDevices()
+        } catch {
+            recoverDeadDevices()
+            guard case .device(let text) = error else { throw error }
+            throw .recovered(text, leakedPins: machine.arena.livePins)
+        }
+        collector.drain(onSample)
+        return try conclude(elapsed: elapsed, wasInterrupted: shouldStop())
+    }
+
+    // MARK: Devices
+
+    private func startDevices() throws(MachineError) {
+        for (index, device) in devices.enumerated() {
+            try device.begin(setup(for: index))
+        }
+        for device in devices {
+            let reply = try device.answer(until: .after(nanoseconds: Self.deviceTimeout))
+            setupPin += reply.setupPinNanoseconds
+            pairHot.append(reply.pairHotNanoseconds)
+        }
+    }
+
+    private func setup(for index: Int) -> TurnSetup {
+        var setup = TurnSetup(scale: machine.clock.scale)
+        setup.strategy = UInt32(Registry.all.firstIndex { $0 == plan.strategy } ?? 0)
+        setup.engine = UInt32(FillEngine.allCases.firstIndex(of: plan.engine) ?? 0)
+        setup.lanes = UInt32(plan.lanes)
+        setup.writes = plan.writes ? 1 : 0
+        setup.usesEventfd = plan.usesEventfd ? 1 : 0
+        setup.queueSize = UInt32(plan.map.queueLayout.queueSize)
+        setup.queueDataDescriptors = UInt32(plan.map.queueLayout.dataDescriptors)
+        setup.queueStart = plan.map.queueStarts[index].rawValue
+        setup.guestPages = plan.map.pages.rawValue
+        setup.buffer = plan.map.buffers[index]
+        setup.chunkPages = plan.chunk.rawValue
+        setup.retryNanoseconds = plan.patienceNanoseconds
+        return setup
+    }
+
+    private func endDevices() throws(MachineError) {
+        for device in devices { device.end() }
+        for device in devices {
+            _ = try device.answer(until: .after(nanoseconds: Self.deviceTimeout))
+        }
+    }
+
+    /// Reaps the devices that have died and takes their pins back; the others end their turn.
+    private func recoverDeadDevices() {
+        guard !hasRecovered else { return }
+        hasRecovered = true
+        for device in devices { device.end() }
+        for device in devices where device.process.poll() == nil {
+            // A device that is alive but does not answer is no use to anybody any more.
+            if (try? device.answer(until: .after(milliseconds: 1000))) == nil {
+                device.process.terminate()
+            }
+        }
+        for device in devices where device.process.poll() != nil {
+            _ = try? guest.strategy.recover(device.id, until: .after(milliseconds: 1000))
+        }
+    }
+
+    // MARK: vCPUs
+
+    /// Lets the vCPUs run until there are enough DMAs. Returns the wall time of the measured part.
+    private func runVCPUs(
+        shouldStop: () -> Bool, onSample: (DeviceID, DMASample) -> Void
+    ) throws(MachineError) -> UInt64 {
+        var vcpus: [JoinableThread] = []
+        defer { for vcpu in vcpus { vcpu.join() } }
+        do throws(MachineError) {
+            vcpus.append(JoinableThread(try driverThread()))
+            let begin = Deadline.after(nanoseconds: plan.nanosecondLimit)
+            try watch(until: { collector.isMeasuring || shouldStop() || begin.hasPassed }, onSample)
+            collector.startMeasuring()
+            let start = monotonicNanoseconds()
+            if plan.convertRate > 0 { vcpus.append(JoinableThread(try converterThread())) }
+            try watch(until: { isComplete(since: start) || shouldStop() }, onSample)
+            flags.stop.store(true, ordering: .releasing)
+            let elapsed = monotonicNanoseconds() - start
+            // What is in flight comes to its end, or its device does.
+            let patience = Deadline.after(nanoseconds: Self.deviceTimeout)
+            try watch(
+                until: { flags.driverIsDone.load(ordering: .acquiring) || patience.hasPassed },
+                onSample)
+            guard flags.driverIsDone.load(ordering: .acquiring) else {
+                throw .device("a device does not complete its request")
+            }
+            if let fault = flags.driverFault.withLock({ $0 }) { throw .device(fault) }
+            return elapsed
+        } catch {
+            flags.stop.store(true, ordering: .releasing)
+            flags.abandoned.store(true, ordering: .releasing)
+            // Before the vCPUs are waited for: one may wait for a pin of the dead.
+            recoverDeadDevices()
+            throw error
+        }
+    }
+
+    private func driverThread() throws(MachineError) -> WorkerThread {
+        let (driver, flags) = (guest.driver, flags)
+        return try system { () throws(SystemError) in
+            try machine.startVCPU("vcpu-driver") {
+                do {
+                    try driver.run(
+                        shouldStop: { flags.stop.load(ordering: .acquiring) },
+                        isAbandoned: { flags.abandoned.load(ordering: .acquiring) })
+                } catch {
+                    flags.driverFault.withLock { $0 = "\(error)" }
+                }
+                flags.driverIsDone.store(true, ordering: .releasing)
+            }
+        }
+    }
+
+    private func converterThread() throws(MachineError) -> WorkerThread {
+        let converter = Converter(
+            map: plan.map, rate: plan.convertRate, pages: plan.convertPages,
+            place: plan.convertPlace,
+            seed: plan.seed)
+        let (handler, flags) = (guest.handler, flags)
+        return try system { () throws(SystemError) in
+            try machine.startVCPU("vcpu-converter") {
+                var converter = converter
+                converter.run(through: handler) { flags.stop.load(ordering: .acquiring) }
+            }
+        }
+    }
+
+    /// Drains samples every millisecond, until the condition holds; throws as soon as a device has died.
+    private func watch(
+        until condition: () -> Bool, _ onSample: (DeviceID, DMASample) -> Void
+    ) throws(MachineError) {
+        let deaths = devices.map(\.process.deathDescriptor)
+        while !condition() {
+            let dead = FileDescriptor.readable(deaths, milliseconds: 1)
+            collector.drain(onSample)
+            if dead != 0 { throw devices[dead.trailingZeroBitCount].dead() }
+            if let fault = flags.driverFault.withLock({ $0 }) { throw .device(fault) }
+        }
+    }
+
+    private func isComplete(since start: UInt64) -> Bool {
+        let elapsed = monotonicNanoseconds() - start
+        if elapsed >= plan.nanosecondLimit { return true }
+        return collector.measurements.operations >= plan.operations && elapsed >= plan.nanoseconds
+    }
+
+    // MARK: Afterwards
+
+    /// Nothing runs any more: checks what must hold, and sums up.
+    private func conclude(
+        elapsed: UInt64, wasInterrupted: Bool
+    ) throws(MachineError) -> TurnOutcome {
+        let checks = TurnChecks(machine: machine, plan: plan, guest: guest)
+        let complaint = try system { () throws(SystemError) in try checks.complaint(collector) }
+        if let complaint { throw .internalFault(complaint) }
+        let splits = try system { () throws(SystemError) in try machine.arena.splitCount() }
+        return TurnOutcome(
+            measurements: collector.measurements, conversions: guest.handler.takeLog(),
+            setupPSCNanoseconds: guest.setupPSCNanoseconds, setupPinNanoseconds: setupPin,
+            pairHotNanoseconds: pairHot.sorted()[pairHot.count / 2],
+            violationsPrivate: plan.writes ? guest.oracle.violations : nil,
+            violationsStale: collector.stalePages,
+            firstViolation: guest.oracle.report ?? collector.firstStale,
+            leakedPins: machine.arena.livePins,
+            splits: splits - guest.splitsAtBoot,
+            warmedUp: collector.isSettled, stalls: collector.stalls, wasInterrupted: wasInterrupted,
+            measuredNanoseconds: elapsed)
+    }
+
+    private func system<Result>(
+        _ body: () throws(SystemError) -> Result
+    ) throws(MachineError) -> Result where Result: ~Copyable {
+        do throws(SystemError) {
+            return try body()
+        } catch {
+            throw .system(error)
+        }
+    }
+}

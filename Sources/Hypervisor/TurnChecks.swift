@@ -1,0 +1,51 @@
+import DmaWriter
+import GuestMemory
+import Linux
+import PinLock
+
+/// What must hold when a turn is over and nothing runs any more.
+struct TurnChecks {
+    let machine: VirtualMachine
+    let plan: TurnPlan
+    let guest: BootedGuest
+
+    /// The first promise that was broken, in words; nil where all were kept. Violations by the devices are no part of
+    /// it: they are counted, since an unsafe strategy is expected to have some.
+    func complaint(_ collector: SampleCollector) throws(SystemError) -> String? {
+        guest.oracle.checkPrivatePages(machine.arena.table)
+        if let complaint = try guest.strategy.audit() {
+            return "\(plan.strategy.info.name): \(complaint)"
+        }
+        guard plan.writes else { return nil }
+        for (index, sample) in collector.lastCompleted {
+            let stamp = Stamp(device: UInt16(index), generation: sample.generation)
+            let missing = plan.map.buffers[index].ranges.reduce(0) {
+                $0 + missingPages(in: $1, stamp)
+            }
+            if missing > 0 {
+                return
+                    "\(DeviceID(index)) did not write \(missing) pages of request \(sample.generation)"
+            }
+        }
+        return nil
+    }
+
+    /// Pages of the range that do not carry the stamp on the line looked at; pages that were converted in this turn
+    /// hold what the guest or the oracle left there.
+    private func missingPages(in range: PageRange, _ stamp: Stamp) -> Int {
+        guard guest.ledger.pagesConverted(in: range, since: .start) != nil else {
+            return missing(range, stamp)
+        }
+        return (range.lower..<range.upper).reduce(0) { sum, page in
+            let single = PageRange(start: page, count: 1)
+            let isConverted = guest.ledger.pagesConverted(in: single, since: .start) != nil
+            return sum + (isConverted ? 0 : missing(single, stamp))
+        }
+    }
+
+    private func missing(_ range: PageRange, _ stamp: Stamp) -> Int {
+        Verification.missingLines(
+            in: UnsafeRawBufferPointer(guest.view.bytes(of: range)), expected: stamp,
+            engine: plan.engine, coverage: .oneLinePerPage)
+    }
+}

@@ -1,0 +1,74 @@
+import DmaWriter
+import Guest
+import GuestMemory
+import Linux
+import PinLock
+
+/// What happens in one turn: one strategy, one guest, DMAs until there are enough.
+public struct TurnPlan: Sendable {
+    public var strategy: any PinStrategy.Type
+    public var policy: ConflictPolicy.Kind
+    public var entrySize: EntrySize
+    public var map: MemoryMap
+    public var engine: FillEngine
+    public var lanes: Int
+    /// False pins and unpins only.
+    public var writes: Bool
+    public var chunk: PageCount
+    public var usesEventfd: Bool
+
+    /// Conversions a second; zero for none.
+    public var convertRate: Double
+    public var convertPages: PageCount
+    public var convertPlace: Converter.Place
+    /// How long a conversion waits for a pin, and a pin for a conversion.
+    public var patienceNanoseconds: UInt64
+    public var seed: UInt64
+
+    /// The turn ends when there are so many DMAs and so much time has passed.
+    public var operations: UInt64
+    public var nanoseconds: UInt64
+    /// It ends after so much time in any case, once no DMA is in flight.
+    public var nanosecondLimit: UInt64
+
+    public init(strategy: any PinStrategy.Type, map: MemoryMap) {
+        self.strategy = strategy
+        self.map = map
+        policy = .deny
+        entrySize = .small
+        engine = .nt
+        lanes = 1
+        writes = true
+        chunk = map.buffers[0].pages
+        usesEventfd = false
+        convertRate = 0
+        convertPages = PageCount(1)
+        convertPlace = .outside
+        patienceNanoseconds = 1_000_000_000
+        seed = 1
+        operations = 4
+        nanoseconds = 200_000_000
+        nanosecondLimit = 60_000_000_000
+    }
+}
+
+/// Why the machine cannot go on.
+public enum MachineError: Error, CustomStringConvertible {
+    case system(SystemError)
+    /// A device process died or broke its protocol; the text names it.
+    case device(String)
+    /// The same, once its pins have been recovered, and how many are left all the same.
+    case recovered(String, leakedPins: Int)
+    /// What must never happen: the guest, the table and a strategy disagree.
+    case internalFault(String)
+
+    public var description: String {
+        switch self {
+        case .system(let error): error.description
+        case .device(let text): text
+        case .recovered(let text, let leaked):
+            "\(text); after recovery of its pins leaked_pins is \(leaked)"
+        case .internalFault(let text): "internal error: \(text)"
+        }
+    }
+}
