@@ -60,6 +60,11 @@ let package = Package(
             "Hypervisor",
             on: "Guest", "VirtualDevice", "PinLock", "DmaWriter", "Virtqueue", "GuestMemory",
             "Telemetry", "Linux"),
+        // Floor 6
+        room(
+            "Experiment", on: "Hypervisor", "VirtualDevice", "Guest", "PinLock", "DmaWriter",
+            "Virtqueue",
+            "GuestMemory", "Telemetry", "Linux"),
         suite("GuestMemory", on: "GuestMemory", "Linux"),
         suite("Telemetry", on: "Telemetry", "Linux"),
         suite("PinLock", on: "PinLock", "GuestMemory", "Linux"),
@@ -70,5 +75,6 @@ let package = Package(
             "VirtualDevice",
             on: "VirtualDevice", "PinLock", "DmaWriter", "Virtqueue", "GuestMemory", "Telemetry",
             "Linux"),
+        suite("Experiment", on: "Experiment", "Guest", "PinLock", "DmaWriter", "GuestMemory"),
     ]
 )

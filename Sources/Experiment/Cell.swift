@@ -1,0 +1,167 @@
+import DmaWriter
+import Guest
+import GuestMemory
+import PinLock
+
+/// What decides the layout of a guest.
+public struct Shape: Sendable {
+    public let backing: Backing
+    public let size: PageCount
+    public let ranges: Int
+    public let devices: Int
+    public let map: MemoryMap
+}
+
+/// One combination of everything that a run varies.
+public struct Cell: Sendable {
+    public let strategy: any PinStrategy.Type
+    public let shape: Shape
+    public let chunk: PageCount
+    public let engine: FillEngine
+    public var policy = ConflictPolicy.Kind.deny
+    public var convertRate: UInt64 = 0
+    public var convertPages = PageCount(1)
+
+    init(strategy: any PinStrategy.Type, shape: Shape, chunk: PageCount, engine: FillEngine) {
+        self.strategy = strategy
+        self.shape = shape
+        self.chunk = chunk
+        self.engine = engine
+    }
+}
+
+/// What is asked of a run: lists to be multiplied, and what holds for all of it.
+public struct Request: Sendable {
+    public var strategies: [any PinStrategy.Type] = []
+    public var policies: [ConflictPolicy.Kind] = [.deny]
+    public var sizes: [PageCount] = []
+    /// Empty: the whole request.
+    public var chunks: [PageCount] = []
+    public var ranges: [Int] = [1]
+    public var devices: [Int] = [1]
+    public var engines: [FillEngine] = [.nt]
+    public var backings: [Backing] = [.memfd]
+    public var convertRates: [UInt64] = [1000]
+    public var convertPages: [PageCount] = [PageCount(1)]
+    public var convertPlace = Converter.Place.outside
+
+    public var entrySize = EntrySize.small
+    public var misalignment = PageCount(0)
+    public var guestMemory: PageCount?
+    public var lanes = 1
+    public var writes = true
+    public var usesEventfd = false
+    public var rounds = 10
+    public var operations: UInt64?
+    public var seconds: Double?
+    public var seed: UInt64 = 1
+    public var memoryNode: Int?
+    public var deviceProcessor: Int?
+    public var vcpuProcessor: Int?
+
+    public init() {}
+}
+
+/// A run, laid out: which cells, in which order.
+public struct Plan: Sendable {
+    public let request: Request
+    /// In groups that differ in the strategy alone: what is interleaved within a round.
+    public let groups: [[Cell]]
+
+    public var cells: [Cell] { groups.flatMap { $0 } }
+    public var turnCount: Int { cells.count * request.rounds }
+
+    /// The product of the lists. Refuses combinations that make no sense, with what to change.
+    public init(_ request: Request) throws(UsageError) {
+        self.request = request
+        var shapes: [Shape] = []
+        for backing in request.backings {
+            for size in request.sizes {
+                for ranges in request.ranges {
+                    for devices in request.devices {
+                        let map = try Self.map(
+                            request, size: size, ranges: ranges, devices: devices)
+                        shapes.append(
+                            Shape(
+                                backing: backing, size: size, ranges: ranges, devices: devices,
+                                map: map))
+                    }
+                }
+            }
+        }
+        var groups = shapes.flatMap { shape in
+            (request.chunks.isEmpty ? [shape.size] : request.chunks).flatMap { chunk in
+                request.engines.map { engine in
+                    request.strategies.map { strategy in
+                        Cell(strategy: strategy, shape: shape, chunk: chunk, engine: engine)
+                    }
+                }
+            }
+        }
+        groups = Self.vary(groups, request.policies) { $0.policy = $1 }
+        groups = Self.vary(groups, request.convertRates) { $0.convertRate = $1 }
+        groups = Self.vary(groups, request.convertPages) { $0.convertPages = $1 }
+        self.groups = groups
+        for cell in cells { try Self.check(cell, request) }
+    }
+
+    /// Each group once for each value.
+    private static func vary<Value>(
+        _ groups: [[Cell]], _ values: [Value], _ set: (inout Cell, Value) -> Void
+    ) -> [[Cell]] {
+        groups.flatMap { group in
+            values.map { value in
+                group.map { cell in
+                    var cell = cell
+                    set(&cell, value)
+                    return cell
+                }
+            }
+        }
+    }
+
+    /// The order of a group's strategies in a round: rotated, so that each comes first as often as any other.
+    public func order(ofGroup group: Int, round: Int) -> [Cell] {
+        let cells = groups[group]
+        let shift = Int((request.seed &+ UInt64(round)) % UInt64(cells.count))
+        return Array(cells[shift...] + cells[..<shift])
+    }
+
+    private static func map(
+        _ request: Request, size: PageCount, ranges: Int, devices: Int
+    ) throws(UsageError) -> MemoryMap {
+        let (perRange, rest) = size.rawValue.quotientAndRemainder(dividingBy: UInt64(ranges))
+        guard rest == 0, perRange > 0 else {
+            throw UsageError(
+                "--size \(size.bytes) does not divide into --ranges \(ranges) of whole 4K pages; "
+                    + "choose a size that is a multiple of \(ByteCount(UInt64(ranges) * pageSize))")
+        }
+        do throws(MemoryMapError) {
+            return try MemoryMap(
+                devices: devices, pagesPerRange: PageCount(perRange), rangeCount: ranges,
+                misalignment: request.misalignment, total: request.guestMemory)
+        } catch {
+            throw UsageError("--size \(size.bytes): \(error)")
+        }
+    }
+
+    private static func check(_ cell: Cell, _ request: Request) throws(UsageError) {
+        let info = cell.strategy.info
+        guard info.policies.contains(cell.policy) else {
+            throw UsageError(
+                "--policy \(cell.policy.rawValue): strategy \(info.name) has none; it supports "
+                    + info.policies.map(\.rawValue).joined(separator: ", "))
+        }
+        guard cell.chunk <= cell.shape.size else {
+            throw UsageError("--chunk \(cell.chunk.bytes) is above --size \(cell.shape.size.bytes)")
+        }
+        if cell.convertRate > 0,
+            !Converter.fits(cell.convertPages, place: request.convertPlace, in: cell.shape.map)
+        {
+            throw UsageError(
+                "--convert-pages \(cell.convertPages.rawValue): no place for so many pages "
+                    + "\(request.convertPlace.rawValue) the buffers; choose fewer, or more --guest-memory"
+            )
+        }
+    }
+}

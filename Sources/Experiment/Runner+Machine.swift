@@ -1,0 +1,98 @@
+import GuestMemory
+import Hypervisor
+import Linux
+import PinLock
+
+/// The machine of a run: whether it fits, where it lies, and whether its processors are two.
+extension Runner {
+    func makeMachine(
+        _ backing: Backing, _ cells: [Cell], _ observer: some RunObserver
+    ) throws(RunFailure) -> VirtualMachine {
+        let pages = cells.map(\.shape.map.pages).max()!
+        let memory: SharedMapping
+        do {
+            memory = try backing.createRegion(pages.bytes)
+        } catch {
+            throw .unavailable("\(error)")
+        }
+        let view = GuestView(memory, pages: pages)
+        try place(view)
+        if plan.request.writes {
+            do throws(PrefaultFailure) {
+                try view.prefault(
+                    view.wholeRange, threads: machineProcessors.count,
+                    shouldStop: { observer.shouldStop }, progress: { observer.prefaulting($0) })
+            } catch {
+                if case .stopped = error { throw .interrupted }
+                throw .unavailable("\(error)")
+            }
+            try verifyPlace(view)
+        }
+        do throws(SystemError) {
+            return try VirtualMachine(
+                memory: memory, pages: pages, isSparse: !plan.request.writes,
+                deviceCount: cells.map(\.shape.devices).max()!,
+                deviceProcessors: deviceProcessors, vcpuProcessor: vcpuProcessor, clock: clock)
+        } catch {
+            throw .machine(.system(error))
+        }
+    }
+
+    /// Whether the guests of one backing fit, before anything is touched.
+    static func checkMemory(_ plan: Plan, _ backing: Backing) throws(RunFailure) {
+        let cells = plan.cells.filter { $0.shape.backing == backing }
+        let pages = cells.map(\.shape.map.pages).max()!
+        let touched = plan.request.writes ? pages.bytes : ByteCount(0)
+        let node = plan.request.memoryNode
+        do {
+            try backing.probe(touched)
+            try MemoryBudget.current(for: backing, node: node).require(touched)
+            try MemoryBudget.current(for: .memfd).require(
+                metadataBytes(cells, beside: backing == .memfd ? touched : ByteCount(0)))
+        } catch {
+            throw .unavailable("\(error)")
+        }
+    }
+
+    /// What table, tree and ledger take for the pages that are ever shared, and the guest memory beside them.
+    private static func metadataBytes(_ cells: [Cell], beside memory: ByteCount) -> ByteCount {
+        let largest =
+            cells.map { cell -> UInt64 in
+                let shared = cell.shape.map.buffers.reduce(0) { $0 + $1.span.count.rawValue }
+                return UInt64(cell.strategy.metadataByteCount(pages: PageCount(shared)))
+                    + shared * 16
+            }.max() ?? 0
+        return ByteCount(largest + memory.rawValue)
+    }
+
+    private func place(_ view: GuestView) throws(RunFailure) {
+        guard let node = plan.request.memoryNode else { return }
+        let placement = try Self.placement(node)
+        do throws(PlacementFailure) {
+            try placement.bind(view.wholeRange, of: view)
+        } catch {
+            throw .unavailable("--memory-node \(node): \(error)")
+        }
+    }
+
+    /// Asks the kernel where the pages are, rather than trusting what it was told.
+    private func verifyPlace(_ view: GuestView) throws(RunFailure) {
+        if let node = plan.request.memoryNode {
+            let placement = try Self.placement(node)
+            do throws(PlacementFailure) {
+                try placement.verify(view.wholeRange, of: view)
+            } catch {
+                throw .unavailable("--memory-node \(node): \(error)")
+            }
+        }
+        memoryNode = Placement.node(holding: view.wholeRange, of: view)
+    }
+
+    func calibrate() throws(RunFailure) -> Calibration {
+        do throws(SystemError) {
+            return try Calibration.measure(deviceProcessors[0], vcpuProcessor)
+        } catch {
+            throw .machine(.system(error))
+        }
+    }
+}

@@ -1,0 +1,193 @@
+import DmaWriter
+import GuestMemory
+import Hypervisor
+import Linux
+import PinLock
+import Telemetry
+import VirtualDevice
+
+/// What came of one cell in one round.
+public struct CellResult {
+    public enum Ending {
+        case measured(TurnOutcome)
+        case failed(MachineError)
+    }
+
+    public let cell: Cell
+    /// Counted from 1.
+    public let round: Int
+    /// The strategy's place in the round's order, counted from 1.
+    public let position: Int
+    public let ending: Ending
+    public let noisy: [String]
+}
+
+/// Why a run did not start.
+public enum RunFailure: Error, CustomStringConvertible {
+    /// The request makes no sense on this machine.
+    case usage(UsageError)
+    /// The machine lacks something; the text says what and what to do.
+    case unavailable(String)
+    case machine(MachineError)
+    /// Asked to stop before the first result.
+    case interrupted
+
+    public var description: String {
+        switch self {
+        case .usage(let error): error.description
+        case .unavailable(let text): text
+        case .machine(let error): error.description
+        case .interrupted: "interrupted"
+        }
+    }
+}
+
+/// Who watches a run.
+public protocol RunObserver: AnyObject {
+    /// Whether the run should end with what it has; asked often.
+    var shouldStop: Bool { get }
+    /// The share of guest memory that has been touched.
+    func prefaulting(_ share: Double)
+    func starting(turn: Int, round: Int, _ cell: Cell)
+    /// One measured DMA.
+    func took(_ sample: DMASample, _ cell: Cell, round: Int, device: DeviceID)
+    /// The result of a turn; false ends the run.
+    func finished(_ result: CellResult) -> Bool
+}
+
+/// Carries out a plan: memory, processors and devices once, then every round.
+public final class Runner {
+    public let plan: Plan
+    public let clock: TickClock
+    /// The clock's own cost, which every interval contains, in nanoseconds.
+    public let clockNanoseconds: Double
+    /// Where the devices are, in turns.
+    public let deviceProcessors: [Int]
+    public let vcpuProcessor: Int
+    public private(set) var calibration: Calibration?
+    /// The node that holds the buffers of the run's guest, where the machine tells.
+    public internal(set) var memoryNode: Int?
+    let machineProcessors: [Int]
+
+    /// Checks what can be checked before anything is touched.
+    public init(_ plan: Plan) throws(RunFailure) {
+        self.plan = plan
+        let allowed: [Int]
+        do throws(SystemError) {
+            allowed = try Processors.allowed()
+        } catch {
+            throw .machine(.system(error))
+        }
+        machineProcessors = allowed
+        let vcpu =
+            try Self.processor(
+                plan.request.vcpuProcessor, option: "--vcpu-cpu", among: allowed) ?? allowed[0]
+        // Every processor but the vCPUs', the next one first; the one there is where there is no other.
+        let others = allowed.filter { $0 > vcpu } + allowed.filter { $0 < vcpu }
+        let chosen = try Self.processor(
+            plan.request.deviceProcessor, option: "--device-cpu", among: allowed)
+        deviceProcessors = chosen.map { [$0] } ?? (others.isEmpty ? [vcpu] : others)
+        vcpuProcessor = vcpu
+        clock = TickClock.calibrated()
+        clockNanoseconds = clock.measuredCost()
+        for engine in plan.request.engines where !engine.isAvailable {
+            throw .unavailable(
+                "--engine \(engine.rawValue): this processor has no such instructions; use memset")
+        }
+        if let node = plan.request.memoryNode { _ = try Self.placement(node) }
+        for backing in plan.request.backings { try Self.checkMemory(plan, backing) }
+    }
+
+    private static func processor(
+        _ wanted: Int?, option: String, among allowed: [Int]
+    ) throws(RunFailure) -> Int? {
+        guard let wanted else { return nil }
+        guard allowed.contains(wanted) else {
+            throw .usage(
+                UsageError(
+                    "\(option) \(wanted): this process may run on CPU "
+                        + allowed.map(String.init).joined(separator: ", ") + "; choose one of them")
+            )
+        }
+        return wanted
+    }
+
+    static func placement(_ node: Int) throws(RunFailure) -> Placement {
+        do throws(PlacementFailure) {
+            return try Placement(node: node)
+        } catch {
+            throw .usage(UsageError("--memory-node \(node): \(error)"))
+        }
+    }
+
+    /// Runs all rounds, and tells the observer. Returns whether the plan was carried out to its end.
+    public func run(watchedBy observer: some RunObserver) throws(RunFailure) -> Bool {
+        var turn = 0
+        for backing in plan.request.backings {
+            let groups = plan.groups.indices.filter { plan.groups[$0][0].shape.backing == backing }
+            let machine = try makeMachine(backing, groups.flatMap { plan.groups[$0] }, observer)
+            if calibration == nil { calibration = try calibrate() }
+            for round in 1...plan.request.rounds {
+                for group in groups {
+                    for (place, cell) in plan.order(ofGroup: group, round: round).enumerated() {
+                        if observer.shouldStop { return false }
+                        turn += 1
+                        observer.starting(turn: turn, round: round, cell)
+                        let result = runTurn(
+                            machine, cell, round: round, position: place + 1, observer)
+                        guard observer.finished(result) else { return false }
+                        if case .failed = result.ending { return false }
+                    }
+                }
+            }
+        }
+        return true
+    }
+
+    private func runTurn(
+        _ machine: VirtualMachine, _ cell: Cell, round: Int, position: Int,
+        _ observer: some RunObserver
+    ) -> CellResult {
+        var noisy: [String] = []
+        if calibration?.isNoisy == true { noisy.append("cpu") }
+        let ending: CellResult.Ending
+        do throws(MachineError) {
+            let outcome = try machine.run(
+                turnPlan(cell, round: round), shouldStop: { observer.shouldStop },
+                onSample: { observer.took($1, cell, round: round, device: $0) })
+            if !outcome.warmedUp { noisy.append("warmup") }
+            if outcome.stalls > 0 { noisy.append("samples") }
+            ending = .measured(outcome)
+        } catch {
+            ending = .failed(error)
+        }
+        return CellResult(
+            cell: cell, round: round, position: position, ending: ending, noisy: noisy)
+    }
+
+    private func turnPlan(_ cell: Cell, round: Int) -> TurnPlan {
+        let request = plan.request
+        var turn = TurnPlan(strategy: cell.strategy, map: cell.shape.map)
+        turn.policy = cell.policy
+        turn.entrySize = request.entrySize
+        turn.engine = cell.engine
+        turn.lanes = request.lanes
+        turn.writes = request.writes
+        turn.chunk = cell.chunk
+        turn.usesEventfd = request.usesEventfd
+        turn.convertRate = Double(cell.convertRate)
+        turn.convertPages = cell.convertPages
+        turn.convertPlace = request.convertPlace
+        // The same conversions for every strategy of a round, others in each round.
+        turn.seed = request.seed &+ UInt64(round)
+        if let seconds = request.seconds {
+            turn.nanoseconds = UInt64(seconds * 1e9)
+            turn.nanosecondLimit = turn.nanoseconds
+            turn.operations = request.operations ?? 1
+        } else if let operations = request.operations {
+            turn.nanoseconds = 0
+            turn.operations = operations
+        }
+        return turn
+    }
+}
