@@ -65,11 +65,13 @@ let package = Package(
             "Experiment", on: "Hypervisor", "VirtualDevice", "Guest", "PinLock", "DmaWriter",
             "Virtqueue",
             "GuestMemory", "Telemetry", "Linux"),
+        room("Report", on: "Linux"),
         suite("GuestMemory", on: "GuestMemory", "Linux"),
         suite("Telemetry", on: "Telemetry", "Linux"),
         suite("PinLock", on: "PinLock", "GuestMemory", "Linux"),
         suite("DmaWriter", on: "DmaWriter", "GuestMemory", "Linux", "CLinux"),
         suite("Virtqueue", on: "Virtqueue", "GuestMemory", "Linux"),
+        suite("Report", on: "Report", "Linux"),
         suite("Guest", on: "Guest", "Virtqueue", "GuestMemory", "Linux"),
         suite(
             "VirtualDevice",

@@ -1,0 +1,77 @@
+import Glibc
+import Linux
+
+/// The machine and the build that figures come from.
+///
+/// An allow-list: never the kernel command line, never the host's name, nothing that tells whose
+/// machine it is.
+public struct Environment: Sendable {
+    /// What holds from one run to the next.
+    public let stable: JSON
+    /// What changes by itself: load, free memory.
+    public let volatile: JSON
+
+    /// Reads the machine; what cannot be read is `n/a`.
+    ///
+    /// `revision` is the source's git revision, or `unknown`.
+    public static func capture(revision: String) -> Environment {
+        let stable = JSON.object([
+            JSON.Member("kernel", Probe.kernel),
+            JSON.Member("cpu", Probe.cpu),
+            JSON.Member("caches", Probe.caches),
+            JSON.Member("mitigations", Probe.mitigations),
+            JSON.Member("clocksource", Probe.clocksource),
+            JSON.Member("numa_nodes", Probe.nodes(["MemTotal"], withCPUs: true)),
+            JSON.Member("memory_kib", Probe.memory(["MemTotal", "SwapTotal"])),
+            JSON.Member("transparent_hugepage", Probe.transparentHugePages),
+            JSON.Member("hugepages", Probe.hugePages("nr_hugepages")),
+            JSON.Member("hypervisor", Probe.hypervisor),
+            JSON.Member("kvm", Probe.kvm),
+            JSON.Member("sysctl", Probe.sysctl),
+            JSON.Member("process", Probe.process),
+            JSON.Member("build", Probe.build(revision: revision)),
+        ])
+        let volatile = JSON.object([
+            JSON.Member("load_average", Probe.loadAverage),
+            JSON.Member("numa_nodes", Probe.nodes(["MemFree"], withCPUs: false)),
+            JSON.Member("memory_kib", Probe.memory(["MemAvailable", "MemFree", "SwapFree"])),
+            JSON.Member("hugepages_free", Probe.hugePages("free_hugepages")),
+        ])
+        return Environment(stable: stable, volatile: volatile)
+    }
+
+    /// 16 hexadecimal digits that differ where the stable part does: FNV-1a over its compact JSON.
+    public var hash: String {
+        let digits = String(fnv1a(stable.compact), radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits
+    }
+
+    /// Both parts and the hash, as `dma-bench env` prints them.
+    public var json: JSON {
+        .object([
+            JSON.Member("env", .string(hash)), JSON.Member("stable", stable),
+            JSON.Member("volatile", volatile),
+        ])
+    }
+
+    /// Replaces `path` by the pretty JSON in one step: a reader sees the old file or the new one.
+    public func write(to path: String) throws(OutputError) {
+        let temporary = "\(path).\(getpid()).tmp"
+        let number = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+        guard number >= 0 else { throw OutputError("open", errno, on: temporary) }
+        let file = FileDescriptor(owning: number)
+        do throws(OutputError) {
+            try file.writeAll(Array(json.pretty.utf8), name: temporary)
+            guard fsync(file.raw) == 0 else { throw OutputError("fsync", errno, on: temporary) }
+            guard rename(temporary, path) == 0 else { throw OutputError("rename", errno, on: path) }
+        } catch {
+            unlink(temporary)
+            throw error
+        }
+    }
+}
+
+/// FNV-1a with 64 bits (RFC 9923, sections 2 and 5).
+func fnv1a(_ text: String) -> UInt64 {
+    text.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+}

@@ -1,0 +1,72 @@
+import Glibc
+import Linux
+
+/// One line on a terminal that says how far the run is. Without a terminal it writes nothing.
+public struct Progress: Sendable {
+    private let descriptor: Int32
+    private let isEnabled: Bool
+    private let width: Int?
+    private let start = monotonicNanoseconds()
+    private var isShown = false
+
+    /// `width` in characters; where it is nil the terminal is asked at each line.
+    public init(on descriptor: Int32 = STDERR_FILENO, width: Int? = nil) {
+        self.descriptor = descriptor
+        isEnabled = Terminal.isTerminal(descriptor)
+        self.width = width
+    }
+
+    /// Shows that a cell starts in a round; both are counted from 1.
+    public mutating func show(cell: Int, of cells: Int, round: Int, of rounds: Int, what: String) {
+        guard isEnabled else { return }
+        let done = Double(round - 1) * Double(cells) + Double(cell - 1)
+        let left = Double(rounds) * Double(cells) - done
+        let elapsed = Double(monotonicNanoseconds() - start)
+        let line = Self.line(
+            place: "cell \(cell) of \(cells)", round: "round \(round) of \(rounds)",
+            remaining: done > 0 ? elapsed / done * left : nil, what: what,
+            width: width ?? Terminal.width(of: descriptor) ?? 80)
+        emit(Self.blank + line)
+        isShown = true
+    }
+
+    /// Takes the line away; to be called before anything else is written to the terminal.
+    public mutating func erase() {
+        guard isShown else { return }
+        emit(Self.blank)
+        isShown = false
+    }
+
+    /// Carriage return, and erase to the end of the line (ECMA-48, 8.3.41, EL).
+    private static let blank = "\r\u{1B}[K"
+
+    private func emit(_ text: String) {
+        let bytes = Array(text.utf8)
+        // A status line that cannot be shown is no reason to stop.
+        _ = write(descriptor, bytes, bytes.count)
+    }
+
+    /// The line's text, shorter than `width`: a full line would move the cursor to the next one.
+    static func line(
+        place: String, round: String, remaining: Double?, what: String, width: Int
+    ) -> String {
+        let rest = remaining.map { "ETA " + clock(nanoseconds: $0) }
+        let parts = [place, round, rest, Text.printable(what)].compactMap(\.self)
+        var line = ""
+        for part in parts {
+            let longer = line.isEmpty ? part : line + "  " + part
+            guard longer.count < width else { break }
+            line = longer
+        }
+        return line
+    }
+
+    /// `7 s`, `2 min 05 s`, `3 h 10 min`.
+    private static func clock(nanoseconds: Double) -> String {
+        let seconds = Int(exactly: (nanoseconds / 1e9).rounded(.up)) ?? .max
+        func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
+        if seconds < 60 { return "\(seconds) s" }
+        if seconds < 3600 { return "\(seconds / 60) min \(two(seconds % 60)) s" }
+        return "\(seconds / 3600) h \(two(seconds / 60 % 60)) min"
+    }
+}

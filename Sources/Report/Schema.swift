@@ -1,0 +1,159 @@
+/// The columns of the output: the one source of CSV header, JSON keys and documentation.
+///
+/// Columns are only ever appended; a change of a column's meaning is a new column.
+public enum Schema {
+    /// The value of the column `schema`.
+    public static let version = 1
+
+    public static let columns: [Column] = [
+        Column("schema", \.schema, "Version of this list of columns."),
+        Column("run", \.run, "Identifier that all rows of one run share."),
+        Column("round", \.round, "Round of the run; every cell is measured once in each."),
+        Column("position", \.position, "Place of the strategy within its round."),
+        Column("strategy", \.strategy, "Name of the pin strategy."),
+        Column(
+            "safe", \.safe, "Whether the strategy claims that no private page is ever written."),
+        Column("policy", \.policy, "What a conversion gets that meets a pin."),
+        Column("size_bytes", \.sizeBytes, unit: "B", "Buffer that one DMA request writes."),
+        Column("entry_bytes", \.entryBytes, unit: "B", "Guest memory that one RMP entry covers."),
+        Column(
+            "chunk_bytes", \.chunkBytes, unit: "B",
+            "Piece of a DMA request that is pinned, written and unpinned at once."),
+        Column("ranges", \.ranges, "Scatter-gather ranges in a DMA request."),
+        Column(
+            "misalign_bytes", \.misalignBytes, unit: "B",
+            "Distance of the buffer from its natural alignment."),
+        Column("devices", \.devices, "Virtual-device processes that work at the same time."),
+        Column("engine", \.engine, "Instructions that the device writes with."),
+        Column("lanes", \.lanes, "Threads with which each device writes."),
+        Column("backing", \.backing, "Kind of memory behind the guest."),
+        Column(
+            "memory_node", \.memoryNode, "NUMA node that holds guest memory, as the kernel says."),
+        Column("device_cpu", \.deviceCpu, "CPUs that the devices are bound to, in their order."),
+        Column("vcpu_cpu", \.vcpuCpu, "CPUs that the vCPUs are bound to, in their order."),
+        Column(
+            "convert_rate_hz", \.convertRateHz, unit: "1/s",
+            "Page state changes that the guest asks for each second."),
+        Column("convert_pages", \.convertPages, "4 KiB pages in each page state change."),
+        Column(
+            "convert_where", \.convertWhere,
+            "Whether conversions are inside the buffers, outside, or mixed."),
+        Column("ops", \.ops, "DMA requests that were completed."),
+        Column(
+            "refused", \.refused,
+            "DMA requests that the device refused: a page was private, or in conversion too long."),
+        Column(
+            "pin_ns_p50", \.pinNsP50, unit: "ns",
+            "Median time to pin a DMA request, in place, clock included."),
+        Column(
+            "pin_ns_p99", \.pinNsP99, unit: "ns",
+            "99th percentile of the time to pin a DMA request, in place, clock included."),
+        Column(
+            "pin_ns_max", \.pinNsMax, unit: "ns",
+            "Longest time to pin a DMA request, in place, clock included."),
+        Column(
+            "write_ns_p50", \.writeNsP50, unit: "ns",
+            "Median time to write a DMA request, in place, clock included."),
+        Column(
+            "write_ns_p99", \.writeNsP99, unit: "ns",
+            "99th percentile of the time to write a DMA request, in place, clock included."),
+        Column(
+            "write_ns_max", \.writeNsMax, unit: "ns",
+            "Longest time to write a DMA request, in place, clock included."),
+        Column(
+            "unpin_ns_p50", \.unpinNsP50, unit: "ns",
+            "Median time to unpin a DMA request, in place, clock included."),
+        Column(
+            "unpin_ns_p99", \.unpinNsP99, unit: "ns",
+            "99th percentile of the time to unpin a DMA request, in place, clock included."),
+        Column(
+            "unpin_ns_max", \.unpinNsMax, unit: "ns",
+            "Longest time to unpin a DMA request, in place, clock included."),
+        Column(
+            "dma_ns_p50", \.dmaNsP50, unit: "ns",
+            "Median time of a DMA request from pin to unpin, both included."),
+        Column(
+            "dma_ns_p99", \.dmaNsP99, unit: "ns",
+            "99th percentile of the time of a DMA request from pin to unpin, both included."),
+        Column(
+            "sync_share", \.syncShare,
+            "(pin + unpin) / (pin + write + unpin), of the total time of this row."),
+        Column(
+            "write_bytes_per_s", \.writeBytesPerS, unit: "B/s",
+            "Bytes written, divided by the time in write."),
+        Column(
+            "pair_hot_ns", \.pairHotNs, unit: "ns",
+            "A pin and an unpin of the same request in a warm loop without a write: median of batches."
+        ),
+        Column("conversions", \.conversions, "Page state changes that were carried out."),
+        Column(
+            "conversions_denied", \.conversionsDenied,
+            "Page state changes that were refused, at once or at the deadline: a page was held."),
+        Column(
+            "conversions_waited", \.conversionsWaited,
+            "Page state changes that were carried out after waiting for a pin."),
+        Column(
+            "conversions_revoked", \.conversionsRevoked,
+            "Page state changes that were carried out after a device let go of a pin."),
+        Column(
+            "convert_ns_p50", \.convertNsP50, unit: "ns",
+            "Median time of a page state change from when it should have started to its end."),
+        Column(
+            "convert_ns_p99", \.convertNsP99, unit: "ns",
+            "99th percentile of the time of a page state change, from when it should have started."
+        ),
+        Column(
+            "convert_ns_max", \.convertNsMax, unit: "ns",
+            "Longest time of a page state change, from when it should have started."),
+        Column(
+            "violations_private", \.violationsPrivate,
+            "Pages that were written while they were private, as their canaries tell."),
+        Column(
+            "violations_stale", \.violationsStale,
+            "Pages that were converted while a device had them pinned."),
+        Column("faults", \.faults, "Page faults that stopped a device's write."),
+        Column(
+            "leaked_pins", \.leakedPins,
+            "Pins left when every device had ended its turn, or had been recovered."),
+        Column(
+            "metadata_bytes", \.metadataBytes, unit: "B",
+            "Shared memory that makes the strategy work for this guest; for perpage the RMP table itself."
+        ),
+        Column(
+            "setup_psc_ns", \.setupPscNs, unit: "ns",
+            "Time in which the guest shared its buffers before the first request."),
+        Column(
+            "setup_pin_ns", \.setupPinNs, unit: "ns", "Time of the pins taken at set-up."),
+        Column(
+            "splits", \.splits, "2 MiB entries that the conversion of a 4 KiB page split."),
+        Column(
+            "copy_ns_p50", \.copyNsP50, unit: "ns",
+            "Median time of the guest's copy out of a bounce buffer."),
+        Column("clock_ns", \.clockNs, unit: "ns", "Cost of one reading of the clock."),
+        Column(
+            "noisy", \.noisy, "Why the row may be less exact than others: cpu, warmup, samples."),
+        Column(
+            "status", \.status,
+            "ok, interrupted, violation, failed:reason or unavailable:reason."),
+        Column("env", \.env, "Hash of the stable part of the environment."),
+    ]
+
+    /// The list itself as CSV: column, type, unit, meaning.
+    public static var csv: String {
+        entries.map { CSV.line($0) }.joined()
+    }
+
+    /// The list itself for people, aligned.
+    public static var table: String {
+        let widths = (0..<3).map { field in entries.map { $0[field].count }.max() ?? 0 }
+        return entries.map { entry in
+            let fields = zip(entry, widths).map { Text.left($0, $1) }
+            return fields.joined(separator: "  ") + "  " + entry[3] + "\n"
+        }.joined()
+    }
+
+    private static var entries: [[String]] {
+        [["column", "type", "unit", "meaning"]]
+            + columns.map { [$0.name, $0.type, $0.unit, $0.meaning] }
+    }
+}

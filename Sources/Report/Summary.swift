@@ -1,0 +1,94 @@
+/// What a run found, for people: one line per combination of the plan, medians over its rounds,
+/// and a sentence that answers the question.
+public struct Summary: Sendable {
+    private let rows: [Row]
+    private let cells: [SummaryCell]
+
+    /// Of all rows of a run, in the order in which they were measured.
+    public init(_ rows: [Row]) {
+        self.rows = rows
+        cells = SummaryCell.cells(of: rows)
+    }
+
+    /// The whole text, with its last line end. Where it would be wider than `width` characters the
+    /// least important columns are left out; `color` adds ANSI escapes.
+    public func text(width: Int, color: Bool = false) -> String {
+        let measured = cells.filter { !$0.measured.isEmpty }
+        var lines: [String] = []
+        if !measured.isEmpty {
+            lines += Text.wrapped(heading(measured), width: width)
+            lines += SummaryTable(measured).lines(width: width, color: color)
+        }
+        if measured.contains(where: { !$0.plan.safe }) {
+            lines += Text.wrapped(
+                "* unsafe: makes no claim that private pages stay unwritten", width: width)
+        }
+        for note in notes { lines += Text.wrapped(note, width: width) }
+        let answer = Text.wrapped(sentence, width: width)
+        lines += color ? answer.map { Style.bold.applied(to: $0) } : answer
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    /// What the synchronisation costs, from the medians; and which strategies wrote private pages.
+    public var sentence: String {
+        ([SummaryAnswer(cells).text] + violations).joined(separator: " ")
+    }
+
+    private var violations: [String] {
+        var order: [String] = []
+        var counts: [String: UInt64] = [:]
+        for cell in cells where cell.isViolated {
+            let name = SummaryAnswer.name(cell)
+            if counts[name] == nil { order.append(name) }
+            counts[name] = saturatingSum(counts[name] ?? 0, cell.violations ?? 0)
+        }
+        return order.map { name in
+            let count = counts[name] ?? 0
+            return "\(name) wrote private pages: \(Human.grouped(count)) "
+                + (count == 1 ? "violation." : "violations.")
+        }
+    }
+
+    private func heading(_ measured: [SummaryCell]) -> String {
+        let counts = measured.map(\.measured.count)
+        let (least, most) = (counts.min() ?? 0, counts.max() ?? 0)
+        let rounds = least == most ? "\(most)" : "\(least) to \(most)"
+        let unit = most == 1 ? "round" : "rounds"
+        return "p50 of a DMA request, median of \(rounds) \(unit)"
+    }
+
+    /// What did not go as planned, each kind once.
+    private var notes: [String] {
+        var order: [String] = []
+        var counts: [String: Int] = [:]
+        func add(_ what: String) {
+            if counts[what] == nil { order.append(what) }
+            counts[what, default: 0] += 1
+        }
+        for row in rows {
+            switch row.status {
+            case .ok, .violation: break
+            case .interrupted: add("\(row.strategy) interrupted")
+            case .failed(let reason): add("\(row.strategy) failed: \(reason)")
+            case .unavailable(let reason): add("\(row.strategy) unavailable: \(reason)")
+            }
+            for reason in row.noisy { add("noisy: \(reason)") }
+        }
+        return order.map { what in
+            let count = counts[what] ?? 0
+            return Text.printable(what) + " (\(count) \(count == 1 ? "row" : "rows"))"
+        }
+    }
+}
+
+/// How a terminal shows a text (ECMA-48, 8.3.117, SGR).
+enum Style: Int {
+    case plain = 0
+    case bold = 1
+    case red = 31
+    case yellow = 33
+
+    func applied(to text: String) -> String {
+        self == .plain ? text : "\u{1B}[\(rawValue)m\(text)\u{1B}[0m"
+    }
+}

@@ -1,0 +1,65 @@
+/// The sentence that answers what synchronisation costs.
+struct SummaryAnswer {
+    let text: String
+
+    /// How many strategies one sentence names: the table has the others.
+    private static let most = 3
+
+    /// The strategy that does what the question asks about: one check and lock for each entry.
+    private static let baseline = "perpage"
+
+    init(_ cells: [SummaryCell]) {
+        let priced = cells.filter { Self.price($0) != nil && !$0.isViolated }
+        let safe = priced.filter(\.plan.safe)
+        let candidates = safe.isEmpty ? priced : safe
+        guard let largest = candidates.map(\.plan.sizeBytes).max(),
+            let chosen = candidates.first(where: { $0.plan.sizeBytes == largest })
+        else {
+            text = "No cost of synchronisation was measured."
+            return
+        }
+        // Strategies are compared in one and the same place of the plan.
+        let alike = candidates.filter { Self.place($0) == Self.place(chosen) }
+        let first = alike.first { $0.plan.strategy == Self.baseline } ?? alike[0]
+        let others = alike.filter { $0.plan.strategy != first.plan.strategy }
+            .filter { ($0.cost == nil) == (first.cost == nil) }
+            .sorted { Self.price($0) ?? 0 < Self.price($1) ?? 0 }
+        let named = [first] + others.prefix(Self.most - 1)
+
+        let entries = first.entries == 1 ? "1 entry" : Human.grouped(first.entries) + " entries"
+        let what = "\(entries) (\(Self.description(of: first, among: cells)))"
+        let start =
+            if first.cost == nil {
+                "A pin and unpin of \(what) takes \(Human.nanoseconds(first.pair))"
+            } else {
+                "Checking, locking and unlocking \(what) costs "
+                    + "\(Human.percent(first.cost)) of the write"
+            }
+        let phrases = ["\(start) with \(Self.name(first))"] + named.dropFirst().map(Self.phrase)
+        text = phrases.joined(separator: ", ") + "."
+    }
+
+    /// The strategy's name, marked where it claims no safety.
+    static func name(_ cell: SummaryCell) -> String {
+        Text.printable(cell.plan.strategy) + (cell.plan.safe ? "" : " (unsafe)")
+    }
+
+    /// What a DMA pays: a part of its write, or without a write nanoseconds.
+    private static func price(_ cell: SummaryCell) -> Double? { cell.cost ?? cell.pair }
+
+    private static func phrase(_ cell: SummaryCell) -> String {
+        let price = cell.cost.map(Human.percent) ?? Human.nanoseconds(cell.pair)
+        return "\(price) with \(name(cell))"
+    }
+
+    private static func place(_ cell: SummaryCell) -> [String] {
+        PlanColumn.all.map { $0.text(cell.plan) }
+    }
+
+    /// The size, and whatever else tells these cells from others.
+    private static func description(of cell: SummaryCell, among cells: [SummaryCell]) -> String {
+        let others = PlanColumn.varied(in: cells).filter { $0.title != PlanColumn.size.title }
+        let texts = others.map { Text.printable("\($0.title) \($0.text(cell.plan))") }
+        return ([PlanColumn.size.text(cell.plan)] + texts).joined(separator: ", ")
+    }
+}

@@ -1,0 +1,129 @@
+import Testing
+
+@testable import Report
+
+@Suite struct SummaryTests {
+    @Test func tableOf80Columns() {
+        let text = Summary(run()).text(width: 80)
+        #expect(
+            text == """
+                p50 of a DMA request, median of 3 rounds
+                strategy       pin    write   unpin        sync  denied  conv p99  viol
+                perpage    1.00 ms  53.0 ms  550 us       2.8 %    10 %   12.3 us     0
+                rangetree    12 ns  53.0 ms   11 ns  0.000043 %    10 %   12.3 us     0
+                none*         0 ns  52.0 ms    0 ns         0 %    10 %   12.3 us     0
+                * unsafe: makes no claim that private pages stay unwritten
+                kernelpin unavailable: no io_uring (3 rows)
+                Checking, locking and unlocking 262,144 entries (1 GiB) costs 2.9 % of the write
+                with perpage, 0.000043 % with rangetree.
+
+                """)
+    }
+
+    @Test func tableOf40Columns() {
+        let text = Summary(run()).text(width: 40)
+        #expect(
+            text == """
+                p50 of a DMA request, median of 3 rounds
+                strategy       pin        sync  viol
+                perpage    1.00 ms       2.8 %     0
+                rangetree    12 ns  0.000043 %     0
+                none*         0 ns         0 %     0
+                * unsafe: makes no claim that private
+                pages stay unwritten
+                kernelpin unavailable: no io_uring (3
+                rows)
+                Checking, locking and unlocking 262,144
+                entries (1 GiB) costs 2.9 % of the write
+                with perpage, 0.000043 % with rangetree.
+
+                """)
+    }
+
+    @Test func wideTableHasEveryColumn() {
+        let lines = Summary(run()).text(width: 200).split(separator: "\n")
+        #expect(
+            lines[1]
+                == "strategy       pin    write   unpin        sync  throughput  conv  denied"
+                + "  conv p50  conv p99  viol")
+        #expect(
+            lines[2]
+                == "perpage    1.00 ms  53.0 ms  550 us       2.8 %  18.9 GiB/s   900    10 %"
+                + "    450 ns   12.3 us     0")
+    }
+
+    @Test func everyWidthIsKept() {
+        for width in 12...200 {
+            for line in Summary(run()).text(width: width).split(separator: "\n") {
+                #expect(line.count <= width, "\(width): \(line)")
+            }
+        }
+    }
+
+    @Test func colorAddsNothingButEscapes() {
+        var rows = run()
+        rows[0].violationsPrivate = 2
+        let colored = Summary(rows).text(width: 80, color: true)
+        #expect(colored.contains("\u{1B}[33mnone*    \u{1B}[0m"))
+        #expect(colored.contains("\u{1B}[31m   2\u{1B}[0m"))
+        #expect(colored.contains("\u{1B}[1mChecking") || colored.contains("\u{1B}[1mA pin"))
+        #expect(colored.replacing(/\u{1B}\[[0-9]+m/, with: "") == Summary(rows).text(width: 80))
+    }
+
+    @Test func whatThePlanVariesIsShown() {
+        let rows = [UInt64(4096), 1 << 30].map {
+            Row.measured("perpage", sizeBytes: $0, pin: 10, write: 1000, unpin: 10)
+        }
+        let lines = Summary(rows).text(width: 80).split(separator: "\n")
+        #expect(lines[0] == "p50 of a DMA request, median of 1 round")
+        #expect(lines[1].hasPrefix("strategy   size    pin"))
+        #expect(lines[2].hasPrefix("perpage   4 KiB  10 ns"))
+        #expect(lines[3].hasPrefix("perpage   1 GiB  10 ns"))
+    }
+
+    @Test func whatNobodyMeasuredIsLeftOut() {
+        let rows = [Row.measured("perpage", pin: 1_546_000, write: nil, unpin: 4000)]
+        let header = Summary(rows).text(width: 200).split(separator: "\n")[1]
+        for title in ["write", "sync", "throughput"] { #expect(!header.contains(title)) }
+        #expect(header.contains("unpin"))
+    }
+
+    @Test func cutRoundsCountForNothingButANote() {
+        var rows = run()
+        for (status, round) in [(Row.Status.interrupted, 4), (.failed("a\nb"), 5)] {
+            var row = Row.measured("perpage", round: round, pin: 9e9, write: 1, unpin: 9e9)
+            row.status = status
+            row.noisy = ["cpu"]
+            rows.append(row)
+        }
+        let (text, clean) = (Summary(rows).text(width: 80), Summary(run()).text(width: 80))
+        let notes = """
+            perpage interrupted (1 row)
+            noisy: cpu (2 rows)
+            perpage failed: a b (1 row)
+
+            """
+        #expect(text.contains(notes))
+        #expect(text.replacing(notes, with: "") == clean)
+    }
+
+    @Test func countsOfRoundsThatDiffer() {
+        let text = Summary(Array(run().dropFirst())).text(width: 80)
+        #expect(text.hasPrefix("p50 of a DMA request, median of 2 to 3 rounds\n"))
+    }
+
+    /// Four strategies, three rounds each, the second of which is the median.
+    private func run() -> [Row] {
+        (1...3).flatMap { round in
+            let drift = Double(round) / 2
+            return [
+                Row.measured(
+                    "perpage", round: round, pin: 1e6 * drift, write: 53e6, unpin: 0.55e6 * drift),
+                Row.measured(
+                    "rangetree", round: round, pin: 12 * drift, write: 53e6, unpin: 11 * drift),
+                Row.measured("none", safe: false, round: round, pin: 0, write: 52e6, unpin: 0),
+                Row.planned("kernelpin", round: round, status: .unavailable("no io_uring")),
+            ]
+        }
+    }
+}
