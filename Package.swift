@@ -25,11 +25,13 @@ func suite(
 let package = Package(
     name: "dma-bench",
     products: [
+        .executable(name: "dma-bench", targets: ["dma-bench"]),
         .library(name: "PinLock", targets: ["PinLock"]),
         .library(name: "DmaWriter", targets: ["DmaWriter"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0")
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     ],
     targets: [
         // Floor 0: C, one system call or instruction each
@@ -66,6 +68,16 @@ let package = Package(
             "Virtqueue",
             "GuestMemory", "Telemetry", "Linux"),
         room("Report", on: "Linux"),
+        // Floor 7
+        .executableTarget(
+            name: "dma-bench",
+            dependencies: [
+                "Report", "Experiment", "Hypervisor", "VirtualDevice", "PinLock", "DmaWriter",
+                "GuestMemory",
+                "Telemetry", "Linux", "CLinux",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
         suite("GuestMemory", on: "GuestMemory", "Linux"),
         suite("Telemetry", on: "Telemetry", "Linux"),
         suite("PinLock", on: "PinLock", "GuestMemory", "Linux"),
@@ -78,5 +90,6 @@ let package = Package(
             on: "VirtualDevice", "PinLock", "DmaWriter", "Virtqueue", "GuestMemory", "Telemetry",
             "Linux"),
         suite("Experiment", on: "Experiment", "Guest", "PinLock", "DmaWriter", "GuestMemory"),
+        suite("EndToEnd", on: "dma-bench", "Linux", "CLinux", excluding: ["Golden"]),
     ]
 )

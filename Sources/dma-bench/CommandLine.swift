@@ -1,0 +1,109 @@
+import ArgumentParser
+import Experiment
+import Report
+
+/// The command line. Options are text here; `RequestParser` gives them meaning.
+struct DmaBench: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "dma-bench",
+        abstract: "What it costs a virtual device to lock a guest's pages around a DMA.",
+        discussion: """
+            A guest tells a device to write a buffer. The device, a host process, locks the pages so that none turns \
+            private under the write, writes, and unlocks. This measures each step, for every way of locking, and what \
+            it costs the guest that converts pages meanwhile; and it checks that no private page was written.
+
+              dma-bench --size 1G --strategy rangetree
+              dma-bench --size 4K..1G:x4 --strategy all -o sweep.csv
+              dma-bench strategies
+
+            Options marked (list) take a,b,c; those marked (range) also low..high:xN or low..high:+N. The run is the \
+            product of all lists. Rows go to standard output as CSV, everything else to standard error.
+
+            Exit status: 0 done, 4 a strategy that claims safety wrote a private page, 64 usage, 69 the machine lacks \
+            something, 70 internal error or a device died, 74 output could not be written, 130 interrupted.
+            """,
+        version: Build.description,
+        subcommands: [Strategies.self, Env.self, SchemaCommand.self])
+
+    @Option(parsing: .unconditional, help: "Bytes of one DMA request: 4K, 64M, 1G (range).")
+    var size = "1G"
+    @Option(parsing: .unconditional, help: "Strategies by name, or: all, safe, unsafe (list).")
+    var strategy = "rangetree"
+    @Option(
+        parsing: .unconditional,
+        help: "Pin, write and unpin a request in pieces of so many bytes (range).")
+    var chunk: String?
+    @Option(parsing: .unconditional, help: "Ranges of a request's scatter-gather list (range).")
+    var ranges = "1"
+    @Option(
+        parsing: .unconditional, help: "Device processes, each with a buffer of its own (range).")
+    var devices = "1"
+    @Option(parsing: .unconditional, help: "Conversions a second; 0 for none (range).")
+    var convertRate = "1000"
+    @Option(parsing: .unconditional, help: "Pages of each conversion (range).") var convertPages =
+        "1"
+    @Option(
+        parsing: .unconditional,
+        help: "Where conversions are, seen from the buffers: inside, outside, mixed.")
+    var convertWhere = "outside"
+    @Option(
+        parsing: .unconditional,
+        help: "What a conversion gets that meets a pin: deny, wait, revoke (list).")
+    var policy = "deny"
+    @Option(parsing: .unconditional, help: "How the device writes: nt, movsb, memset, copy (list).")
+    var engine = "nt"
+    @Option(parsing: .unconditional, help: "Threads of a device that write.") var lanes = "1"
+    @Option(
+        parsing: .unconditional, help: "Guest memory: memfd, hugetlb-2m, hugetlb-1g, thp (list).")
+    var backing = "memfd"
+    @Option(parsing: .unconditional, help: "Size of RMP entries: 4K or 2M.") var entry = "4K"
+    @Option(parsing: .unconditional, help: "Pages by which buffers miss their natural alignment.")
+    var misalign = "0"
+    @Option(
+        parsing: .unconditional, help: "Memory of the guest; default: its buffers, queues and 64M.")
+    var guestMemory: String?
+    @Option(
+        parsing: .unconditional, help: "How device and driver tell each other: poll or eventfd.")
+    var notify = "poll"
+    @Flag(help: "Pin and unpin only: no write, for guests far larger than memory.") var noWrite =
+        false
+    @Option(parsing: .unconditional, help: "Rounds, in each of which every strategy has its turn.")
+    var rounds = "10"
+    @Option(parsing: .unconditional, help: "DMAs per turn; default: 4 or more in 0.2 s.") var ops:
+        String?
+    @Option(parsing: .unconditional, help: "Seconds per turn, instead of a number of DMAs.")
+    var seconds: String?
+    @Option(parsing: .unconditional, help: "NUMA node for guest memory; verified.") var memoryNode:
+        String?
+    @Option(parsing: .unconditional, help: "Processor of the devices; default: the second.")
+    var deviceCpu: String?
+    @Option(parsing: .unconditional, help: "Processor of the vCPUs; default: the first.")
+    var vcpuCpu: String?
+    @Option(parsing: .unconditional, help: "Seed of everything random.") var seed = "1"
+
+    @Option(
+        parsing: .unconditional,
+        help:
+            "Take options from a file, one 'name value' a line, # before a comment; the command line wins."
+    )
+    var job: String?
+
+    @Option(parsing: .unconditional, help: "csv, jsonl, table or markdown.") var format = "csv"
+    @Option(
+        name: .shortAndLong, parsing: .unconditional,
+        help: "Write rows to a file, and FILE.env.json beside it.")
+    var output: String?
+    @Option(parsing: .unconditional, help: "Write a row of CSV for every DMA to a file.") var raw:
+        String?
+    @Flag(help: "Print what would be run, and run nothing.") var dryRun = false
+    @Flag(name: .shortAndLong, help: "No progress, no table for people.") var quiet = false
+    @Option(
+        parsing: .unconditional,
+        help: "Colour on the terminal: auto, always, never (NO_COLOR counts).")
+    var color = "auto"
+
+    /// `--job` has been replaced by what its file says when this is parsed.
+    func run() throws {
+        try Session(self).run()
+    }
+}

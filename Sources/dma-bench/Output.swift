@@ -1,0 +1,51 @@
+import Experiment
+import Glibc
+import Linux
+import PinLock
+import Report
+import Telemetry
+
+/// Where the rows of a run go: the sink, the environment beside it, and the file of single DMAs.
+final class Output {
+    private var sink: RowSink
+    private var rawFile: RawFile?
+    private let clock: TickClock
+
+    /// Opens everything, so that what cannot be written fails before anything is measured.
+    init(_ format: Format, options: DmaBench, environment: Environment, clock: TickClock) throws {
+        self.clock = clock
+        do throws(OutputError) {
+            rawFile = try options.raw.map { path throws(OutputError) in try RawFile(path) }
+            sink = try RowSink(format, path: options.output)
+            if let path = sink.environmentPath { try environment.write(to: path) }
+        } catch {
+            throw Failure(.inputOutput, error.description)
+        }
+    }
+
+    /// Writes a row, after the single DMAs that it sums up.
+    func write(_ row: Row) throws(OutputError) {
+        try rawFile?.flush()
+        try sink.write(row)
+    }
+
+    func raw(_ cell: Cell, _ round: Int, _ device: DeviceID, _ sample: DMASample) {
+        guard let rawFile else { return }
+        func nanoseconds(_ ticks: UInt64) -> String {
+            let value: Double = clock.nanoseconds(from: ticks)
+            return "\(value)"
+        }
+        rawFile.append([
+            "\(round)", cell.strategy.info.name, cell.policy.rawValue,
+            "\(cell.shape.size.bytes.rawValue)", "\(cell.chunk.bytes.rawValue)",
+            "\(cell.shape.ranges)", "\(cell.shape.devices)", cell.engine.rawValue,
+            "\(cell.convertRate)", "\(cell.convertPages.rawValue)",
+            "\(device.rawValue)",
+            "\(sample.generation)", "\(sample.status)", "\(sample.bytes)",
+            nanoseconds(sample.pinTicks),
+            nanoseconds(sample.writeTicks), nanoseconds(sample.unpinTicks),
+            nanoseconds(sample.totalTicks),
+            "\(sample.retries)",
+        ])
+    }
+}

@@ -1,0 +1,103 @@
+import DmaWriter
+import Experiment
+import Guest
+import GuestMemory
+import PinLock
+
+/// Gives the options their meaning.
+enum RequestParser {
+    static func request(_ run: DmaBench) throws(UsageError) -> Request {
+        var request = Request()
+        request.strategies = try strategies(run.strategy)
+        request.sizes = try pages(run.size, "--size")
+        if let chunk = run.chunk { request.chunks = try pages(chunk, "--chunk") }
+        request.ranges = try counts(run.ranges, "--ranges", 1...(1 << 20)).map { Int($0) }
+        request.devices = try counts(run.devices, "--devices", 1...UInt64(Arena.deviceCapacity - 1))
+            .map { Int($0) }
+        request.convertRates = try counts(run.convertRate, "--convert-rate", 0...10_000_000)
+        request.convertPages = try counts(
+            run.convertPages, "--convert-pages", 1...PageRange.frameLimit
+        )
+        .map { PageCount($0) }
+        request.convertPlace = try Choice.named(
+            run.convertWhere, option: "--convert-where",
+            among: Converter.Place.allCases.map { ($0.rawValue, $0) })
+        request.policies = try choices(
+            run.policy, "--policy", ConflictPolicy.Kind.allCases.map { ($0.rawValue, $0) })
+        request.engines = try choices(
+            run.engine, "--engine", FillEngine.allCases.map { ($0.rawValue, $0) })
+        request.backings = try choices(
+            run.backing, "--backing", Backing.allCases.map { ($0.rawValue, $0) })
+        request.lanes = Int(try Quantity.count(run.lanes, option: "--lanes", in: 1...64))
+        request.entrySize = try Choice.named(
+            run.entry, option: "--entry", among: [("4K", EntrySize.small), ("2M", .large)])
+        request.misalignment = PageCount(
+            try Quantity.count(run.misalign, option: "--misalign", in: 0...PageRange.frameLimit - 1)
+        )
+        if let memory = run.guestMemory {
+            request.guestMemory = try Quantity.pages(memory, option: "--guest-memory")
+        }
+        request.usesEventfd = try Choice.named(
+            run.notify, option: "--notify", among: [("poll", false), ("eventfd", true)])
+        request.writes = !run.noWrite
+        request.rounds = Int(try Quantity.count(run.rounds, option: "--rounds", in: 1...1_000_000))
+        request.operations = try optional(run.ops, "--ops", 1...1 << 40)
+        if let seconds = run.seconds { request.seconds = try duration(seconds) }
+        request.memoryNode = try optional(run.memoryNode, "--memory-node", 0...1023).map { Int($0) }
+        request.deviceProcessor = try optional(run.deviceCpu, "--device-cpu", 0...1023).map {
+            Int($0)
+        }
+        request.vcpuProcessor = try optional(run.vcpuCpu, "--vcpu-cpu", 0...1023).map { Int($0) }
+        request.seed = try Quantity.count(run.seed, option: "--seed", in: 0...UInt64.max)
+        return request
+    }
+
+    private static func strategies(_ text: String) throws(UsageError) -> [any PinStrategy.Type] {
+        var names = Registry.all.map { ($0.info.name, [$0]) }
+        names.append(("all", Registry.all))
+        names.append(("safe", Registry.all.filter { $0.info.isSafe }))
+        names.append(("unsafe", Registry.all.filter { !$0.info.isSafe }))
+        let chosen = try Quantity.list(text, option: "--strategy") { name throws(UsageError) in
+            try Choice.named(name, option: "--strategy", among: names)
+        }.flatMap { $0 }
+        var seen: Set<String> = []
+        return chosen.filter { seen.insert($0.info.name).inserted }
+    }
+
+    private static func pages(_ text: String, _ option: String) throws(UsageError) -> [PageCount] {
+        try Quantity.numbers(text, option: option, raw: \.bytes.rawValue) {
+            element throws(UsageError) in
+            try Quantity.pages(element, option: option)
+        }
+    }
+
+    private static func counts(
+        _ text: String, _ option: String, _ limits: ClosedRange<UInt64>
+    ) throws(UsageError) -> [UInt64] {
+        try Quantity.numbers(text, option: option, raw: \.self) { element throws(UsageError) in
+            try Quantity.count(element, option: option, in: limits)
+        }
+    }
+
+    private static func choices<Value>(
+        _ text: String, _ option: String, _ names: [(String, Value)]
+    ) throws(UsageError) -> [Value] {
+        try Quantity.list(text, option: option) { name throws(UsageError) in
+            try Choice.named(name, option: option, among: names)
+        }
+    }
+
+    private static func optional(
+        _ text: String?, _ option: String, _ limits: ClosedRange<UInt64>
+    ) throws(UsageError) -> UInt64? {
+        guard let text else { return nil }
+        return try Quantity.count(text, option: option, in: limits)
+    }
+
+    private static func duration(_ text: String) throws(UsageError) -> Double {
+        guard let seconds = Double(text), seconds > 0, seconds <= 86_400 else {
+            throw UsageError("--seconds \(text): must be a number above 0, at most 86400")
+        }
+        return seconds
+    }
+}

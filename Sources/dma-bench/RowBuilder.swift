@@ -1,0 +1,81 @@
+import Experiment
+import Hypervisor
+import PinLock
+import Report
+import Telemetry
+
+/// Turns what a cell gave into a row of the report.
+struct RowBuilder {
+    let runName: String
+    let environment: String
+    let runner: Runner
+
+    func row(_ result: CellResult) -> Row {
+        let (cell, request) = (result.cell, runner.plan.request)
+        let info = cell.strategy.info
+        var row = Row(
+            run: runName, round: result.round, position: result.position, strategy: info.name,
+            safe: info.isSafe, policy: cell.policy.rawValue,
+            sizeBytes: cell.shape.size.bytes.rawValue,
+            entryBytes: request.entrySize.rawValue, chunkBytes: cell.chunk.bytes.rawValue,
+            ranges: cell.shape.ranges, misalignBytes: request.misalignment.bytes.rawValue,
+            devices: cell.shape.devices, engine: request.writes ? cell.engine.rawValue : "none",
+            lanes: request.lanes, backing: cell.shape.backing.rawValue,
+            convertRateHz: Double(cell.convertRate),
+            convertPages: cell.convertPages.rawValue, convertWhere: request.convertPlace.rawValue,
+            status: .ok, env: environment)
+        row.memoryNode = runner.memoryNode
+        row.deviceCpu = (0..<cell.shape.devices).map {
+            runner.deviceProcessors[$0 % runner.deviceProcessors.count]
+        }
+        row.vcpuCpu = [runner.vcpuProcessor]
+        row.metadataBytes = UInt64(cell.strategy.metadataByteCount(pages: cell.shape.map.pages))
+        row.clockNs = runner.clockNanoseconds
+        row.noisy = result.noisy
+        switch result.ending {
+        case .measured(let outcome): fill(&row, outcome, isSafe: info.isSafe)
+        case .failed(let error):
+            row.status = .failed(error.description)
+            if case .recovered(_, let leaked) = error { row.leakedPins = UInt64(leaked) }
+        }
+        return row
+    }
+
+    private func fill(_ row: inout Row, _ outcome: TurnOutcome, isSafe: Bool) {
+        let dma = outcome.measurements
+        row.ops = dma.operations
+        row.refused = dma.refused
+        row.pinNsP50 = dma.pin.percentile(50).map { Double($0) }
+        row.pinNsP99 = dma.pin.percentile(99).map { Double($0) }
+        row.pinNsMax = dma.pin.maximum.map { Double($0) }
+        row.writeNsP50 = dma.write.percentile(50).map { Double($0) }
+        row.writeNsP99 = dma.write.percentile(99).map { Double($0) }
+        row.writeNsMax = dma.write.maximum.map { Double($0) }
+        row.unpinNsP50 = dma.unpin.percentile(50).map { Double($0) }
+        row.unpinNsP99 = dma.unpin.percentile(99).map { Double($0) }
+        row.unpinNsMax = dma.unpin.maximum.map { Double($0) }
+        row.dmaNsP50 = dma.dma.percentile(50).map { Double($0) }
+        row.dmaNsP99 = dma.dma.percentile(99).map { Double($0) }
+        row.syncShare = dma.syncShare
+        row.writeBytesPerS = dma.writeBytesPerSecond
+        row.pairHotNs = outcome.pairHotNanoseconds
+        row.setupPscNs = Double(outcome.setupPSCNanoseconds)
+        row.setupPinNs = outcome.setupPinNanoseconds
+        row.splits = outcome.splits
+        row.leakedPins = UInt64(outcome.leakedPins)
+        row.violationsPrivate = outcome.violationsPrivate
+        row.violationsStale = outcome.violationsStale
+        if row.convertRateHz > 0 {
+            let log = outcome.conversions
+            row.conversions = log.done
+            row.conversionsDenied = log.denied
+            row.conversionsWaited = log.waited
+            row.conversionsRevoked = log.revoked
+            row.convertNsP50 = log.latency.percentile(50).map { Double($0) }
+            row.convertNsP99 = log.latency.percentile(99).map { Double($0) }
+            row.convertNsMax = log.latency.maximum.map { Double($0) }
+        }
+        let violated = (outcome.violationsPrivate ?? 0) > 0 || outcome.violationsStale > 0
+        row.status = violated && isSafe ? .violation : outcome.wasInterrupted ? .interrupted : .ok
+    }
+}

@@ -1,0 +1,39 @@
+import Glibc
+
+/// What the program tells whoever started it. Documented in `--help` and in the README; scripts rely on it.
+enum Status: Int32 {
+    case ok = 0
+    /// A strategy that claims safety wrote a private page.
+    case safetyViolation = 4
+    /// The command line makes no sense.
+    case usage = 64
+    /// The machine lacks something.
+    case unavailable = 69
+    case internalError = 70
+    case inputOutput = 74
+    case interrupted = 130
+
+    /// Says what went wrong, in one line, and ends the process.
+    static func exit(_ failure: Failure?) -> Never {
+        if let failure, !failure.text.isEmpty { say("dma-bench: \(failure.text)") }
+        Glibc.exit(failure?.status.rawValue ?? Status.ok.rawValue)
+    }
+
+    /// A line on standard error.
+    static func say(_ line: String) {
+        let bytes = Array((line + "\n").utf8)
+        // Where standard error is closed there is nobody to tell.
+        _ = write(STDERR_FILENO, bytes, bytes.count)
+    }
+}
+
+/// Why the program ends early.
+struct Failure: Error {
+    let status: Status
+    let text: String
+
+    init(_ status: Status, _ text: String) {
+        self.status = status
+        self.text = text
+    }
+}

@@ -1,0 +1,47 @@
+import ArgumentParser
+import GuestMemory
+import PinLock
+import Report
+
+struct Strategies: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Print every strategy: how it works, whether it is safe, who pays, what it needs."
+    )
+
+    func run() throws {
+        let perGiB = PageCount(pagesPerGiB)
+        for strategy in Registry.all {
+            let info = strategy.info
+            let metadata = strategy.metadataByteCount(pages: perGiB)
+            print(
+                """
+                \(info.name) (\(info.isSafe ? "safe" : "UNSAFE"))
+                    how:       \(info.summary)
+                    who pays:  \(info.cost)
+                    policies:  \(info.policies.map(\.rawValue).joined(separator: ", "))
+                    kernel:    \(info.kernelNeeds ?? "needs nothing special")
+                    metadata:  \(metadata) bytes per GiB of guest memory
+                    twin:      \(info.twin)
+                """)
+        }
+    }
+}
+
+struct Env: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Print the environment that results depend on, as JSON.")
+
+    func run() throws {
+        print(Environment.capture(revision: Build.revision).json.pretty, terminator: "")
+    }
+}
+
+struct SchemaCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "schema",
+        abstract: "Print the columns of the results: name, type, unit, meaning.")
+
+    @Flag(help: "As CSV.") var csv = false
+
+    func run() throws { print(csv ? Schema.csv : Schema.table, terminator: "") }
+}

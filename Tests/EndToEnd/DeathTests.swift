@@ -1,0 +1,131 @@
+import Glibc
+import Linux
+import Testing
+
+extension EndToEnd {
+    /// Processes are mortal at any instruction.
+    @Suite struct DeathTests {
+        private static let long = [
+            "--size", "64M", "--strategy", "all", "--rounds", "100000", "--seconds", "0.3",
+        ]
+
+        /// The run ends by itself, says which device died of what, and has its pins back.
+        private func expectEndByDeath(
+            of device: Int, by signal: Int32, _ run: Run,
+            sourceLocation: SourceLocation = #_sourceLocation
+        ) throws {
+            let outcome = try run.finish(within: 20)
+            #expect(outcome.end == .exited(70), sourceLocation: sourceLocation)
+            #expect(
+                outcome.errorLines.count == 1
+                    && outcome.errors.contains("device \(device) (pid ")
+                    && outcome.errors.contains("was ended by signal \(signal)"),
+                "\(outcome.errors)", sourceLocation: sourceLocation)
+            let rows = try Rows(csv: outcome.output).rows
+            for row in rows.dropLast() { expectGood(row, sourceLocation: sourceLocation) }
+            if let last = rows.last {
+                #expect(last["status"].hasPrefix("failed:"), sourceLocation: sourceLocation)
+                #expect(["", "0"].contains(last["leaked_pins"]), sourceLocation: sourceLocation)
+            }
+            run.expectNoSurvivors(sourceLocation: sourceLocation)
+        }
+
+        /// From right after it was started to the middle of a later turn.
+        @Test(arguments: [0, 5, 40, 150, 400, 1100] as [UInt64])
+        func ofADeviceEndsTheRun(milliseconds: UInt64) throws {
+            let run = try Run(Self.long)
+            let device = try #require(run.waitForDevices()?[0])
+            sleep(
+                until: .after(
+                    nanoseconds: milliseconds * 1_000_000 + UInt64.random(in: 0..<5_000_000)))
+            kill(device, SIGKILL)
+            try expectEndByDeath(of: 0, by: SIGKILL, run)
+        }
+
+        @Test(arguments: [SIGSEGV, SIGTERM])
+        func ofADeviceIsToldBySignal(_ signal: Int32) throws {
+            let run = try Run(Self.long)
+            let device = try #require(run.waitForDevices()?[0])
+            #expect(eventually(within: 60) { run.rowCount >= 1 })
+            kill(device, signal)
+            try expectEndByDeath(of: 0, by: signal, run)
+        }
+
+        @Test func ofOneDeviceOfTwoNamesIt() throws {
+            let run = try Run(Self.long + ["--devices", "2", "--size", "16M"])
+            let devices = try #require(run.waitForDevices(2))
+            #expect(eventually(within: 60) { run.rowCount >= 1 })
+            kill(try #require(devices[1]), SIGKILL)
+            try expectEndByDeath(of: 1, by: SIGKILL, run)
+        }
+
+        @Test func ofASleepingDeviceEndsTheRun() throws {
+            let run = try Run(Self.long + ["--notify", "eventfd", "--convert-where", "mixed"])
+            let device = try #require(run.waitForDevices()?[0])
+            #expect(eventually(within: 60) { run.rowCount >= 1 })
+            kill(device, SIGKILL)
+            try expectEndByDeath(of: 0, by: SIGKILL, run)
+        }
+
+        /// A conversion may be waiting for the dead device's pin.
+        @Test(arguments: ["wait", "revoke"])
+        func ofADeviceThatIsWaitedForEndsTheRun(_ policy: String) throws {
+            let run = try Run(
+                Self.long + [
+                    "--strategy", "longlived", "--policy", policy, "--convert-where", "inside",
+                ])
+            let device = try #require(run.waitForDevices()?[0])
+            #expect(eventually(within: 60) { run.output.contains("\n") })
+            sleep(until: .after(milliseconds: 300))
+            kill(device, SIGKILL)
+            try expectEndByDeath(of: 0, by: SIGKILL, run)
+        }
+
+        /// A device that stops holds the turn up, and the run waits for it: it may go on.
+        @Test func ofAStoppedDeviceIsNoticedWheneverItComes() throws {
+            let run = try Run(Self.long)
+            let device = try #require(run.waitForDevices()?[0])
+            #expect(eventually(within: 60) { run.rowCount >= 1 })
+            kill(device, SIGSTOP)
+            // Long past the end of its turn.
+            sleep(until: .after(milliseconds: 1000))
+            #expect(Processes.isAlive(run.pid))
+            kill(device, SIGKILL)
+            try expectEndByDeath(of: 0, by: SIGKILL, run)
+        }
+
+        @Test func ofNobodyIsMadeOfADeviceThatGoesOn() throws {
+            let run = try Run(
+                ["--size", "4M", "--strategy", "rangetree", "--rounds", "3", "--seconds", "0.2"])
+            let device = try #require(run.waitForDevices()?[0])
+            #expect(eventually(within: 60) { run.rowCount >= 1 })
+            kill(device, SIGSTOP)
+            sleep(until: .after(milliseconds: 1000))
+            kill(device, SIGCONT)
+            let outcome = try run.finish()
+            #expect(outcome.end == .exited(0) && outcome.errors == "", "\(outcome.errors)")
+            let rows = try Rows(csv: outcome.output).rows
+            #expect(rows.count == 3)
+            for row in rows { expectGood(row) }
+        }
+
+        /// Nobody outlives the harness, however it ends.
+        @Test(arguments: ["poll", "eventfd"])
+        func ofTheHarnessEndsItsDevices(notify: String) throws {
+            let run = try Run(Self.long + ["--devices", "2", "--size", "4M", "--notify", notify])
+            _ = try #require(run.waitForDevices(2))
+            #expect(eventually(within: 60) { run.rowCount >= 1 })
+            run.signal(SIGKILL)
+            #expect(try run.finish().end == .signalled(SIGKILL))
+            run.expectNoSurvivors()
+        }
+
+        @Test func ofTheHarnessAtTheStartEndsItsDevices() throws {
+            let run = try Run(Self.long)
+            _ = try #require(run.waitForDevices())
+            run.signal(SIGKILL)
+            #expect(try run.finish().end == .signalled(SIGKILL))
+            run.expectNoSurvivors()
+        }
+    }
+}

@@ -1,0 +1,112 @@
+import Linux
+import Testing
+
+extension EndToEnd {
+    /// Each way to ask for another measurement.
+    @Suite struct OptionTests {
+        /// Of short turns, each of twenty requests at least.
+        private func rows(_ arguments: String...) throws -> [ResultRow] {
+            let brief = ["--size", "4M", "--rounds", "1", "--ops", "20"]
+            let outcome = try Run(brief + arguments).finish()
+            #expect(outcome.end == .exited(0) && outcome.errors == "", "\(outcome.errors)")
+            let rows = try Rows(csv: outcome.output).rows
+            for row in rows {
+                expectGood(row)
+                #expect(try row.count("ops") >= 20)
+            }
+            return rows
+        }
+
+        /// A conversion of one page splits the large entry it lies in.
+        @Test func largeEntriesAreSplit() throws {
+            let rows = try rows(
+                "--strategy", "perpage,rangetree", "--entry", "2M", "--convert-rate", "10000",
+                "--ops", "200")
+            #expect(rows.count == 2)
+            for row in rows {
+                #expect(row["entry_bytes"] == "2097152")
+                #expect(try row.count("splits") > 0, "\(row.strategy)")
+            }
+        }
+
+        @Test func eventDescriptorsReplacePolling() throws {
+            #expect(try rows("--strategy", "none,longlived", "--notify", "eventfd").count == 2)
+        }
+
+        @Test func severalDevicesWorkAtOnce() throws {
+            let directory = try TemporaryDirectory()
+            let rows = try rows(
+                "--strategy", "perpage,rangetree", "--devices", "2", "--raw",
+                directory.file("raw.csv"))
+            #expect(rows.map { $0["devices"] } == ["2", "2"])
+            let raw = try Rows(csv: readFile(directory.file("raw.csv"))).rows
+            for row in rows {
+                let devices = raw.filter { $0.strategy == row.strategy }.map { $0["device"] }
+                #expect(Set(devices) == ["0", "1"], "\(row.strategy)")
+            }
+        }
+
+        @Test func scatterGatherListsAreWhole() throws {
+            let rows = try rows("--strategy", "perpage,longlived", "--ranges", "64")
+            #expect(rows.map { $0["ranges"] } == ["64", "64"])
+        }
+
+        @Test func requestsGoInChunks() throws {
+            let rows = try rows("--strategy", "rangetree,longlived", "--chunk", "1M")
+            #expect(rows.map { $0["chunk_bytes"] } == ["1048576", "1048576"])
+        }
+
+        @Test func everyEngineWrites() throws {
+            let rows = try rows("--engine", "nt,movsb,memset,copy")
+            #expect(rows.map { $0["engine"] } == ["nt", "movsb", "memset", "copy"])
+            #expect(try rows.allSatisfy { try $0.number("write_bytes_per_s") > 0 })
+        }
+
+        @Test func severalLanesWrite() throws {
+            #expect(try rows("--lanes", "2").map { $0["lanes"] } == ["2"])
+        }
+
+        @Test func withoutWritesOnlyTheLockIsMeasured() throws {
+            for row in try rows("--strategy", "all", "--no-write", "--misalign", "1") {
+                #expect(row["engine"] == "none" && row["misalign_bytes"] == "4096")
+                for column in [
+                    "write_ns_p50", "write_ns_p99", "write_ns_max", "sync_share",
+                    "write_bytes_per_s",
+                ] {
+                    #expect(row[column] == "", "\(column)")
+                }
+                #expect(try row.number("pin_ns_p50") >= 0)
+            }
+        }
+
+        /// A guest far larger than any memory that is touched for it.
+        @Test func largeGuestsAreSparse() throws {
+            let run = try Run([
+                "--no-write", "--size", "2G", "--guest-memory", "1T", "--rounds", "1", "--ops",
+                "20",
+            ])
+            var peak: UInt64 = 0
+            while Processes.isAlive(run.pid) {
+                peak = max(peak, Processes.status("VmHWM", of: run.pid).flatMap { UInt64($0) } ?? 0)
+                sleep(until: .after(milliseconds: 5))
+            }
+            let outcome = try run.finish()
+            #expect(outcome.end == .exited(0) && outcome.errors == "", "\(outcome.errors)")
+            for row in try Rows(csv: outcome.output).rows { expectGood(row) }
+            #expect(peak > 0 && peak < 1 << 20, "\(peak) KiB of memory")
+        }
+
+        @Test func listsMultiply() throws {
+            let rows = try rows(
+                "--size", "4K..64K:x4", "--strategy", "none,rangetree", "--convert-rate", "0,100",
+                "--no-write")
+            let cells = rows.map {
+                "\($0.strategy) \($0["size_bytes"]) \($0["convert_rate_hz"])"
+            }
+            #expect(cells.count == 12 && Set(cells).count == 12)
+            for row in rows where row["convert_rate_hz"] == "0" {
+                #expect(row["conversions"] == "" && row["convert_ns_p50"] == "")
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+import Linux
+import Testing
+
+extension EndToEnd {
+    /// What makes no sense, or what the machine lacks: one line that says what to do, and a status to rely on.
+    @Suite struct RefusalTests {
+        private static let usage: [[String]] = [
+            ["--size", "0"], ["--size", "3K"], ["--size", "5K"], ["--size", "1GB"],
+            ["--size", "-1"], ["--size", "abc"], ["--size", ""], ["--size", "1X"],
+            ["--size", "17T"], ["--size", "99999999T"], ["--size", "1G,,2G"],
+            ["--size", "4K..1G"], ["--size", "1G..4K:x2"], ["--size", "4K..8K:x1"],
+            ["--size", "16T"], ["--size"],
+            ["--strategy", "rangetre"], ["--strategy", "foo"], ["--strategy", ""],
+            ["--policy", "revoke"], ["--policy", "revoke", "--strategy", "longlived,perpage"],
+            ["--policy", "maybe"], ["--engine", "nth"], ["--entry", "4k"],
+            ["--convert-where", "outsid"], ["--notify", "irq"], ["--format", "xml"],
+            ["--color", "yes"], ["--backing", "memory"],
+            ["--devices", "0"], ["--devices", "64"], ["--rounds", "0"], ["--rounds", "ten"],
+            ["--ops", "0"], ["--lanes", "65"], ["--seconds", "0"], ["--seconds", "nan"],
+            ["--seconds", "1e9"], ["--seed", "-1"], ["--convert-rate", "-5"],
+            ["--convert-rate", "10000001"], ["--convert-pages", "0"], ["--misalign", "x"],
+            ["--memory-node", "1024"], ["--device-cpu", "1024"],
+            ["--device-cpu", "1023", "--size", "4M"], ["--vcpu-cpu", "1023", "--size", "4M"],
+            ["--size", "4M", "--chunk", "8M"], ["--size", "4M", "--ranges", "3"],
+            ["--size", "1G", "--ranges", "65536"], ["--size", "4M", "--guest-memory", "4M"],
+            ["--size", "4M", "--convert-where", "inside", "--convert-pages", "1025"],
+            ["--bogus"], ["-x"], ["unexpected"], ["strategies", "unexpected"],
+            ["schema", "--bogus"], ["device"],
+        ]
+        private static let unavailable: [[String]] = [
+            ["--size", "15T"], ["--size", "4T", "--devices", "3"],
+        ]
+        private static let inputOutput: [[String]] = [
+            ["--size", "4M", "-o", "/nonexistent/rows.csv"], ["--size", "4M", "-o", "/"],
+            ["--size", "4M", "--raw", "/nonexistent/raw.csv"],
+        ]
+
+        @Test func messagesAreGolden() throws {
+            var transcript = ""
+            for (cases, status) in [
+                (Self.usage, 64), (Self.unavailable, 69), (Self.inputOutput, 74),
+            ] as [([[String]], Int32)] {
+                for arguments in cases {
+                    let outcome = try Run(arguments).finish()
+                    expectOneLine(outcome, status: status, arguments)
+                    let words = arguments.map { $0.isEmpty ? "''" : $0 }.joined(separator: " ")
+                    transcript += "$ dma-bench \(words)\n"
+                    transcript += Self.withoutMachine(outcome.errors) + "[\(status)]\n\n"
+                }
+            }
+            try Golden.expect(transcript, is: "refusals.txt")
+        }
+
+        private func expectOneLine(
+            _ outcome: Run.Outcome, status: Int32, _ arguments: [String],
+            sourceLocation: SourceLocation = #_sourceLocation
+        ) {
+            #expect(
+                outcome.end == .exited(status), "\(arguments): \(outcome.errors)",
+                sourceLocation: sourceLocation)
+            #expect(outcome.output == "", "\(arguments)", sourceLocation: sourceLocation)
+            #expect(
+                outcome.errors.hasPrefix("dma-bench: ") && outcome.errors.hasSuffix("\n")
+                    && outcome.errorLines.count == 1,
+                "\(arguments): \(outcome.errors)", sourceLocation: sourceLocation)
+        }
+
+        /// What differs from one machine to another, replaced by what it is.
+        private static func withoutMachine(_ text: String) -> String {
+            text.replacing(/run on CPU [0-9, ]+;/, with: "run on CPU <numbers>;")
+                .replacing(
+                    /[0-9.]+ [KMGT]iB are available \(.*?\)/,
+                    with: "<bytes> are available (<limit>)")
+        }
+
+        @Test func ofANodeNamesTheNodes() throws {
+            let outcome = try run("--size", "4M", "--memory-node", "1023")
+            expectOneLine(outcome, status: 64, ["--memory-node", "1023"])
+            #expect(outcome.errors.hasPrefix("dma-bench: --memory-node 1023: "))
+        }
+
+        // MARK: What the machine lacks
+
+        private static let pools = "/sys/kernel/mm/hugepages/hugepages-"
+        private static let shmemHuge = "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
+
+        private static func isEmptyPool(_ kilobytes: Int) -> Bool {
+            let counts = ["free_hugepages", "nr_overcommit_hugepages"].map {
+                readFile("\(pools)\(kilobytes)kB/\($0)")
+            }
+            return counts.allSatisfy { $0 == "0\n" }
+        }
+
+        @Test(
+            .enabled("this machine has huge pages of 2 MiB, or no pool for them") {
+                isEmptyPool(2048)
+            })
+        func ofMissingHugePagesNamesTheCommand() throws {
+            let outcome = try run("--size", "4M", "--backing", "hugetlb-2m")
+            expectOneLine(outcome, status: 69, ["hugetlb-2m"])
+            let command = /; echo \d+ \| sudo tee \/sys\/\S+2048kB\/nr_hugepages\n/
+            #expect(outcome.errors.contains(command), "\(outcome.errors)")
+        }
+
+        @Test(
+            .enabled("this machine has huge pages of 1 GiB, or no pool for them") {
+                isEmptyPool(1_048_576)
+            })
+        func ofMissingGiantPagesNamesTheCommand() throws {
+            let outcome = try run("--size", "4M", "--backing", "hugetlb-1g")
+            expectOneLine(outcome, status: 69, ["hugetlb-1g"])
+            let command = /; echo \d+ \| sudo tee \/sys\/\S+1048576kB\/nr_hugepages, or start/
+            #expect(outcome.errors.contains(command), "\(outcome.errors)")
+        }
+
+        @Test(
+            .enabled("this machine backs shared memory by transparent huge pages") {
+                let switches = readFile(shmemHuge)
+                return switches.contains("[never]") || switches.contains("[deny]")
+            })
+        func ofTransparentHugePagesNamesTheCommand() throws {
+            let outcome = try run("--size", "4M", "--backing", "thp")
+            expectOneLine(outcome, status: 69, ["thp"])
+            #expect(
+                outcome.errors.contains(/; echo advise \| sudo tee \/sys\/\S+shmem_enabled\n/),
+                "\(outcome.errors)")
+        }
+    }
+}

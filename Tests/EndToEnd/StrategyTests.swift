@@ -1,0 +1,103 @@
+import Testing
+
+extension EndToEnd {
+    /// Every strategy there is, and the oracle that watches them.
+    @Suite struct StrategyTests {
+        /// Names and whether they are safe, as `dma-bench strategies` prints them.
+        private func strategies() throws -> [(name: String, isSafe: Bool)] {
+            let listed = try run("strategies").output.matches(of: /(?m)^(\S+) \((safe|UNSAFE)\)$/)
+            return listed.map { (String($0.1), $0.2 == "safe") }
+        }
+
+        @Test func allHaveTheirTurnInEveryRound() throws {
+            let strategies = try strategies()
+            let names = strategies.map(\.name)
+            let rows = try rows(
+                "--size", "4M", "--strategy", "all", "--rounds", "2", "--ops", "20")
+            #expect(rows.count == 2 * names.count)
+            for row in rows {
+                expectGood(row)
+                #expect(strategies.contains { $0.name == row.strategy && $0.isSafe == row.isSafe })
+                #expect(row["size_bytes"] == "4194304" && row["chunk_bytes"] == "4194304")
+                #expect(try row.count("ops") >= 20 && row["splits"] == "0")
+                for column in ["pin", "write", "unpin", "dma"] {
+                    let (half, most) = ("\(column)_ns_p50", "\(column)_ns_p99")
+                    #expect(try row.number(half) <= row.number(most))
+                }
+                #expect(try (0...1).contains(row.number("sync_share")))
+                #expect(try row.number("pair_hot_ns") > 0)
+            }
+            #expect(Set(rows.map { $0["run"] }).count == 1)
+            #expect(Set(rows.map { $0["env"] }).count == 1)
+            let rounds = ["1", "2"].map { round in rows.filter { $0["round"] == round } }
+            for round in rounds {
+                #expect(round.map { $0["position"] } == (1...names.count).map(String.init))
+                #expect(Set(round.map(\.strategy)) == Set(names))
+            }
+            // Each round starts one further in the list.
+            let (first, second) = (rounds[0].map(\.strategy), rounds[1].map(\.strategy))
+            #expect(second == Array(first[1...] + first[..<1]))
+        }
+
+        /// Without a lock private pages are written, and the oracle sees it; with one they are not. Whether a
+        /// conversion hits a write is chance: a few runs may be needed to see it.
+        @Test func oracleIsAwake() throws {
+            var caught: Set<String> = []
+            var isDenied = false
+            for _ in 1...10 where caught.count < 2 || !isDenied {
+                let rows = try rows(
+                    "--size", "64M", "--strategy", "none,perpage,rangetree,longlived",
+                    "--convert-rate", "5000", "--convert-where", "mixed", "--rounds", "1",
+                    "--seconds", "0.1")
+                for row in rows {
+                    expectGood(row)
+                    #expect(row.isSafe == (row.strategy != "none"))
+                    if try row.count("conversions") > 0 {
+                        #expect(try row.number("convert_ns_p50") <= row.number("convert_ns_p99"))
+                        #expect(try row.number("convert_ns_p99") <= row.number("convert_ns_max"))
+                    }
+                    let denied = try row.count("conversions_denied")
+                    if row.isSafe {
+                        isDenied = isDenied || denied > 0
+                    } else {
+                        // Nobody holds anything that could deny.
+                        #expect(denied == 0)
+                        let halves = ["violations_private", "violations_stale"]
+                        caught.formUnion(try halves.filter { try row.count($0) > 0 })
+                    }
+                }
+            }
+            #expect(caught.count == 2, "half the oracle slept through ten runs without a lock")
+            #expect(isDenied, "no conversion of ten runs met a pin")
+        }
+
+        @Test func waitingConversionsAreCarriedOut() throws {
+            var waited = 0
+            for _ in 1...10 where waited == 0 {
+                for row in try rows(
+                    "--size", "64M", "--strategy", "perpage,rangetree", "--policy", "wait",
+                    "--convert-rate", "2000", "--convert-where", "inside", "--rounds", "1",
+                    "--seconds", "0.1")
+                {
+                    expectGood(row)
+                    #expect(row["policy"] == "wait" && row["conversions_revoked"] == "0")
+                    waited += try row.count("conversions_waited")
+                    #expect(try row.count("conversions_waited") <= row.count("conversions"))
+                }
+            }
+            #expect(waited > 0)
+        }
+
+        @Test(arguments: ["poll", "eventfd"])
+        func longLivedPinsAreRevoked(notify: String) throws {
+            let rows = try rows(
+                "--size", "16M", "--strategy", "longlived", "--policy", "revoke",
+                "--convert-rate", "500", "--convert-where", "inside", "--rounds", "1", "--ops",
+                "100", "--notify", notify)
+            for row in rows {
+                expectGood(row)
+                #expect(try row.count("conversions_revoked") > 0)
+            }
+        }
+    }
+}

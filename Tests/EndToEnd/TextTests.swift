@@ -1,0 +1,71 @@
+import Foundation
+import Testing
+
+extension EndToEnd {
+    /// What the program says of itself.
+    @Suite struct TextTests {
+        @Test func helpIsGolden() throws {
+            let help = try run("--help")
+            #expect(help.end == .exited(0) && help.errors == "")
+            try Golden.expect(help.output, is: "help.txt")
+            #expect(help.output.split(separator: "\n").allSatisfy { $0.count <= 80 })
+        }
+
+        /// Without a terminal there is no width to ask for: 80, whichever way help is asked for.
+        @Test(arguments: ["-h", "help", "--help"])
+        func helpIsTheSameEveryWay(_ word: String) throws {
+            let help = try Run([word], environment: ["COLUMNS": ""]).finish()
+            #expect(help.end == .exited(0) && help.errors == "")
+            #expect(try help.output == run("--help").output)
+        }
+
+        @Test func strategiesAreGolden() throws {
+            let outcome = try run("strategies")
+            #expect(outcome.end == .exited(0) && outcome.errors == "")
+            try Golden.expect(outcome.output, is: "strategies.txt")
+        }
+
+        @Test func dryRunIsGoldenAndTouchesNothing() throws {
+            let directory = try TemporaryDirectory()
+            let outcome = try run(
+                "--dry-run", "--size", "4K..4M:x32,1T", "--strategy", "none,rangetree",
+                "--devices", "1,2", "--convert-rate", "0,500", "--convert-where", "mixed",
+                "--rounds", "3", "-o", directory.file("rows.csv"), "--raw",
+                directory.file("raw.csv"))
+            #expect(outcome.end == .exited(0) && outcome.errors == "")
+            try Golden.expect(outcome.output, is: "dry-run.txt")
+            #expect(directory.names.isEmpty)
+        }
+
+        @Test func headerIsGoldenAndSoIsItsSchema() throws {
+            let outcome = try run(
+                "--size", "4K", "--rounds", "1", "--ops", "1", "--no-write")
+            let header = try #require(outcome.output.split(separator: "\n").first)
+            try Golden.expect(header + "\n", is: "header.csv")
+
+            let schema = try run("schema", "--csv")
+            #expect(schema.end == .exited(0) && schema.errors == "")
+            let entries = try Rows(csv: schema.output)
+            #expect(entries.header == ["column", "type", "unit", "meaning"])
+            #expect(
+                entries.rows.map { $0["column"] } == header.split(separator: ",").map(String.init))
+            let table = try run("schema")
+            #expect(table.output.split(separator: "\n").count == entries.rows.count + 1)
+        }
+
+        @Test func versionIsOneLine() throws {
+            let outcome = try run("--version")
+            #expect(outcome.end == .exited(0) && outcome.errors == "")
+            let version = /dma-bench \d+\.\d+\.\d+ \((debug|release)\)\n/
+            #expect(outcome.output.wholeMatch(of: version) != nil, "\(outcome.output)")
+        }
+
+        @Test func environmentIsJSON() throws {
+            let outcome = try run("env")
+            #expect(outcome.end == .exited(0) && outcome.errors == "")
+            let json = try JSONSerialization.jsonObject(with: Data(outcome.output.utf8))
+            let object = try #require(json as? [String: Any])
+            #expect(object.keys.sorted() == ["env", "stable", "volatile"])
+        }
+    }
+}
