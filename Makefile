@@ -1,0 +1,44 @@
+# `make help` lists the targets. None needs privileges, but for installing packages that are missing.
+PREFIX = /usr/local
+ARGS = --size 1G --strategy rangetree
+
+binary = .build/release/dma-bench
+
+.DEFAULT_GOAL = build
+.PHONY: build run test check fuzz bench-micro format install clean help setup
+
+build: setup ## Build the program: .build/release/dma-bench
+	@swift build -c release --static-swift-stdlib --product dma-bench >&2
+
+run: build ## Measure; ARGS='--size 4K..1G:x4 ...' for other options than those of a first look
+	@$(binary) $(ARGS)
+
+test: setup ## Build and run all tests
+	swift build --build-tests
+	DMA_BENCH_BINARY=$$(swift build --show-bin-path)/dma-bench swift test --skip-build --disable-xctest
+
+check: ## Lint, sanitizers, fuzzing and models, in some ten minutes
+	@scripts/setup check
+	@scripts/check
+
+fuzz: setup ## Fuzz for FUZZ_SECONDS=60
+	Tests/Fuzz/run.sh $(FUZZ_SECONDS)
+
+bench-micro: setup ## Micro-benchmarks of PinLock and DmaWriter
+	swift package --package-path Benchmarks benchmark --no-progress --grouping metric
+
+format: ## Format every Swift file in place
+	swift format -i -r Sources Tests Benchmarks Package.swift
+
+install: ## Install what was built below PREFIX=/usr/local, DESTDIR= before it
+	@test -x $(binary) || $(MAKE) build
+	install -D -m 755 $(binary) $(DESTDIR)$(PREFIX)/bin/dma-bench
+
+clean: ## Remove everything that was built
+	rm -rf .build .build-* Benchmarks/.build
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 14
+
+setup:
+	@scripts/setup
