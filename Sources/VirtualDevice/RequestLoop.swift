@@ -212,7 +212,7 @@ struct RequestLoop: ~Copyable {
 }
 
 /// The pins of one chunk, in memory of a fixed size: what lies between two reads of the clock stays small.
-private struct PinStack: ~Copyable {
+struct PinStack: ~Copyable {
     private let pins: UnsafeMutableBufferPointer<Pin>
     private var count = 0
 
