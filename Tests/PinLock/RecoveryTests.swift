@@ -7,6 +7,8 @@ import Testing
 @Suite struct RecoveryTests {
     private let dead = DeviceID(0)
     private let living = DeviceID(1)
+    /// For what is expected to end at once, so that a test which fails ends too.
+    private var patience: Deadline { .after(milliseconds: 60_000) }
 
     /// The device is dropped with its pins; another one's overlap them.
     @Test(arguments: Candidate.safe)
@@ -144,7 +146,7 @@ import Testing
                 let total = Counter()
                 try inParallel(
                     [dead, other].map { device in
-                        { total.add((try? strategy.recover(device, until: .never)) ?? -100) }
+                        { total.add((try? strategy.recover(device, until: patience)) ?? -100) }
                     })
                 #expect(total.value == 3)
                 #expect(try Strategy.cover(strategy.arena).auditCounts(strategy.arena) == nil)
@@ -213,7 +215,7 @@ import Testing
                     let words = recoverer.wordCount(of: range)
                     let tear = Tear.everywhere(words: words).randomElement(using: &random)!
                     recoverer.tear(tear, range, of: dead)
-                    recovered.add((try? recoverer.recover(dead, until: .never)) ?? 0)
+                    recovered.add((try? recoverer.recover(dead, until: patience)) ?? 0)
                 }
             }
             let result = Result { outcome = try traffic.run(on: strategy) }

@@ -47,6 +47,19 @@ struct Interposed<Original: PinStrategy>: Interruptible {
     }
 }
 
+/// Not broken: counts how often a conversion looks for pins.
+struct Watched<Original: PinStrategy>: Twin {
+    let original: Original
+    let looks = Counter()
+
+    init(arena: Arena) { original = Original(arena: arena) }
+
+    func firstPinned(in range: PageRange) -> GFN? {
+        looks.add(1)
+        return original.firstPinned(in: range)
+    }
+}
+
 /// Looks whether the pages are shared, and counts its pin then: the classic race.
 struct CheckThenLock: Twin {
     let original: PerPage

@@ -90,6 +90,30 @@ extension PinStrategy {
         try check(candidate.type)
     }
 
+    /// For a moment a refused pin has counted; a conversion that saw it must look again.
+    @Test(arguments: Candidate.safe)
+    func aRefusedPinWakesAsAnUnpinDoes(_ candidate: Candidate) throws {
+        func check<Strategy: PinStrategy>(_: Strategy.Type) throws {
+            let strategy = try make(Watched<Strategy>.self, pages: 8, sharing: range(0..<8))
+            let device = strategy.pinner(for: DeviceID(0))
+            let pin = try device.pin(page(1))
+            let before = strategy.looks.value
+            let thread = try WorkerThread(name: "converter") {
+                _ = strategy.refusalOfConversion(
+                    page(1), to: .private, policy: .wait(until: .never))
+            }
+            // Once before it counts itself in, and once after: now it sleeps, or is about to.
+            waitUntil { strategy.looks.value == before + 2 }
+            #expect(refusalOfPin(page(1), by: device) == .converting(GFN(1)))
+            let patience = Deadline.after(milliseconds: 30_000)
+            waitUntil { strategy.looks.value > before + 2 || patience.hasPassed }
+            #expect(strategy.looks.value > before + 2)
+            device.unpin(pin)
+            thread.join()
+        }
+        try check(candidate.type)
+    }
+
     @Test(arguments: Candidate.safe)
     func anotherPageOfTheGiBConvertsMeanwhile(_ candidate: Candidate) throws {
         func check<Strategy: PinStrategy>(_: Strategy.Type) throws {
