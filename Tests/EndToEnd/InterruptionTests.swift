@@ -59,7 +59,7 @@ extension EndToEnd {
         @Test func theSecondOneEndsAtOnce() throws {
             let run = try Run(Self.long)
             let device = try #require(run.waitForDevices()?[0])
-            #expect(eventually(within: 60) { run.rowCount >= 1 })
+            #expect(eventually(within: 60) { run.rowCount >= 1 } && run.waitForTurn())
             kill(device, SIGSTOP)
             run.signal(SIGINT)
             sleep(until: .after(milliseconds: 300))

@@ -31,7 +31,7 @@ extension EndToEnd {
                 sleep(until: .after(milliseconds: 2))
                 guard let device else { continue }
                 let now = [run.pid, device].flatMap {
-                    [Processes.descriptorCount(of: $0), Processes.threadCount(of: $0)]
+                    [Processes.descriptorCount(of: $0), Processes.threads(of: $0).count]
                 }
                 let turn = run.rowCount
                 while peaks.count <= turn { peaks.append([0, 0, 0, 0]) }

@@ -28,6 +28,11 @@ extension Run {
         return isThere && found.count == count ? found : nil
     }
 
+    /// Waits until a turn is under way: the guest's driver runs, and the device serves it.
+    func waitForTurn() -> Bool {
+        eventually(within: 60) { Processes.threads(of: pid).contains("vcpu-driver") }
+    }
+
     /// All processes that this run has started, directly or not, and that live now.
     var survivors: [Int32] {
         Processes.all.filter {
@@ -39,6 +44,7 @@ extension Run {
     func expectNoSurvivors(sourceLocation: SourceLocation = #_sourceLocation) {
         let areGone = eventually { survivors.isEmpty }
         #expect(areGone, "still there: \(survivors)", sourceLocation: sourceLocation)
+        for survivor in survivors { kill(survivor, SIGKILL) }
     }
 
     /// Waits until the program has put a handler in place for the signal.
@@ -75,7 +81,13 @@ enum Processes {
         return state != "Z" && state != "X"
     }
 
-    static func threadCount(of process: Int32) -> Int { names(in: "/proc/\(process)/task").count }
+    /// The names of its threads.
+    static func threads(of process: Int32) -> [Substring] {
+        names(in: "/proc/\(process)/task").map {
+            readFile("/proc/\(process)/task/\($0)/comm").dropLast()
+        }
+    }
+
     static func descriptorCount(of process: Int32) -> Int {
         names(in: "/proc/\(process)/fd").count
     }
