@@ -71,9 +71,23 @@ public struct Plan: Sendable {
     public var cells: [Cell] { groups.flatMap { $0 } }
     public var turnCount: Int { cells.count * request.rounds }
 
+    private static let cellLimit = 100_000.0
+
     /// The product of the lists. Refuses combinations that make no sense, with what to change.
     public init(_ request: Request) throws(UsageError) {
         self.request = request
+        let lengths = [
+            request.backings.count, request.sizes.count, request.ranges.count,
+            request.devices.count,
+            max(1, request.chunks.count), request.engines.count, request.policies.count,
+            request.convertRates.count, request.convertPages.count, request.strategies.count,
+        ]
+        let product = lengths.reduce(1.0) { $0 * Double($1) }
+        guard product <= Self.cellLimit else {
+            throw UsageError(
+                "the lists multiply to more than 100000 cells; shorten some, or run them one after another"
+            )
+        }
         var shapes: [Shape] = []
         for backing in request.backings {
             for size in request.sizes {

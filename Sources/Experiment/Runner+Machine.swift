@@ -9,6 +9,8 @@ extension Runner {
         _ backing: Backing, _ cells: [Cell], _ observer: some RunObserver
     ) throws(RunFailure) -> VirtualMachine {
         let pages = cells.map(\.shape.map.pages).max()!
+        // An earlier machine has bound this thread; devices and prefaulting threads inherit what it may use now.
+        try? Processors.allow(machineProcessors)
         let memory: SharedMapping
         do {
             memory = try backing.createRegion(pages.bytes)
