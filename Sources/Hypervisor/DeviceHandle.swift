@@ -2,6 +2,7 @@ import Glibc
 import GuestMemory
 import Linux
 import PinLock
+import Synchronization
 import Telemetry
 import VirtualDevice
 
@@ -12,6 +13,19 @@ final class DeviceHandle: Sendable {
     let process: ChildProcess
     private let control: ControlChannel
     private let kick: FileDescriptor
+    private let pulse = Mutex(Pulse())
+
+    /// What was last known of the process's time on a processor.
+    private struct Pulse {
+        var processorTime: UInt64 = 0
+        /// When that was looked at, and for how long it had not grown then.
+        var looked: UInt64 = 0
+        var silence: UInt64 = 0
+    }
+
+    /// A device in a turn polls, or wakes every 20 ms: without processor time for so long it is stopped.
+    private static let longestSilence: UInt64 = 5_000_000_000
+    private static let lookInterval: UInt64 = 100_000_000
 
     /// Starts the process; call it from a thread that lives as long as the device should.
     init(
@@ -39,6 +53,7 @@ final class DeviceHandle: Sendable {
 
     func begin(_ setup: TurnSetup) throws(MachineError) {
         telemetry.shouldStop = false
+        pulse.withLock { $0 = Pulse(looked: monotonicNanoseconds()) }
         do throws(SystemError) {
             try control.send(setup)
         } catch {
@@ -55,12 +70,31 @@ final class DeviceHandle: Sendable {
 
     func wake() { kick.notify() }
 
-    /// The device's next answer, within the time; throws where it died or stays silent.
+    /// Throws where the device, in the midst of a turn, has not been on a processor for 5 s. Cheap enough to be called
+    /// every millisecond.
+    func checkPulse() throws(MachineError) {
+        let now = monotonicNanoseconds()
+        let isSilent = pulse.withLock { pulse in
+            guard now > pulse.looked + Self.lookInterval else { return false }
+            let time = process.processorNanoseconds
+            // An interval counts for little more than itself: whoever looks may have been stopped, too.
+            let interval = min(now - pulse.looked, 2 * Self.lookInterval)
+            let silence = time == pulse.processorTime ? pulse.silence + interval : 0
+            pulse = Pulse(processorTime: time, looked: now, silence: silence)
+            return silence >= Self.longestSilence
+        }
+        if isSilent {
+            throw .device(
+                "\(id) (pid \(process.pid)) has not run for \(Self.longestSilence / 1_000_000_000) s: stopped?"
+            )
+        }
+    }
+
+    /// The device's next answer, within the time; throws where it died, stopped or stays silent.
     func answer(until deadline: Deadline) throws(MachineError) -> DeviceReply {
         while true {
-            let left = deadline.nanoseconds - min(deadline.nanoseconds, monotonicNanoseconds())
             let ready = FileDescriptor.readable(
-                [control.descriptor, process.deathDescriptor], milliseconds: left / 1_000_000 + 1)
+                [control.descriptor, process.deathDescriptor], milliseconds: 10)
             if ready & 1 != 0 {
                 let message: (DeviceReply, String)?
                 do throws(SystemError) {
@@ -74,6 +108,7 @@ final class DeviceHandle: Sendable {
             }
             if ready & 2 != 0 { throw dead() }
             if deadline.hasPassed { throw .device("\(id) (pid \(process.pid)) does not answer") }
+            try checkPulse()
         }
     }
 

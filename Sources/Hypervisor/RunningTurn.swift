@@ -30,8 +30,8 @@ final class RunningTurn {
         let driverFault = Mutex<String?>(nil)
     }
 
-    /// How long a device may take for what is in flight.
-    private static let deviceTimeout: UInt64 = 60_000_000_000
+    /// How long a device that runs may take for what is in flight: the largest requests take a minute.
+    private static let deviceTimeout: UInt64 = 600_000_000_000
 
     init(machine: VirtualMachine, plan: TurnPlan, guest: BootedGuest) {
         self.machine = machine
@@ -180,7 +180,8 @@ final class RunningTurn {
         }
     }
 
-    /// Drains samples every millisecond, until the condition holds; throws as soon as a device has died.
+    /// Drains samples every millisecond, until the condition holds; throws as soon as a device has died, and soon after
+    /// it has been stopped.
     private func watch(
         until condition: () -> Bool, _ onSample: (DeviceID, DMASample) -> Void
     ) throws(MachineError) {
@@ -190,13 +191,17 @@ final class RunningTurn {
             collector.drain(onSample)
             if dead != 0 { throw devices[dead.trailingZeroBitCount].dead() }
             if let fault = flags.driverFault.withLock({ $0 }) { throw .device(fault) }
+            for device in devices { try device.checkPulse() }
         }
     }
 
     private func isComplete(since start: UInt64) -> Bool {
         let elapsed = monotonicNanoseconds() - start
-        if elapsed >= plan.nanosecondLimit { return true }
-        return collector.measurements.operations >= plan.operations && elapsed >= plan.nanoseconds
+        let (completed, refused) = (
+            collector.measurements.operations, collector.measurements.refused
+        )
+        if elapsed >= plan.nanosecondLimit { return completed + refused > 0 }
+        return completed >= plan.operations && elapsed >= plan.nanoseconds
     }
 
     // MARK: Afterwards

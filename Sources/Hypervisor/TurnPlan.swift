@@ -28,7 +28,7 @@ public struct TurnPlan: Sendable {
     /// The turn ends when there are so many DMAs and so much time has passed.
     public var operations: UInt64
     public var nanoseconds: UInt64
-    /// It ends after so much time in any case, once no DMA is in flight.
+    /// It ends after so much time in any case, once there is one DMA and none is in flight.
     public var nanosecondLimit: UInt64
 
     public init(strategy: any PinStrategy.Type, map: MemoryMap) {

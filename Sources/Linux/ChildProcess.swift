@@ -59,6 +59,16 @@ public final class ChildProcess: Sendable {
     /// Readable from the moment the process has ended.
     public var deathDescriptor: Int32 { handle.raw }
 
+    /// User and system time of all its threads so far, in nanoseconds (clock_getcpuclockid(3)); 0 once it is reaped.
+    public var processorNanoseconds: UInt64 {
+        var clock: clockid_t = 0
+        var time = timespec()
+        guard clock_getcpuclockid(pid, &clock) == 0, clock_gettime(clock, &time) == 0 else {
+            return 0
+        }
+        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    }
+
     public func signal(_ number: Int32) {
         _ = clinux_pidfd_signal(handle.raw, number)
     }

@@ -13,7 +13,8 @@ struct Notifications: ~Copyable {
         self.call = call
     }
 
-    func waitForKick() { _ = kick.waitNotified(timeoutMilliseconds: -1) }
+    /// Sleeps until notified, or 20 ms: a device that never runs is known to be stopped.
+    func waitForKick() { _ = kick.waitNotified(timeoutMilliseconds: 20) }
 
     func callDriver() { call.notify() }
 }

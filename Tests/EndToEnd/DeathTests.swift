@@ -96,6 +96,25 @@ extension EndToEnd {
             try expectEndByDeath(of: 0, by: SIGKILL, run)
         }
 
+        /// Nor does it wait for ever.
+        @Test(arguments: ["poll", "eventfd"])
+        func ofAnyoneIsBetterThanADeviceThatStaysStopped(notify: String) throws {
+            let run = try Run(
+                Self.long + ["--devices", "2", "--size", "4M", "--notify", notify])
+            let device = try #require(run.waitForDevices(2)?[1])
+            #expect(run.waitForTurn())
+            kill(device, SIGSTOP)
+            let outcome = try run.finish(within: 60)
+            #expect(outcome.end == .exited(70))
+            #expect(
+                outcome.errorLines.count == 1
+                    && outcome.errors.contains(
+                        "device 1 (pid \(device)) has not run for 5 s: stopped?"),
+                "\(outcome.errors)")
+            #expect(outcome.errors.contains("leaked_pins is 0"))
+            run.expectNoSurvivors()
+        }
+
         @Test func ofNobodyIsMadeOfADeviceThatGoesOn() throws {
             let run = try Run(
                 ["--size", "4M", "--strategy", "rangetree", "--rounds", "3", "--seconds", "0.2"])
