@@ -74,7 +74,7 @@ public enum Quantity {
 
     private static let listLimit = 4096
 
-    /// The elements of `a,b,c`; where `value` reads numbers, an element may be a range `low..high:xN` or `low..high:+N`.
+    /// The elements of `a,b,c`, each once.
     public static func list<Value>(
         _ text: String, option: String, _ value: (String) throws(UsageError) -> Value
     ) throws(UsageError) -> [Value] {
@@ -83,7 +83,8 @@ public enum Quantity {
         return values
     }
 
-    /// The same for numbers, which `raw` turns into what a range steps over.
+    /// The same for numbers, where an element may be a range `low..high:xN` or `low..high:+N`; `raw` is what it steps
+    /// over.
     public static func numbers<Value>(
         _ text: String, option: String, raw: (Value) -> UInt64,
         _ value: (String) throws(UsageError) -> Value
@@ -113,13 +114,20 @@ public enum Quantity {
                     String(rest[1].dropFirst()), option: "\(option) \(element), step",
                     in: 2...1 << 30)
                 : raw(try value(String(rest[1].dropFirst())))
+            guard step == "x" ? raw(first) > 0 : by > 0 else {
+                throw UsageError(
+                    step == "x"
+                        ? "\(option) \(element): multiplying 0 leads nowhere; write 0,1..\(rest[0]):\(rest[1])"
+                        : "\(option) \(element): a step of 0 leads nowhere; write :+1 or more")
+            }
             values += try steps(
                 from: raw(first), through: raw(last), multiplies: step == "x", by: by,
                 option: option
             )
             .map { number throws(UsageError) in try value(String(number)) }
         }
-        return values
+        var seen: Set<UInt64> = []
+        return values.filter { seen.insert(raw($0)).inserted }
     }
 
     private static func steps(
@@ -150,7 +158,8 @@ public enum Quantity {
         guard elements.count <= listLimit else {
             throw UsageError("\(option): more than \(listLimit) values")
         }
-        return elements
+        var seen: Set<String> = []
+        return elements.filter { seen.insert($0).inserted }
     }
 }
 

@@ -48,23 +48,29 @@ extension Runner {
         let node = plan.request.memoryNode
         do {
             try backing.probe(touched)
-            try MemoryBudget.current(for: backing, node: node).require(touched)
+            try MemoryBudget.current(for: backing, node: node).require(
+                touched, for: "guest memory")
+            // The metadata is ordinary memory, whatever the guest's is.
+            let beside = backing == .memfd ? touched : ByteCount(0)
             try MemoryBudget.current(for: .memfd).require(
-                metadataBytes(cells, beside: backing == .memfd ? touched : ByteCount(0)))
+                ByteCount(metadataBytes(cells) + beside.rawValue),
+                for: beside == ByteCount(0) ? "metadata" : "guest memory with its metadata")
+        } catch let shortage as MemoryShortage {
+            throw .unavailable(
+                "\(shortage); choose a smaller --size"
+                    + (plan.request.writes
+                        ? ", or --no-write to measure synchronisation alone" : ""))
         } catch {
             throw .unavailable("\(error)")
         }
     }
 
-    /// What table, tree and ledger take for the pages that are ever shared, and the guest memory beside them.
-    private static func metadataBytes(_ cells: [Cell], beside memory: ByteCount) -> ByteCount {
-        let largest =
-            cells.map { cell -> UInt64 in
-                let shared = cell.shape.map.buffers.reduce(0) { $0 + $1.span.count.rawValue }
-                return UInt64(cell.strategy.metadataByteCount(pages: PageCount(shared)))
-                    + shared * 16
-            }.max() ?? 0
-        return ByteCount(largest + memory.rawValue)
+    /// What table, tree and ledger take for the pages that are ever shared.
+    private static func metadataBytes(_ cells: [Cell]) -> UInt64 {
+        cells.map { cell -> UInt64 in
+            let shared = cell.shape.map.buffers.reduce(0) { $0 + $1.span.count.rawValue }
+            return UInt64(cell.strategy.metadataByteCount(pages: PageCount(shared))) + shared * 16
+        }.max() ?? 0
     }
 
     private func place(_ view: GuestView) throws(RunFailure) {

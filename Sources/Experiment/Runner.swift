@@ -183,9 +183,10 @@ public final class Runner {
         if let seconds = request.seconds {
             turn.nanoseconds = UInt64(seconds * 1e9)
             turn.nanosecondLimit = turn.nanoseconds
-            turn.operations = request.operations ?? 1
+            turn.operations = 1
         } else if let operations = request.operations {
             turn.nanoseconds = 0
+            turn.nanosecondLimit = .max
             turn.operations = operations
         }
         return turn

@@ -17,7 +17,8 @@ public struct Converter: Sendable {
     private let interval: Double
     private var random: RandomSource
 
-    /// A converter of `rate` conversions a second, of `pages` pages each, aligned to their number.
+    /// A converter of `rate` conversions a second, of `pages` pages each. They start at a multiple of
+    /// their number: of guest memory outside the buffers, of a buffer's range inside.
     public init(map: MemoryMap, rate: Double, pages: PageCount, place: Place, seed: UInt64) {
         precondition(rate > 0, "a converter at rate \(rate)")
         self.map = map

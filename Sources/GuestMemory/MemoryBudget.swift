@@ -14,10 +14,11 @@ public struct MemoryBudget: Sendable, Equatable {
         current(for: backing, node: node, files: .machine)
     }
 
-    /// Throws where `needed` is more than there is.
-    public func require(_ needed: ByteCount) throws(MemoryShortage) {
+    /// Throws where `needed` is more than there is; `purpose` is what for, in the message.
+    public func require(_ needed: ByteCount, for purpose: String) throws(MemoryShortage) {
         guard needed <= available else {
-            throw MemoryShortage(needed: needed, available: available, limit: limit)
+            throw MemoryShortage(
+                needed: needed, purpose: purpose, available: available, limit: limit)
         }
     }
 
@@ -77,15 +78,15 @@ public struct MemoryBudget: Sendable, Equatable {
     }
 }
 
-/// More memory was asked for than there is: both amounts, the limit that binds, and what to do.
+/// More memory was asked for than there is: both amounts and the limit that binds.
 public struct MemoryShortage: Error, Equatable, CustomStringConvertible {
     public let needed: ByteCount
+    public let purpose: String
     public let available: ByteCount
     public let limit: String
 
     public var description: String {
-        "\(needed.rounded) are needed, \(available.rounded) are available (\(limit)); "
-            + "choose a smaller --size, or --no-write to measure synchronisation alone"
+        "\(purpose) needs \(needed.rounded), \(available.rounded) are available (\(limit))"
     }
 }
 

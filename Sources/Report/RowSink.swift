@@ -24,7 +24,7 @@ public struct RowSink: ~Copyable {
         } else {
             // A copy, so that standard output stays open when the sink ends.
             let number = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
-            guard number >= 0 else { throw OutputError("dup", errno, on: Self.standardOutput) }
+            guard number >= 0 else { throw OutputError("dup", errno, on: StandardOutput.name) }
             try self.init(format, stream: FileDescriptor(owning: number))
         }
     }
@@ -33,7 +33,7 @@ public struct RowSink: ~Copyable {
     init(_ format: Format, stream: consuming FileDescriptor) throws(OutputError) {
         self.format = format
         output = stream
-        name = Self.standardOutput
+        name = StandardOutput.name
         wholeBytes = nil
         environmentPath = nil
         try append(format.header)
@@ -51,8 +51,6 @@ public struct RowSink: ~Copyable {
         environmentPath = isRegular ? path + ".env.json" : nil
         try append(format.header)
     }
-
-    private static let standardOutput = "standard output"
 
     /// Writes one row, whole; in a file it is on the disk when this returns.
     public mutating func write(_ row: Row) throws(OutputError) {

@@ -1,5 +1,5 @@
 /// Laying out text for terminals of a given width, in characters.
-enum Text {
+public enum Text {
     static func left(_ text: String, _ width: Int) -> String {
         text + String(repeating: " ", count: max(0, width - text.count))
     }
@@ -22,7 +22,7 @@ enum Text {
     }
 
     /// On one line: whatever controls a terminal becomes a space.
-    static func printable(_ text: String) -> String {
+    public static func printable(_ text: String) -> String {
         String(String.UnicodeScalarView(text.unicodeScalars.map { isControl($0) ? " " : $0 }))
     }
 

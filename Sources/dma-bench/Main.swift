@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 import Linux
 import PinLock
+import Report
 import VirtualDevice
 
 @main
@@ -11,6 +12,7 @@ enum Main {
             Status.exit(runDevice())
         }
         Interruption.install()
+        widenHelp()
         do {
             var command = try DmaBench.parseAsRoot(
                 JobFile.expand(Array(CommandLine.arguments.dropFirst())))
@@ -18,8 +20,20 @@ enum Main {
         } catch let failure as Failure {
             Status.exit(failure)
         } catch {
-            exitFromParser(error)
+            do throws(Failure) {
+                try exitFromParser(error)
+            } catch {
+                Status.exit(error)
+            }
         }
+    }
+
+    /// The parser's help traps on lines too short for its columns.
+    private static func widenHelp() {
+        let least = 40
+        let stated = getenv("COLUMNS").flatMap { Int(String(cString: $0)) }
+        guard let width = stated ?? Terminal.width(of: STDOUT_FILENO), width < least else { return }
+        setenv("COLUMNS", "\(least)", 1)
     }
 
     /// The virtual-device process: everything it needs is inherited.
@@ -39,12 +53,12 @@ enum Main {
     }
 
     /// Help goes to standard output, an error is one line.
-    private static func exitFromParser(_ error: any Error) -> Never {
+    private static func exitFromParser(_ error: any Error) throws(Failure) -> Never {
         let code = DmaBench.exitCode(for: error)
         guard code.isSuccess else {
             Status.exit(Failure(.usage, DmaBench.message(for: error) + "; see dma-bench --help"))
         }
-        print(DmaBench.fullMessage(for: error))
+        try Status.print(DmaBench.fullMessage(for: error) + "\n")
         Status.exit(nil)
     }
 }

@@ -43,6 +43,9 @@ enum RequestParser {
         request.rounds = Int(try Quantity.count(run.rounds, option: "--rounds", in: 1...1_000_000))
         request.operations = try optional(run.ops, "--ops", 1...1 << 40)
         if let seconds = run.seconds { request.seconds = try duration(seconds) }
+        guard run.ops == nil || run.seconds == nil else {
+            throw UsageError("--ops and --seconds: a turn ends by one of them; leave the other out")
+        }
         request.memoryNode = try optional(run.memoryNode, "--memory-node", 0...1023).map { Int($0) }
         request.deviceProcessor = try optional(run.deviceCpu, "--device-cpu", 0...1023).map {
             Int($0)

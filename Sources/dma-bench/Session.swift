@@ -35,7 +35,7 @@ struct Session {
     }
 
     func run() throws {
-        if options.dryRun { return describe() }
+        if options.dryRun { return try describe() }
         let runner: Runner
         do throws(RunFailure) {
             runner = try Runner(plan)
@@ -99,18 +99,19 @@ struct Session {
 
     // MARK: What would be run
 
-    private func describe() {
+    private func describe() throws {
         let request = plan.request
-        print("\(plan.cells.count) cells x \(request.rounds) rounds = \(plan.turnCount) turns")
         let memory = plan.cells.map(\.shape.map.pages).max()!
-        print(
-            "guest memory: \(memory.bytes)\(request.writes ? "" : ", sparse"), backing \(request.backings.map(\.rawValue).joined(separator: ","))"
-        )
+        let backings = request.backings.map(\.rawValue).joined(separator: ",")
+        var lines = [
+            "\(plan.cells.count) cells x \(request.rounds) rounds = \(plan.turnCount) turns",
+            "guest memory: \(memory.bytes)\(request.writes ? "" : ", sparse"), backing \(backings)",
+        ]
         for (index, group) in plan.groups.enumerated() {
             let cell = group[0]
             let order = plan.order(ofGroup: index, round: 1).map { $0.strategy.info.name }.joined(
                 separator: ", ")
-            print(
+            lines.append(
                 """
                 size \(cell.shape.size.bytes), chunk \(cell.chunk.bytes), ranges \(cell.shape.ranges), devices \
                 \(cell.shape.devices), engine \(request.writes ? cell.engine.rawValue : "none"), policy \
@@ -118,6 +119,7 @@ struct Session {
                 \(request.convertPlace.rawValue): \(order)
                 """)
         }
+        try Status.print(lines.joined(separator: "\n") + "\n")
     }
 
     /// The start in UTC and the process: unique on a machine, sorted by time.

@@ -1,4 +1,5 @@
 import Glibc
+import Report
 
 /// What the program tells whoever started it. Documented in `--help` and in the README; scripts rely on it.
 enum Status: Int32 {
@@ -15,8 +16,18 @@ enum Status: Int32 {
 
     /// Says what went wrong, in one line, and ends the process.
     static func exit(_ failure: Failure?) -> Never {
-        if let failure, !failure.text.isEmpty { say("dma-bench: \(failure.text)") }
+        if let failure, !failure.text.isEmpty { say("dma-bench: \(Text.printable(failure.text))") }
         Glibc.exit(failure?.status.rawValue ?? Status.ok.rawValue)
+    }
+
+    /// Text on standard output, for whoever asked for it. A reader that has seen enough is told nothing.
+    static func print(_ text: String) throws(Failure) {
+        do throws(OutputError) {
+            try StandardOutput.write(text)
+        } catch {
+            if case .readerGone = error { throw Failure(.inputOutput, "") }
+            throw Failure(.inputOutput, error.description)
+        }
     }
 
     /// A line on standard error.

@@ -13,7 +13,7 @@ struct Strategies: ParsableCommand {
         for strategy in Registry.all {
             let info = strategy.info
             let metadata = strategy.metadataByteCount(pages: perGiB)
-            print(
+            try Status.print(
                 """
                 \(info.name) (\(info.isSafe ? "safe" : "UNSAFE"))
                     how:       \(info.summary)
@@ -22,6 +22,7 @@ struct Strategies: ParsableCommand {
                     kernel:    \(info.kernelNeeds ?? "needs nothing special")
                     metadata:  \(metadata) bytes per GiB of guest memory
                     twin:      \(info.twin)
+
                 """)
         }
     }
@@ -32,7 +33,7 @@ struct Env: ParsableCommand {
         abstract: "Print the environment that results depend on, as JSON.")
 
     func run() throws {
-        print(Environment.capture(revision: Build.revision).json.pretty, terminator: "")
+        try Status.print(Environment.capture(revision: Build.revision).json.pretty)
     }
 }
 
@@ -43,5 +44,5 @@ struct SchemaCommand: ParsableCommand {
 
     @Flag(help: "As CSV.") var csv = false
 
-    func run() throws { print(csv ? Schema.csv : Schema.table, terminator: "") }
+    func run() throws { try Status.print(csv ? Schema.csv : Schema.table) }
 }

@@ -9,7 +9,8 @@ extension EndToEnd {
             ["--size", "-1"], ["--size", "abc"], ["--size", ""], ["--size", "1X"],
             ["--size", "17T"], ["--size", "99999999T"], ["--size", "1G,,2G"],
             ["--size", "4K..1G"], ["--size", "1G..4K:x2"], ["--size", "4K..8K:x1"],
-            ["--size", "16T"], ["--size"],
+            ["--size", "16T"], ["--size"], ["--size", "4K\n8K"], ["--size", "4K..8K:+0"],
+            ["--convert-rate", "0..1000:x10"], ["--ops", "4", "--seconds", "1"],
             ["--strategy", "rangetre"], ["--strategy", "foo"], ["--strategy", ""],
             ["--policy", "revoke"], ["--policy", "revoke", "--strategy", "longlived,perpage"],
             ["--policy", "maybe"], ["--engine", "nth"], ["--entry", "4k"],
@@ -25,10 +26,10 @@ extension EndToEnd {
             ["--size", "1G", "--ranges", "65536"], ["--size", "4M", "--guest-memory", "4M"],
             ["--size", "4M", "--convert-where", "inside", "--convert-pages", "1025"],
             ["--bogus"], ["-x"], ["unexpected"], ["strategies", "unexpected"],
-            ["schema", "--bogus"], ["device"],
+            ["schema", "--bogus"], ["device"], ["device", "64", "1", "any"],
         ]
         private static let unavailable: [[String]] = [
-            ["--size", "15T"], ["--size", "4T", "--devices", "3"],
+            ["--size", "15T"], ["--size", "4T", "--devices", "3"], ["--size", "15T", "--no-write"],
         ]
         private static let inputOutput: [[String]] = [
             ["--size", "4M", "-o", "/nonexistent/rows.csv"], ["--size", "4M", "-o", "/"],
@@ -43,7 +44,9 @@ extension EndToEnd {
                 for arguments in cases {
                     let outcome = try Run(arguments).finish()
                     expectOneLine(outcome, status: status, arguments)
-                    let words = arguments.map { $0.isEmpty ? "''" : $0 }.joined(separator: " ")
+                    let words = arguments.map {
+                        $0.isEmpty ? "''" : $0.replacing("\n", with: "\\n")
+                    }.joined(separator: " ")
                     transcript += "$ dma-bench \(words)\n"
                     transcript += Self.withoutMachine(outcome.errors) + "[\(status)]\n\n"
                 }
@@ -68,6 +71,9 @@ extension EndToEnd {
         /// What differs from one machine to another, replaced by what it is.
         private static func withoutMachine(_ text: String) -> String {
             text.replacing(/run on CPU [0-9, ]+;/, with: "run on CPU <numbers>;")
+                .replacing(
+                    /metadata needs [0-9.]+ [KMGT]iB/, with: "metadata needs <bytes>"
+                )
                 .replacing(
                     /[0-9.]+ [KMGT]iB are available \(.*?\)/,
                     with: "<bytes> are available (<limit>)")

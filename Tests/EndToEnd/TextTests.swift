@@ -19,6 +19,21 @@ extension EndToEnd {
             #expect(try help.output == run("--help").output)
         }
 
+        /// Nobody reads on so narrow a terminal, but nobody is hurt either.
+        @Test(arguments: ["1", "26", "39"])
+        func helpSurvivesANarrowTerminal(_ columns: String) throws {
+            let help = try Run(["--help"], environment: ["COLUMNS": columns]).finish()
+            #expect(help.end == .exited(0) && help.errors == "")
+            #expect(help.output.split(separator: "\n").contains { $0.count > 26 })
+        }
+
+        @Test(arguments: ["--help", "--version", "strategies", "schema", "env", "--dry-run"])
+        func aFullDiskIsAnError(_ argument: String) throws {
+            let outcome = try Run([argument], output: .file("/dev/full")).finish()
+            #expect(outcome.end == .exited(74))
+            #expect(outcome.errors.hasPrefix("dma-bench: write (standard output): "))
+        }
+
         @Test func strategiesAreGolden() throws {
             let outcome = try run("strategies")
             #expect(outcome.end == .exited(0) && outcome.errors == "")

@@ -153,7 +153,7 @@ private let transparent = "/sys/kernel/mm/transparent_hugepage"
             let tooMany = ByteCount(after.rawValue + 1)
             #expect(throws: BackingUnavailable.self) { try Backing.hugetlb2M.probe(tooMany) }
             #expect(throws: MemoryShortage.self) {
-                try MemoryBudget.current(for: .hugetlb2M).require(tooMany)
+                try MemoryBudget.current(for: .hugetlb2M).require(tooMany, for: "guest memory")
             }
         }
         if !reserved { try Test.cancel("the kernel found no free 2 MiB pages") }

@@ -15,24 +15,26 @@ import Testing
     @Test func absurdSizesAreRefusedOnThisMachine() throws {
         for backing in Backing.allCases {
             #expect(throws: MemoryShortage.self) {
-                try MemoryBudget.current(for: backing).require(ByteCount(1 << 50))
+                try MemoryBudget.current(for: backing).require(ByteCount(1 << 50), for: "x")
             }
         }
     }
 
-    @Test func aRefusalGivesBothAmountsTheLimitAndTheWayOut() throws {
+    @Test func aRefusalGivesThePurposeBothAmountsAndTheLimit() throws {
         let budget = try budget(meminfo)
-        try budget.require(ByteCount(1000 << 10))
+        try budget.require(ByteCount(1000 << 10), for: "x")
         let refusal = #expect(throws: MemoryShortage.self) {
-            try budget.require(ByteCount((1000 << 10) + 1))
+            try budget.require(ByteCount((1000 << 10) + 1), for: "x")
         }
         #expect(refusal?.needed == ByteCount((1000 << 10) + 1))
         #expect(refusal?.available == ByteCount(1000 << 10))
-        let big = #expect(throws: MemoryShortage.self) { try budget.require(ByteCount(5 << 30)) }
+        let big = #expect(throws: MemoryShortage.self) {
+            try budget.require(ByteCount(5 << 30), for: "guest memory")
+        }
         #expect(
             big?.description
-                == "5 GiB are needed, 1000 KiB are available (MemAvailable of /proc/meminfo); "
-                + "choose a smaller --size, or --no-write to measure synchronisation alone")
+                == "guest memory needs 5 GiB, 1000 KiB are available (MemAvailable of /proc/meminfo)"
+        )
     }
 
     @Test func nothingKnownIsNoLimit() throws {

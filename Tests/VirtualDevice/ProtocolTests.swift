@@ -63,6 +63,8 @@ import Testing
         ["dma-bench", "device", "0", "1", "any", "more"], ["dma-bench", "run", "0", "1", "any"],
         ["dma-bench", "device", "x", "1", "any"], ["dma-bench", "device", "0", "", "any"],
         ["dma-bench", "device", "0", "99999999999", "any"],
+        ["dma-bench", "device", "64", "1", "any"], ["dma-bench", "device", "-1", "1", "any"],
+        ["dma-bench", "device", "0", "1", "foo"], ["dma-bench", "device", "0", "1", "-1"],
     ])
     func areNothingElse(_ arguments: [String]) {
         #expect(DeviceArguments(arguments) == nil)
