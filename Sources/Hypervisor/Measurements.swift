@@ -14,6 +14,8 @@ public final class Measurements {
     public private(set) var pinTotal = 0.0
     public private(set) var writeTotal = 0.0
     public private(set) var unpinTotal = 0.0
+    /// Wall time of the same requests, from the end of the one before to their own, in nanoseconds.
+    private var cycleTotal = 0.0
 
     init() {}
 
@@ -29,6 +31,7 @@ public final class Measurements {
         dma.record(clock.nanoseconds(from: sample.totalTicks))
         pinTotal += clock.nanoseconds(from: sample.pinTicks)
         unpinTotal += clock.nanoseconds(from: sample.unpinTicks)
+        cycleTotal += clock.nanoseconds(from: sample.totalTicks + UInt64(sample.gapTicks))
         if sample.bytes > 0 {
             write.record(clock.nanoseconds(from: sample.writeTicks))
             writeTotal += clock.nanoseconds(from: sample.writeTicks)
@@ -42,6 +45,12 @@ public final class Measurements {
     public var syncShare: Double? {
         guard writeTotal > 0 else { return nil }
         return (pinTotal + unpinTotal) / phaseTotal
+    }
+
+    /// The share of the requests' wall time that was neither pin nor write nor unpin: the guest's driver, the queue,
+    /// the oracle's look. Nil before any.
+    public var outsideShare: Double? {
+        cycleTotal > 0 ? max(0, 1 - phaseTotal / cycleTotal) : nil
     }
 
     /// Bytes written per second of writing; nil where nothing was written.

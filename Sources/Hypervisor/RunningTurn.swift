@@ -46,10 +46,9 @@ final class RunningTurn {
     func run(
         shouldStop: () -> Bool, onSample: (DeviceID, DMASample) -> Void
     ) throws(MachineError) -> TurnOutcome {
-        var elapsed: UInt64 = 0
         do throws(MachineError) {
             try startDevices()
-            elapsed = try runVCPUs(shouldStop: shouldStop, onSample: onSample)
+            try runVCPUs(shouldStop: shouldStop, onSample: onSample)
             try endDevices()
         } catch {
             recoverDeadDevices()
@@ -57,7 +56,7 @@ final class RunningTurn {
             throw .recovered(text, leakedPins: machine.arena.livePins)
         }
         collector.drain(onSample)
-        return try conclude(elapsed: elapsed, wasInterrupted: shouldStop())
+        return try conclude(wasInterrupted: shouldStop())
     }
 
     // MARK: Devices
@@ -115,10 +114,10 @@ final class RunningTurn {
 
     // MARK: vCPUs
 
-    /// Lets the vCPUs run until there are enough DMAs. Returns the wall time of the measured part.
+    /// Lets the vCPUs run until there are enough DMAs.
     private func runVCPUs(
         shouldStop: () -> Bool, onSample: (DeviceID, DMASample) -> Void
-    ) throws(MachineError) -> UInt64 {
+    ) throws(MachineError) {
         var vcpus: [JoinableThread] = []
         defer { for vcpu in vcpus { vcpu.join() } }
         do throws(MachineError) {
@@ -130,7 +129,6 @@ final class RunningTurn {
             if plan.convertRate > 0 { vcpus.append(JoinableThread(try converterThread())) }
             try watch(until: { isComplete(since: start) || shouldStop() }, onSample)
             flags.stop.store(true, ordering: .releasing)
-            let elapsed = monotonicNanoseconds() - start
             // What is in flight comes to its end, or its device does.
             let patience = Deadline.after(nanoseconds: Self.deviceTimeout)
             try watch(
@@ -140,7 +138,6 @@ final class RunningTurn {
                 throw .device("a device does not complete its request")
             }
             if let fault = flags.driverFault.withLock({ $0 }) { throw .device(fault) }
-            return elapsed
         } catch {
             flags.stop.store(true, ordering: .releasing)
             flags.abandoned.store(true, ordering: .releasing)
@@ -207,9 +204,7 @@ final class RunningTurn {
     // MARK: Afterwards
 
     /// Nothing runs any more: checks what must hold, and sums up.
-    private func conclude(
-        elapsed: UInt64, wasInterrupted: Bool
-    ) throws(MachineError) -> TurnOutcome {
+    private func conclude(wasInterrupted: Bool) throws(MachineError) -> TurnOutcome {
         let checks = TurnChecks(machine: machine, plan: plan, guest: guest)
         let complaint = try system { () throws(SystemError) in try checks.complaint(collector) }
         if let complaint { throw .internalFault(complaint) }
@@ -223,8 +218,7 @@ final class RunningTurn {
             firstViolation: guest.oracle.report ?? collector.firstStale,
             leakedPins: machine.arena.livePins,
             splits: splits - guest.splitsAtBoot,
-            warmedUp: collector.isSettled, stalls: collector.stalls, wasInterrupted: wasInterrupted,
-            measuredNanoseconds: elapsed)
+            warmedUp: collector.isSettled, stalls: collector.stalls, wasInterrupted: wasInterrupted)
     }
 
     private func system<Result>(

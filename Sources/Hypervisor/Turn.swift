@@ -29,8 +29,6 @@ public struct TurnOutcome {
     /// How often a device waited, between two requests, for the harness to take its samples.
     public let stalls: UInt64
     public let wasInterrupted: Bool
-    /// Wall time of the measured part.
-    public let measuredNanoseconds: UInt64
 }
 
 extension VirtualMachine {

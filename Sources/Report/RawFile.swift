@@ -7,7 +7,7 @@ public final class RawFile {
     public static let columns = [
         "round", "strategy", "policy", "size_bytes", "chunk_bytes", "ranges", "devices", "engine",
         "convert_rate_hz", "convert_pages", "device", "request", "status", "bytes", "pin_ns",
-        "write_ns", "unpin_ns", "dma_ns", "retries",
+        "write_ns", "unpin_ns", "dma_ns", "retries", "gap_ns",
     ]
 
     private let file: FileDescriptor

@@ -80,6 +80,7 @@ public struct Row: Sendable, Equatable {
     public var noisy: [String] = []
     public var status: Status
     public var env: String
+    public var outsideShare: Double?
 
     /// A row of the plan with nothing measured yet; `env` is `Environment.hash`.
     public init(

@@ -136,6 +136,9 @@ public enum Schema {
             "status", \.status,
             "ok, interrupted, violation, failed:reason or unavailable:reason."),
         Column("env", \.env, "Hash of the stable part of the environment."),
+        Column(
+            "outside_share", \.outsideShare,
+            "Share of the requests' wall time outside pin, write and unpin: driver, queue, oracle."),
     ]
 
     /// The list itself as CSV: column, type, unit, meaning.

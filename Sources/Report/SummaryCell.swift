@@ -27,6 +27,7 @@ struct SummaryCell: Sendable {
     var write: Double? { median { $0.writeNsP50 } }
     var unpin: Double? { median { $0.unpinNsP50 } }
     var syncShare: Double? { median { hasWrite($0) ? $0.syncShare : nil } }
+    var outsideShare: Double? { median { $0.outsideShare } }
     var throughput: Double? { median { $0.writeBytesPerS } }
     var conversions: Double? { median { $0.conversions.map { Double($0) } } }
     var convertP50: Double? { median { $0.convertNsP50 } }

@@ -59,6 +59,7 @@ struct SummaryTable {
         Column(title: "unpin", importance: 6) { Human.duration($0.unpin) },
         Column(title: "sync", importance: 101) { Human.percent($0.syncShare) },
         Column(title: "throughput", importance: 3) { Human.throughput($0.throughput) },
+        Column(title: "outside", importance: 0) { Human.percent($0.outsideShare) },
         Column(title: "conv", importance: 1) { cell in
             cell.conversions.map { Human.grouped(UInt64(exactly: $0.rounded()) ?? .max) }
                 ?? Human.missing

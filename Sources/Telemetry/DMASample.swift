@@ -12,12 +12,13 @@ public struct DMASample: BitwiseCopyable, Sendable, Equatable {
     public var firstGFN: UInt32 = 0
     /// Pages converted while they were pinned; `UInt32.max` is that many or more.
     public var stalePages: UInt32 = 0
-    /// Pins tried again because a conversion was in progress.
-    public var retries: UInt32 = 0
+    /// Ticks from the previous request's last unpin to this one's first pin: completion, driver, queue; `UInt32.max`
+    /// is that many or more.
+    public var gapTicks: UInt32 = 0
+    /// Pins tried again because a conversion was in progress; `UInt16.max` is that many or more.
+    public var retries: UInt16 = 0
     /// How the request ended: zero for completed, else the device's code.
     public var status: UInt16 = 0
-    /// Room up to the cache line.
-    private var reserved: UInt16 = 0
 
     public init() {}
 }

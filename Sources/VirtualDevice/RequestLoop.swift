@@ -26,6 +26,8 @@ struct RequestLoop: ~Copyable {
     private var cursor = ChunkCursor()
     private var pins: PinStack
     private var random: UInt64
+    /// When the previous request was done with.
+    private var previousEnd: UInt64?
 
     init(
         device: DeviceID, pinner: any Pinner, view: GuestView, clock: TickClock,
@@ -97,12 +99,17 @@ struct RequestLoop: ~Copyable {
         cursor.start(request.ranges.count)
         var written: UInt64 = 0
         let first = clock.now()
+        if let previousEnd { sample.gapTicks = UInt32(clamping: first &- previousEnd) }
+        defer { previousEnd = first &+ sample.totalTicks }
         while cursor.next(of: request.ranges, chunkPages: setup.chunkPages) {
             let start = clock.now()
             let refusal = pinChunk(&sample.retries)
             let pinned = clock.now()
             sample.pinTicks += pinned &- start
-            if let refusal { return refusal.status(bytesWritten: written) }
+            if let refusal {
+                sample.totalTicks = clock.now() &- first
+                return refusal.status(bytesWritten: written)
+            }
 
             let mark = ledger.mark()
             if let writer {
@@ -136,7 +143,7 @@ struct RequestLoop: ~Copyable {
 
     // MARK: Pinning a chunk
 
-    private mutating func pinChunk(_ retries: inout UInt32) -> PinRefusal? {
+    private mutating func pinChunk(_ retries: inout UInt16) -> PinRefusal? {
         guard let refusal = tryPinChunk() else { return nil }
         guard case .converting = refusal else { return refusal }
         return retryPinChunk(after: refusal, &retries)
@@ -160,7 +167,7 @@ struct RequestLoop: ~Copyable {
     /// grow, so that two devices that undo each other's attempts part.
     @inline(never)
     private mutating func retryPinChunk(
-        after first: PinRefusal, _ retries: inout UInt32
+        after first: PinRefusal, _ retries: inout UInt16
     ) -> PinRefusal? {
         let deadline = Deadline.after(nanoseconds: setup.retryNanoseconds)
         var refusal = first
@@ -171,7 +178,7 @@ struct RequestLoop: ~Copyable {
             var backoff = Backoff()
             for _ in 0...(random >> 33) % ceiling { backoff.pause() }
             ceiling = min(ceiling * 2, 256)
-            retries &+= 1
+            if retries < .max { retries += 1 }
             guard let next = tryPinChunk() else { return nil }
             refusal = next
         }

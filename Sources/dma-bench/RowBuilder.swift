@@ -58,6 +58,7 @@ struct RowBuilder {
         row.dmaNsP99 = dma.dma.percentile(99).map { Double($0) }
         row.syncShare = dma.syncShare
         row.writeBytesPerS = dma.writeBytesPerSecond
+        row.outsideShare = dma.outsideShare
         row.pairHotNs = outcome.pairHotNanoseconds
         row.setupPscNs = Double(outcome.setupPSCNanoseconds)
         row.setupPinNs = outcome.setupPinNanoseconds

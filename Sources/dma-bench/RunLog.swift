@@ -11,8 +11,6 @@ final class RunLog: RunObserver {
     private(set) var machineFailure: MachineError?
     /// The first violation of a strategy that claims safety: which page, and who wrote it.
     private(set) var firstViolation: String?
-    private var phaseTime = 0.0
-    private var measuredTime = 0.0
     var progress = Progress()
 
     private let plan: Plan
@@ -43,19 +41,12 @@ final class RunLog: RunObserver {
         output.raw(cell, round, device, sample)
     }
 
-    /// The share of the devices' measured time that was neither pin nor write nor unpin; nil before any.
-    var overhead: Double? {
-        measuredTime > 0 ? max(0, 1 - phaseTime / measuredTime) : nil
-    }
-
     func finished(_ result: CellResult) -> Bool {
         let row = builder.row(result)
         rows.append(row)
         switch result.ending {
         case .failed(let error): machineFailure = error
         case .measured(let outcome):
-            phaseTime += outcome.measurements.phaseTotal
-            measuredTime += Double(outcome.measuredNanoseconds) * Double(result.cell.shape.devices)
             if row.status == .violation {
                 firstViolation = firstViolation ?? outcome.firstViolation
             }

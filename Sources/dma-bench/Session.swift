@@ -80,10 +80,6 @@ struct Session {
     private func summarise(_ log: RunLog) {
         let width = Terminal.width(of: STDERR_FILENO) ?? 80
         Status.say(String(Summary(log.rows).text(width: width, color: usesColor).dropLast()))
-        if let overhead = log.overhead {
-            let percent = (overhead * 1000).rounded() / 10
-            Status.say("Outside pin, write and unpin: \(percent) % of the measured time.")
-        }
     }
 
     private func judge(_ log: RunLog) throws {

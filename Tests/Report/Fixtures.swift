@@ -56,7 +56,7 @@ extension Row {
             \.pinNsP50, \.pinNsP99, \.pinNsMax, \.writeNsP50, \.writeNsP99, \.writeNsMax,
             \.unpinNsP50, \.unpinNsP99, \.unpinNsMax, \.dmaNsP50, \.dmaNsP99, \.syncShare,
             \.writeBytesPerS, \.pairHotNs, \.convertNsP50, \.convertNsP99, \.convertNsMax,
-            \.setupPscNs, \.setupPinNs, \.copyNsP50, \.clockNs,
+            \.setupPscNs, \.setupPinNs, \.copyNsP50, \.clockNs, \.outsideShare,
         ]
         let values = [0.1, 1e-9, 1_450_000, 3e300, -0.5, 2.0 / 3, 0]
         for (index, path) in numbers.enumerated() {
