@@ -5,7 +5,7 @@ ARGS = --size 1G --strategy rangetree
 binary = .build/release/dma-bench
 
 .DEFAULT_GOAL = build
-.PHONY: build run test check fuzz bench-micro format install clean help setup
+.PHONY: build run test check fuzz bench-micro bench-limits format install clean help setup
 
 build: setup ## Build the program: .build/release/dma-bench
 	@swift build -c release --static-swift-stdlib --product dma-bench >&2
@@ -26,6 +26,10 @@ fuzz: setup ## Fuzz for FUZZ_SECONDS=60
 
 bench-micro: setup ## Micro-benchmarks of PinLock and DmaWriter
 	swift package --package-path Benchmarks benchmark --no-progress --grouping metric
+
+bench-limits: build ## The targets: what we take, beside the least it can cost in C
+	@swift build --package-path Benchmarks -c release --product Limits >&2
+	@DMA_BENCH_BINARY=$(binary) Benchmarks/.build/release/Limits
 
 format: ## Format every Swift file in place
 	swift format -i -r Sources Tests Benchmarks Package.swift

@@ -19,6 +19,16 @@ let package = Package(
             ],
             path: "Micro",
             swiftSettings: [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)],
-            plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")])
+            plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]),
+        .target(name: "CLimits", path: "CLimits", cSettings: [.unsafeFlags(["-O2"])]),
+        .executableTarget(
+            name: "Limits",
+            dependencies: [
+                "CLimits",
+                .product(name: "PinLock", package: "dma-bench"),
+                .product(name: "DmaWriter", package: "dma-bench"),
+            ],
+            path: "Limits",
+            swiftSettings: [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)]),
     ]
 )
