@@ -11,6 +11,8 @@ public struct CellResult {
     public enum Ending {
         case measured(TurnOutcome)
         case failed(MachineError)
+        /// The machine lacks what the strategy needs.
+        case unavailable(String)
     }
 
     public let cell: Cell
@@ -68,6 +70,8 @@ public final class Runner {
     /// The node that holds the buffers of the run's guest, where the machine tells.
     public internal(set) var memoryNode: Int?
     let machineProcessors: [Int]
+    /// Why strategies cannot run here, by their names.
+    private var unavailable: [String: String] = [:]
 
     /// Checks what can be checked before anything is touched.
     public init(_ plan: Plan) throws(RunFailure) {
@@ -95,7 +99,23 @@ public final class Runner {
                 "--engine \(engine.rawValue): this processor has no such instructions; use memset")
         }
         if let node = plan.request.memoryNode { _ = try Self.placement(node) }
+        unavailable = Self.unavailableStrategies(plan)
+        if unavailable.count == plan.request.strategies.count,
+            let name = plan.request.strategies.first?.info.name, let reason = unavailable[name]
+        {
+            throw .unavailable("--strategy \(name): \(reason)")
+        }
         for backing in plan.request.backings { try Self.checkMemory(plan, backing) }
+    }
+
+    private static func unavailableStrategies(_ plan: Plan) -> [String: String] {
+        var reasons: [String: String] = [:]
+        let pinned = plan.cells.map { $0.shape.map.buffers.reduce(0) { $0 + $1.pages.rawValue } }
+        for strategy in plan.request.strategies {
+            reasons[strategy.info.name] = strategy.unavailability(
+                pinning: PageCount(pinned.max() ?? 0))
+        }
+        return reasons
     }
 
     private static func processor(
@@ -151,6 +171,11 @@ public final class Runner {
         var noisy: [String] = []
         if calibration?.isNoisy == true { noisy.append("cpu") }
         let ending: CellResult.Ending
+        if let reason = unavailable[cell.strategy.info.name] {
+            return CellResult(
+                cell: cell, round: round, position: position, ending: .unavailable(reason),
+                noisy: noisy)
+        }
         do throws(MachineError) {
             let outcome = try machine.run(
                 turnPlan(cell, round: round), shouldStop: { observer.shouldStop },

@@ -1,4 +1,4 @@
-import Glibc
+import Linux
 
 /// The text files of /proc and /sys, in which the kernel says what the machine has.
 ///
@@ -9,20 +9,7 @@ struct KernelFiles: Sendable {
 
     static let machine = KernelFiles(root: "")
 
-    func text(_ path: String) -> String? {
-        let file = open(root + path, O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else { return nil }
-        defer { close(file) }
-        var content: [UInt8] = []
-        var part = [UInt8](repeating: 0, count: 4096)
-        while true {
-            let count = read(file, &part, part.count)
-            if count == -1 && errno == EINTR { continue }
-            guard count >= 0 else { return nil }
-            if count == 0 { return String(decoding: content, as: UTF8.self) }
-            content += part[..<count]
-        }
-    }
+    func text(_ path: String) -> String? { readSmallFile(root + path) }
 
     func lines(_ path: String) -> [Substring] {
         text(path)?.split(separator: "\n") ?? []

@@ -1,7 +1,7 @@
 /// A guest frame number: the index of a 4 KiB page of guest memory.
 ///
 /// Zero-based; guest physical address = GFN * 4096. Up to 2^32 frames, a 16 TiB guest.
-public struct GFN: Hashable, Comparable, Sendable, CustomStringConvertible {
+public struct GFN: BitwiseCopyable, Hashable, Comparable, Sendable, CustomStringConvertible {
     public let rawValue: UInt64
 
     @inlinable public init(_ rawValue: UInt64) { self.rawValue = rawValue }

@@ -13,6 +13,8 @@ final class DeviceHandle: Sendable {
     let process: ChildProcess
     private let control: ControlChannel
     private let kick: FileDescriptor
+    /// Where the strategy's `serve` hears the device.
+    private let service: FileDescriptor
     private let pulse = Mutex(Pulse())
 
     /// What was last known of the process's time on a processor.
@@ -42,12 +44,15 @@ final class DeviceHandle: Sendable {
         let (ours, theirs) = try FileDescriptor.packetPair()
         control = ControlChannel(FileDescriptor(owning: ours))
         let remote = FileDescriptor(owning: theirs)
+        let (near, far) = try FileDescriptor.packetPair()
+        service = FileDescriptor(owning: near)
+        let remoteService = FileDescriptor(owning: far)
         // In the order of `InheritedDescriptor`.
         process = try ChildProcess(
             arguments: DeviceArguments(index: id.rawValue, processor: processor).commandLine,
             descriptors: [
                 remote.raw, memory.fileDescriptor, arena.fileDescriptor, ledger.fileDescriptor,
-                samples.fileDescriptor, kick.raw, call.raw,
+                samples.fileDescriptor, kick.raw, call.raw, remoteService.raw,
             ])
     }
 
@@ -111,6 +116,12 @@ final class DeviceHandle: Sendable {
             try checkPulse()
         }
     }
+
+    /// Answers what the device asks of the strategy, until it is done or `endService`.
+    func serve(_ strategy: any PinStrategy) { strategy.serve(id, on: service.raw) }
+
+    /// Ends `serve` for a device that may never say that it is done. No later turn has a service.
+    func endService() { shutdown(service.raw, Int32(SHUT_RD)) }
 
     /// The error that says how the process ended.
     func dead() -> MachineError {

@@ -19,6 +19,8 @@ final class RunningTurn {
     private var setupPin = 0.0
     private var pairHot: [Double] = []
     private var hasRecovered = false
+    /// One for each device where the strategy has the hypervisor answer them.
+    private var services: [JoinableThread] = []
 
     /// What the harness's thread and the vCPUs tell each other.
     private final class Flags: Sendable {
@@ -46,7 +48,9 @@ final class RunningTurn {
     func run(
         shouldStop: () -> Bool, onSample: (DeviceID, DMASample) -> Void
     ) throws(MachineError) -> TurnOutcome {
+        defer { for service in services { service.join() } }
         do throws(MachineError) {
+            try startServices()
             try startDevices()
             try runVCPUs(shouldStop: shouldStop, onSample: onSample)
             try endDevices()
@@ -60,6 +64,19 @@ final class RunningTurn {
     }
 
     // MARK: Devices
+
+    private func startServices() throws(MachineError) {
+        guard plan.strategy.isServed else { return }
+        let (strategy, machine) = (guest.strategy, machine)
+        for device in devices {
+            let thread = try system { () throws(SystemError) in
+                try machine.startService("serve-\(device.id.rawValue)") {
+                    device.serve(strategy)
+                }
+            }
+            services.append(JoinableThread(thread))
+        }
+    }
 
     private func startDevices() throws(MachineError) {
         for (index, device) in devices.enumerated() {
@@ -107,6 +124,8 @@ final class RunningTurn {
                 device.process.terminate()
             }
         }
+        for device in devices { device.endService() }
+        for service in services { service.join() }
         for device in devices where device.process.poll() != nil {
             _ = try? guest.strategy.recover(device.id, until: .after(milliseconds: 1000))
         }

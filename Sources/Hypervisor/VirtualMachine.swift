@@ -16,6 +16,8 @@ public final class VirtualMachine {
     let call: Interrupt
     private(set) var arena: Arena
     private let vcpuProcessor: Int?
+    /// What the thread that made the machine could run on before it was bound.
+    private let everywhere: [Int]
     /// Guests that have been set up before; nil where all memory was touched at the start.
     private var rehearsed: Set<String>?
 
@@ -30,6 +32,7 @@ public final class VirtualMachine {
         self.memory = memory
         self.clock = clock
         self.vcpuProcessor = vcpuProcessor
+        everywhere = try Processors.allowed()
         arena = try Arena.create(pages: pages, entrySize: .small)
         ledger = try SharedMapping.create(
             name: "dma-bench-ledger", byteCount: ConversionLedger.byteCount(pages: pages))
@@ -81,6 +84,18 @@ public final class VirtualMachine {
             // It was checked when the machine was made.
             if let vcpuProcessor { try? Processors.bind(to: vcpuProcessor) }
             Processors.sharpenTimers()
+            body()
+        }
+    }
+}
+
+extension VirtualMachine {
+    /// Runs `body` on a thread of its own, on any processor the harness started with.
+    func startService(_ name: String, _ body: @escaping @Sendable () -> Void) throws(SystemError)
+        -> WorkerThread
+    {
+        try WorkerThread(name: name) { [everywhere] in
+            try? Processors.allow(everywhere)
             body()
         }
     }

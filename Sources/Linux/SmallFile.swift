@@ -1,8 +1,7 @@
 import Glibc
-import Linux
 
 /// The first `limit` bytes of a file, as of /proc and /sys; nil where it cannot be read.
-func readSmallFile(_ path: String, limit: Int = 1 << 16) -> String? {
+public func readSmallFile(_ path: String, limit: Int = 1 << 16) -> String? {
     let number = open(path, O_RDONLY | O_CLOEXEC)
     guard number >= 0 else { return nil }
     let file = FileDescriptor(owning: number)
@@ -24,7 +23,7 @@ func readSmallFile(_ path: String, limit: Int = 1 << 16) -> String? {
 }
 
 /// The names in a directory, sorted; empty where it cannot be read.
-func listDirectory(_ path: String) -> [String] {
+public func listDirectory(_ path: String) -> [String] {
     guard let directory = opendir(path) else { return [] }
     defer { closedir(directory) }
     var names: [String] = []

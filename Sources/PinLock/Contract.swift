@@ -33,7 +33,7 @@ public struct Pin: Sendable {
 }
 
 /// Why a pin was refused. Nothing stays pinned.
-public enum PinRefusal: Error, Equatable, Sendable {
+public enum PinRefusal: Error, Equatable, BitwiseCopyable, Sendable {
     /// The first private page of the range: the guest's error.
     case privatePage(GFN)
     /// A conversion is under way there: try again.
@@ -146,8 +146,21 @@ public protocol PinStrategy: Sendable {
 
     var arena: Arena { get }
 
+    /// Why the strategy cannot run here with devices that pin `pages` in all, and what to do; nil where it can.
+    static func unavailability(pinning pages: PageCount) -> String?
+
     /// The device's side, for its own process. A device has one at a time, used by one thread.
     func pinner(for device: DeviceID) -> Device
+
+    /// The same for a device that has a process around it. Throws where the kernel refuses what the strategy needs.
+    func pinner(for device: DeviceID, in process: DeviceSurroundings) throws(SystemError) -> Device
+
+    /// Whether the hypervisor has to run `serve` for each device.
+    static var isServed: Bool { get }
+
+    /// Answers what a device's side asks on its socket, until the device says that it is done or has gone. Its pins
+    /// are left for `recover` where it has gone.
+    func serve(_ device: DeviceID, on socket: Int32)
 
     /// From its return on, no new pin of a page in the range succeeds. The pages are claimed in the table.
     func close(_ range: PageRange)
@@ -171,6 +184,30 @@ public protocol PinStrategy: Sendable {
     /// The first disagreement between the strategy's structure, the table and the journals, in words; nil where all
     /// agree. Nothing else runs meanwhile.
     func audit() throws(SystemError) -> String?
+}
+
+extension PinStrategy {
+    public static func unavailability(pinning pages: PageCount) -> String? { nil }
+    public func pinner(
+        for device: DeviceID, in process: DeviceSurroundings
+    ) throws(SystemError) -> Device {
+        pinner(for: device)
+    }
+    public static var isServed: Bool { false }
+    public func serve(_ device: DeviceID, on socket: Int32) {}
+}
+
+/// What a device's process has besides the arena.
+public struct DeviceSurroundings {
+    /// Guest memory as the process maps it.
+    public let memory: GuestView
+    /// A packet socket, at whose other end the hypervisor runs the strategy's `serve`.
+    public let hypervisor: Int32
+
+    public init(memory: GuestView, hypervisor: Int32) {
+        self.memory = memory
+        self.hypervisor = hypervisor
+    }
 }
 
 /// A way of keeping devices' pins and the guest's conversions apart: one device's side.

@@ -5,6 +5,8 @@ public enum Registry {
         PerPage.self,
         RangeTree.self,
         LongLived.self,
+        KernelPin.self,
+        RPC.self,
     ]
 
     public static func strategy(named name: String) -> (any PinStrategy.Type)? {

@@ -1,4 +1,5 @@
 import Glibc
+import Linux
 
 extension Probe {
     /// Fields of /proc/meminfo, in KiB.

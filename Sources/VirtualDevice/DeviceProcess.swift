@@ -67,7 +67,7 @@ public final class DeviceProcess {
             throw TurnFailure(description: error.description)
         }
         let clock = TickClock(scale: setup.scale)
-        let pinner = strategy.pinner(for: device)
+        let pinner = try makePinner(strategy, view)
         var loop = RequestLoop(
             device: device, pinner: pinner, view: view, clock: clock,
             ledger: ConversionLedger(ledger, pages: PageCount(setup.guestPages)),
@@ -92,6 +92,18 @@ public final class DeviceProcess {
         pinner.unregister()
         pinner.unpin(queuePin)
         if let broken { throw TurnFailure(description: "the virtqueue is broken: \(broken)") }
+    }
+
+    private func makePinner<S: PinStrategy>(
+        _ strategy: S, _ view: GuestView
+    ) throws(TurnFailure) -> S.Device {
+        do throws(SystemError) {
+            return try strategy.pinner(
+                for: device,
+                in: DeviceSurroundings(memory: view, hypervisor: InheritedDescriptor.service))
+        } catch {
+            throw TurnFailure(description: error.description)
+        }
     }
 
     private func reply(_ message: DeviceReply) throws(TurnFailure) {

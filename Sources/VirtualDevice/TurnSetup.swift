@@ -62,4 +62,6 @@ public enum InheritedDescriptor {
     public static let kick: Int32 = 8
     /// Device to guest: requests were used.
     public static let call: Int32 = 9
+    /// A packet socket to the hypervisor's side of the strategy.
+    public static let service: Int32 = 10
 }

@@ -34,6 +34,7 @@ struct RowBuilder {
         row.noisy = result.noisy
         switch result.ending {
         case .measured(let outcome): fill(&row, outcome, isSafe: info.isSafe)
+        case .unavailable(let reason): row.status = .unavailable(reason)
         case .failed(let error):
             row.status = .failed(error.description)
             if case .recovered(_, let leaked) = error { row.leakedPins = UInt64(leaked) }

@@ -46,6 +46,7 @@ final class RunLog: RunObserver {
         rows.append(row)
         switch result.ending {
         case .failed(let error): machineFailure = error
+        case .unavailable: break
         case .measured(let outcome):
             if row.status == .violation {
                 firstViolation = firstViolation ?? outcome.firstViolation

@@ -59,6 +59,20 @@ extension EndToEnd {
             try expectEndByDeath(of: 1, by: SIGKILL, run)
         }
 
+        /// A thread of the hypervisor answers each device: it must neither hang nor keep the pin.
+        @Test(arguments: [20, 300, 700] as [UInt64])
+        func ofADeviceThatIsServedEndsTheRun(milliseconds: UInt64) throws {
+            let run = try Run(
+                [
+                    "--size", "4M", "--strategy", "rpc", "--devices", "2", "--rounds", "100000",
+                    "--seconds", "0.3", "--chunk", "4K",
+                ])
+            let device = try #require(run.waitForDevices(2)?[0])
+            sleep(until: .after(milliseconds: milliseconds))
+            kill(device, SIGKILL)
+            try expectEndByDeath(of: 0, by: SIGKILL, run)
+        }
+
         @Test func ofASleepingDeviceEndsTheRun() throws {
             let run = try Run(
                 Self.long + ["--notify", "eventfd", "--convert-where", "mixed", "--seconds", "60"])

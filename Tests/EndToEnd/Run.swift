@@ -43,8 +43,10 @@ final class Run {
     private let caughtErrors: FileDescriptor
     private var end: ChildProcess.End?
 
+    /// `through` is a command that runs the command behind it, such as prlimit(1).
     init(
-        _ arguments: [String], output: Output = .caught, environment: [String: String] = [:]
+        _ arguments: [String], output: Output = .caught, environment: [String: String] = [:],
+        through: [String] = []
     ) throws(SystemError) {
         caughtOutput = try Self.makeFile()
         caughtErrors = try Self.makeFile()
@@ -68,7 +70,7 @@ final class Run {
         case .file(let path): posix_spawn_file_actions_addopen(&actions, 1, path, O_WRONLY, 0)
         case .closed: posix_spawn_file_actions_addclose(&actions, 1)
         }
-        pid = try Self.spawn([Self.program] + arguments, strings, &actions)
+        pid = try Self.spawn(through + [Self.program] + arguments, strings, &actions)
         handle = FileDescriptor(owning: try check(clinux_pidfd_open(pid), "pidfd_open"))
     }
 
@@ -93,10 +95,10 @@ final class Run {
         let envp = environment.map { strdup($0) } + [nil]
         defer { for string in argv + envp { free(string) } }
         var pid: pid_t = 0
-        let code = posix_spawn(&pid, arguments[0], &actions, &attributes, argv, envp)
+        let code = posix_spawnp(&pid, arguments[0], &actions, &attributes, argv, envp)
         guard code == 0 else {
             throw SystemError(
-                "posix_spawn", code: code, on: arguments[0],
+                "posix_spawnp", code: code, on: arguments[0],
                 advice: "build the product dma-bench, or name it in DMA_BENCH_BINARY")
         }
         return pid

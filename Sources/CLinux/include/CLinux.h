@@ -50,6 +50,14 @@ int clinux_eventfd(void);
 /// Waits until one of up to 63 descriptors is readable or hung up: a bit mask of which, 0 at the time-out.
 int64_t clinux_wait_readable(const int *descriptors, int count, int timeout_ms);
 
+// uring.c — io_uring_setup(2), io_uring_register(2): buffers that the kernel keeps pinned.
+/// A ring without queues, with a table of `buffer_slots` empty slots; its descriptor.
+int clinux_uring_create(unsigned buffer_slots);
+/// Pins `[start, start + bytes)`, at most 1 GiB, into a slot, or lets go of what is in it where `start` is NULL.
+int clinux_uring_set_buffer(int ring, unsigned slot, void *start, size_t bytes);
+/// Raises RLIMIT_MEMLOCK (getrlimit(2)) to its hard limit; that limit in bytes, INT64_MAX for none.
+int64_t clinux_raise_locked_memory(void);
+
 // build.c — the git revision the program was built from, + behind it where there were uncommitted changes.
 const char *clinux_build_revision(void);
 

@@ -1,0 +1,76 @@
+import GuestMemory
+import Linux
+import Testing
+
+@testable import PinLock
+
+/// What the kernel holds for a pin, as the process's own accounts tell.
+@Suite(
+    .serialized,
+    .enabled("io_uring or memory that may be locked is missing") {
+        KernelPin.unavailability(pinning: PageCount(20_000)) == nil
+    })
+struct KernelPinTests {
+    private let strategy: KernelPin
+    private let memory: GuestView
+
+    init() throws {
+        let pages: UInt64 = 20_000
+        strategy = try make(KernelPin.self, pages: pages, sharing: range(0..<pages))
+        memory = GuestView(
+            try SharedMapping.create(name: "guest", byteCount: Int(pages * pageSize)))
+    }
+
+    private func makePinner() throws -> KernelPin.Device {
+        // The hypervisor is never asked.
+        try strategy.pinner(
+            for: DeviceID(0), in: DeviceSurroundings(memory: memory, hypervisor: -1))
+    }
+
+    /// Pinned memory of this process, in pages (VmPin of proc_pid_status(5)).
+    private var pinnedPages: UInt64 {
+        let lines = (readSmallFile("/proc/self/status") ?? "").split(separator: "\n")
+        let words = lines.first { $0.hasPrefix("VmPin:") }?.split(whereSeparator: \.isWhitespace)
+        return (words.flatMap { UInt64($0[1]) } ?? 0) / 4
+    }
+
+    @Test func thePagesArePinnedFromPinToUnpin() throws {
+        let before = pinnedPages
+        let device = try makePinner()
+        let pin = try device.pin(range(3..<700))
+        #expect(pinnedPages == before + 697)
+        let another = try device.pin(range(600..<800))
+        #expect(pinnedPages >= before + 800 - 3)
+        device.unpin(pin)
+        device.unpin(another)
+        #expect(eventually { pinnedPages == before })
+        #expect(strategy.arena.livePins == 0)
+    }
+
+    @Test func theyGoWithTheDevice() throws {
+        let before = pinnedPages
+        var device: KernelPin.Device? = try makePinner()
+        _ = try device?.pin(range(0..<512))
+        #expect(pinnedPages == before + 512)
+        device = nil
+        #expect(eventually { pinnedPages == before })
+    }
+
+    /// The kernel's table has 16,384 buffers.
+    @Test func aFullTableRefusesAndLeavesNothing() throws {
+        let device = try makePinner()
+        let limit = UInt64(PinnedBuffers.capacity)
+        let pins = try (0..<limit).map { page in try device.pin(range(page..<page + 1)) }
+        #expect(refusalOfPin(range(limit..<limit + 1), by: device) == .tooManyPins(GFN(limit)))
+        #expect(strategy.arena.livePins == pins.count)
+        try strategy.convert(range(limit..<limit + 1), to: .private)
+        for pin in pins { device.unpin(pin) }
+        #expect(refusalOfPin(range(0..<1), by: device) == nil)
+        #expect(try strategy.audit() == nil)
+    }
+
+    private func eventually(_ condition: () -> Bool) -> Bool {
+        for _ in 0..<2000 where !condition() { sleep(until: .after(milliseconds: 1)) }
+        return condition()
+    }
+}
