@@ -14,11 +14,17 @@ public final class DmaWriter {
     private let helpers: [Lane]
 
     /// Starts `lanes - 1` helper threads; the engine must be available.
-    public init(engine: FillEngine, lanes: Int, device: UInt16) throws(SystemError) {
+    ///
+    /// A writer that expects faults survives a store to memory that another process has write-protected
+    /// (`WriteProtection`); it takes over SIGBUS for the whole process.
+    public init(
+        engine: FillEngine, lanes: Int, device: UInt16, expectsFaults: Bool = false
+    ) throws(SystemError) {
         precondition(lanes > 0, "a writer has at least one lane, not \(lanes)")
+        if expectsFaults { try FaultWatch.install() }
         self.engine = engine
         self.device = device
-        filler = Filler(engine)
+        filler = Filler(engine, expectsFaults: expectsFaults)
         var helpers: [Lane] = []
         for lane in 1..<lanes {
             helpers.append(try Lane(name: "dma\(device)-lane\(lane)", filler: filler))
@@ -42,19 +48,28 @@ public final class DmaWriter {
     /// Start and length are multiples of 64 bytes: the caller has checked what a guest asked for.
     /// With several lanes the slices are whole pages, and a range of fewer pages than lanes leaves
     /// some of them asleep.
-    public func write(_ range: UnsafeMutableRawBufferPointer, stamp: Stamp) {
-        guard let start = range.baseAddress else { return }
+    ///
+    /// Returns how many bytes from the first on were written without a gap: all of them, unless a store faulted.
+    @discardableResult
+    public func write(_ range: UnsafeMutableRawBufferPointer, stamp: Stamp) -> Int {
+        guard let start = range.baseAddress else { return 0 }
         precondition(
             (UInt(bitPattern: start) | UInt(range.count)) % UInt(lineByteCount) == 0,
             "not whole lines: \(range.count) bytes at \(start)")
-        if helpers.isEmpty {
-            filler.fill(start, byteCount: range.count, stamp: stamp)
-        } else {
-            writeInSlices(start, byteCount: range.count, stamp: stamp)
-        }
+        let fault =
+            helpers.isEmpty
+            ? filler.fill(start, byteCount: range.count, stamp: stamp)
+            : writeInSlices(start, byteCount: range.count, stamp: stamp)
+        guard let fault else { return range.count }
+        // A string instruction may report any byte of the page.
+        let page = UInt(bitPattern: fault) & ~UInt(pageSize - 1)
+        return max(0, Int(bitPattern: page) - Int(bitPattern: start))
     }
 
-    private func writeInSlices(_ start: UnsafeMutableRawPointer, byteCount: Int, stamp: Stamp) {
+    /// The lowest address at which a store faulted: beyond it there may be gaps.
+    private func writeInSlices(
+        _ start: UnsafeMutableRawPointer, byteCount: Int, stamp: Stamp
+    ) -> UnsafeMutableRawPointer? {
         let lanes = helpers.count + 1
         for index in helpers.indices {
             let slice = Self.slice(index, of: lanes, byteCount: byteCount)
@@ -64,8 +79,12 @@ public final class DmaWriter {
         }
         // The last slice is this thread's own, since it is the one that is never empty.
         let own = Self.slice(lanes - 1, of: lanes, byteCount: byteCount)
-        filler.fill(start + own.lowerBound, byteCount: own.count, stamp: stamp)
-        for helper in helpers { helper.finish() }
+        var lowest = filler.fill(start + own.lowerBound, byteCount: own.count, stamp: stamp)
+        for helper in helpers {
+            guard let fault = helper.finish() else { continue }
+            lowest = min(lowest ?? fault, fault)
+        }
+        return lowest
     }
 
     /// The bytes that lane `index` writes: whole pages, as many as any other lane give or take one,

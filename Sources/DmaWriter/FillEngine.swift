@@ -45,18 +45,29 @@ struct Filler: Sendable {
     private let engine: FillEngine
     private let fillNonTemporal: @convention(c) (UnsafeMutableRawPointer?, UInt64, Int) -> Void
     private let source: CopySource?
+    /// The same code for `clinux_fill_watched`; nil where no store is expected to fault.
+    private let watched: clinux_filler?
 
-    init(_ engine: FillEngine) {
+    init(_ engine: FillEngine, expectsFaults: Bool = false) {
         precondition(engine.isAvailable, "this processor has no \(engine.rawValue) engine")
         self.engine = engine
+        let nonTemporal: clinux_filler
         if clinux_has_avx512() {
-            fillNonTemporal = clinux_fill_nt_avx512
+            (fillNonTemporal, nonTemporal) = (clinux_fill_nt_avx512, CLINUX_FILL_NT_AVX512)
         } else if clinux_has_avx2() {
-            fillNonTemporal = clinux_fill_nt_avx2
+            (fillNonTemporal, nonTemporal) = (clinux_fill_nt_avx2, CLINUX_FILL_NT_AVX2)
         } else {
-            fillNonTemporal = clinux_fill_nt_sse2
+            (fillNonTemporal, nonTemporal) = (clinux_fill_nt_sse2, CLINUX_FILL_NT_SSE2)
         }
         source = engine == .copy ? CopySource() : nil
+        let code =
+            switch engine {
+            case .nt: nonTemporal
+            case .movsb: CLINUX_FILL_STOSQ
+            case .memset: CLINUX_FILL_MEMSET
+            case .copy: CLINUX_FILL_MOVSB
+            }
+        watched = expectsFaults ? code : nil
     }
 
     func prepare(_ stamp: Stamp) {
@@ -68,15 +79,32 @@ struct Filler: Sendable {
     /// `nt` has ended with sfence. Fast-string stores are ordered before what follows the
     /// instruction (Intel SDM vol. 3A, "Fast-String Operation and Out-of-Order Stores"), and glibc
     /// fences where it goes past the caches.
+    ///
+    /// Returns where a store faulted, which everything below it did not; nil where none did.
     @inline(__always)
-    func fill(_ start: UnsafeMutableRawPointer, byteCount: Int, stamp: Stamp) {
+    func fill(
+        _ start: UnsafeMutableRawPointer, byteCount: Int, stamp: Stamp
+    ) -> UnsafeMutableRawPointer? {
         let word = engine.pattern(of: stamp)
+        if let watched {
+            guard engine == .copy else {
+                return clinux_fill_watched(watched, start, word, nil, byteCount)
+            }
+            return source!.forEachPiece(of: byteCount, expecting: word) { done, piece, from in
+                clinux_fill_watched(watched, start + done, word, from, piece)
+            }
+        }
         switch engine {
         case .nt: fillNonTemporal(start, word, byteCount)
         case .movsb: clinux_fill_rep_stosq(start, word, byteCount)
         case .memset: _ = Glibc.memset(start, Int32(word & 0xFF), byteCount)
-        case .copy: source!.copy(to: start, byteCount: byteCount, expecting: word)
+        case .copy:
+            _ = source!.forEachPiece(of: byteCount, expecting: word) { done, piece, from in
+                clinux_copy_rep_movsb(start + done, from, piece)
+                return nil
+            }
         }
+        return nil
     }
 }
 
@@ -97,14 +125,21 @@ private final class CopySource {
         held = word
     }
 
-    func copy(to start: UnsafeMutableRawPointer, byteCount: Int, expecting word: UInt64) {
+    /// Calls `body` with the offset and the length of each piece and with what to copy there, until it returns an
+    /// address, which is returned.
+    @inline(__always)
+    func forEachPiece(
+        of byteCount: Int, expecting word: UInt64,
+        _ body: (Int, Int, UnsafeRawPointer) -> UnsafeMutableRawPointer?
+    ) -> UnsafeMutableRawPointer? {
         precondition(held == word, "the copy source was not prepared for this request")
         var done = 0
         while done < byteCount {
             let piece = min(Self.byteCount, byteCount - done)
-            clinux_copy_rep_movsb(start + done, base, piece)
+            if let fault = body(done, piece, base) { return fault }
             done += piece
         }
+        return nil
     }
 }
 

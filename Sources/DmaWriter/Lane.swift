@@ -13,8 +13,8 @@ final class Lane {
     init(name: String, filler: Filler) throws(SystemError) {
         thread = try WorkerThread(name: name) { [mailbox] in
             while let job = mailbox.nextJob() {
-                filler.fill(job.start, byteCount: job.byteCount, stamp: job.stamp)
-                mailbox.complete()
+                mailbox.complete(
+                    filler.fill(job.start, byteCount: job.byteCount, stamp: job.stamp))
             }
         }
     }
@@ -23,8 +23,8 @@ final class Lane {
     func begin(_ job: Job) { mailbox.post(job) }
 
     /// Waits until the slice handed over is written; its stores happen before the return (acquire).
-    /// Returns at once where none was.
-    func finish() { mailbox.awaitCompletion() }
+    /// Returns at once where none was. Where a store of it faulted; nil where none did.
+    func finish() -> UnsafeMutableRawPointer? { mailbox.awaitCompletion() }
 
     deinit {
         mailbox.stop()
@@ -58,6 +58,7 @@ private final class Mailbox {
 
     private let word: UnsafeMutablePointer<FutexWord>
     private var job: Job?
+    private var fault: UnsafeMutableRawPointer?
 
     init() {
         // The word has two lines of its own: the adjacent-line prefetcher pulls pairs.
@@ -76,7 +77,11 @@ private final class Mailbox {
         move(to: .busy, wakingFrom: .idleAsleep)
     }
 
-    func awaitCompletion() { wait(while: .busy, asleep: .busyAwaited) }
+    func awaitCompletion() -> UnsafeMutableRawPointer? {
+        wait(while: .busy, asleep: .busyAwaited)
+        // Once: a lane that had no part of the next range has no fault in it.
+        return fault.take()
+    }
 
     func stop() { move(to: .stopped, wakingFrom: .idleAsleep) }
 
@@ -86,7 +91,10 @@ private final class Mailbox {
         return word.pointee.load(ordering: .acquiring) == State.stopped.rawValue ? nil : job
     }
 
-    func complete() { move(to: .idle, wakingFrom: .busyAwaited) }
+    func complete(_ fault: UnsafeMutableRawPointer?) {
+        self.fault = fault
+        move(to: .idle, wakingFrom: .busyAwaited)
+    }
 
     private func move(to state: State, wakingFrom sleeping: State) {
         let old = word.pointee.exchange(state.rawValue, ordering: .acquiringAndReleasing)
@@ -111,6 +119,6 @@ private final class Mailbox {
     }
 }
 
-// `job` is written by the owner while the word says idle and read by the thread
-// while it says busy; each exchange of the word hands it over.
+// `job` and `fault` are the owner's while the word says idle and the thread's while it says busy; each exchange of the
+// word hands them over.
 extension Mailbox: @unchecked Sendable {}

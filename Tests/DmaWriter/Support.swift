@@ -84,3 +84,11 @@ func inParallel(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) throws 
     try inParallel(count - 1, body)
     thread.join()
 }
+
+/// What read(2) of /dev/zero into the buffer returns: bytes, or -errno.
+func readZeros(into buffer: UnsafeMutableRawBufferPointer) -> Int {
+    let file = open("/dev/zero", O_RDONLY)
+    defer { close(file) }
+    let count = read(file, buffer.baseAddress, buffer.count)
+    return count < 0 ? -Int(errno) : count
+}

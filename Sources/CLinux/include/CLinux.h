@@ -58,6 +58,25 @@ int clinux_uring_set_buffer(int ring, unsigned slot, void *start, size_t bytes);
 /// Raises RLIMIT_MEMLOCK (getrlimit(2)) to its hard limit; that limit in bytes, INT64_MAX for none.
 int64_t clinux_raise_locked_memory(void);
 
+// fault.c — userfaultfd(2) for write protection, stores that may fault, SCM_RIGHTS (unix(7)).
+/// Lets `[start, start + bytes)` of this process be write-protected page by page, through the descriptor, by any
+/// process that has it; a protected store raises SIGBUS (ioctl_userfaultfd(2), UFFD_FEATURE_SIGBUS).
+int clinux_userfault_open(void *start, size_t bytes);
+/// `start` is an address in the process that opened the descriptor. No store lands after it returns.
+int clinux_userfault_protect(int fault, uint64_t start, uint64_t bytes, bool protect);
+/// Installs the SIGBUS handler that `clinux_fill_watched` needs, for the whole process.
+int clinux_watch_faults(void);
+enum clinux_filler {
+    CLINUX_FILL_NT_SSE2, CLINUX_FILL_NT_AVX2, CLINUX_FILL_NT_AVX512,
+    CLINUX_FILL_STOSQ, CLINUX_FILL_MEMSET, CLINUX_FILL_MOVSB
+};
+/// Fills `[to, to + bytes)` with `word`, or from `from`; the address of the first store that raised SIGBUS, else NULL.
+/// Recovery jumps over the frames of this file and fill.c alone.
+void *clinux_fill_watched(enum clinux_filler filler, void *to, uint64_t word, const void *from, size_t bytes);
+int clinux_send_descriptor(int socket, int descriptor, const void *message, size_t bytes);
+/// A packet of exactly `bytes`, and the descriptor that came with it.
+int clinux_receive_descriptor(int socket, void *message, size_t bytes);
+
 // build.c — the git revision the program was built from, + behind it where there were uncommitted changes.
 const char *clinux_build_revision(void);
 
