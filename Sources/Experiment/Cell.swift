@@ -2,6 +2,7 @@ import DmaWriter
 import Guest
 import GuestMemory
 import PinLock
+import VirtualDevice
 
 /// What decides the layout of a guest.
 public struct Shape: Sendable {
@@ -51,6 +52,9 @@ public struct Request: Sendable {
     public var lanes = 1
     public var writes = true
     public var usesEventfd = false
+    /// Whether private pages are write-protected in the devices.
+    public var enforces = false
+    public var faultPolicy = FaultPolicy.abort
     public var rounds = 10
     public var operations: UInt64?
     public var seconds: Double?

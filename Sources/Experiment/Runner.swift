@@ -99,6 +99,9 @@ public final class Runner {
                 "--engine \(engine.rawValue): this processor has no such instructions; use memset")
         }
         if let node = plan.request.memoryNode { _ = try Self.placement(node) }
+        if plan.request.enforces, let reason = Fault.unavailability(pinning: PageCount(0)) {
+            throw .unavailable("--enforce mmu: \(reason)")
+        }
         unavailable = Self.unavailableStrategies(plan)
         if unavailable.count == plan.request.strategies.count,
             let name = plan.request.strategies.first?.info.name, let reason = unavailable[name]
@@ -171,7 +174,7 @@ public final class Runner {
         var noisy: [String] = []
         if calibration?.isNoisy == true { noisy.append("cpu") }
         let ending: CellResult.Ending
-        if let reason = unavailable[cell.strategy.info.name] {
+        if let reason = unavailability(of: cell) {
             return CellResult(
                 cell: cell, round: round, position: position, ending: .unavailable(reason),
                 noisy: noisy)
@@ -190,6 +193,13 @@ public final class Runner {
             cell: cell, round: round, position: position, ending: ending, noisy: noisy)
     }
 
+    private func unavailability(of cell: Cell) -> String? {
+        if let reason = unavailable[cell.strategy.info.name] { return reason }
+        let enforces = plan.request.enforces || cell.strategy.info.exclusion == .faults
+        guard enforces, plan.request.writes, cell.shape.backing.isHugetlb else { return nil }
+        return "page tables protect huge pages as a whole; use --backing memfd or thp"
+    }
+
     private func turnPlan(_ cell: Cell, round: Int) -> TurnPlan {
         let request = plan.request
         var turn = TurnPlan(strategy: cell.strategy, map: cell.shape.map)
@@ -203,6 +213,8 @@ public final class Runner {
         turn.convertRate = Double(cell.convertRate)
         turn.convertPages = cell.convertPages
         turn.convertPlace = request.convertPlace
+        turn.enforces = request.enforces
+        turn.faultPolicy = request.faultPolicy
         // The same conversions for every strategy of a round, others in each round.
         turn.seed = request.seed &+ UInt64(round)
         if let seconds = request.seconds {

@@ -51,7 +51,13 @@ public struct Converter: Sendable {
             if let out = away {
                 let answer = hypercalls.changePageState(
                     out.range, toPrivate: out.homeIsPrivate, due: due)
-                if answer == .done { away = nil }
+                switch answer {
+                case .done: away = nil
+                case .takenBack:
+                    Self.putBack(out.range, toPrivate: out.homeIsPrivate, through: hypercalls)
+                    away = nil
+                case .pinned, .refused: break
+                }
             } else {
                 let (range, isPrivate) = pick()
                 let answer = hypercalls.changePageState(range, toPrivate: !isPrivate, due: due)
@@ -61,6 +67,17 @@ public struct Converter: Sendable {
         if let away {
             _ = hypercalls.changePageState(
                 away.range, toPrivate: away.homeIsPrivate, due: monotonicNanoseconds())
+        }
+    }
+
+    /// Page by page, since some are back already: those are refused.
+    private static func putBack(
+        _ range: PageRange, toPrivate: Bool, through hypercalls: some Hypercalls
+    ) {
+        for page in range.lower..<range.upper {
+            _ = hypercalls.changePageState(
+                PageRange(start: page, count: 1), toPrivate: toPrivate,
+                due: monotonicNanoseconds())
         }
     }
 

@@ -13,6 +13,8 @@ public enum PageStateChange: Equatable, Sendable {
     case done
     /// A device holds that page; ask again later.
     case pinned(GFN)
+    /// The hypervisor has taken that page back: it is shared, and what was in it is gone. Nothing else was changed.
+    case takenBack(GFN)
     /// The guest asked for what makes no sense: a page in that state already, or outside its memory.
     case refused(GFN)
 }

@@ -17,7 +17,7 @@ public enum Backing: String, CaseIterable, Sendable {
         ByteCount(hugePageShift == CLINUX_HUGE_NONE ? pageSize : 1 << UInt64(hugePageShift))
     }
 
-    var isHugetlb: Bool { hugePageShift != CLINUX_HUGE_NONE }
+    public var isHugetlb: Bool { hugePageShift != CLINUX_HUGE_NONE }
 
     private var hugePageShift: Int32 {
         switch self {

@@ -117,8 +117,20 @@ final class DeviceHandle: Sendable {
         }
     }
 
+    /// What a device that enforces sends behind its first answer.
+    func receiveProtection() throws(MachineError) -> WriteProtection {
+        do throws(SystemError) {
+            return try WriteProtection(receivingFrom: control.descriptor)
+        } catch {
+            // Nothing comes from a device that has died since.
+            throw [EPROTO, ECONNRESET].contains(error.code) ? dead() : .system(error)
+        }
+    }
+
     /// Answers what the device asks of the strategy, until it is done or `endService`.
-    func serve(_ strategy: any PinStrategy) { strategy.serve(id, on: service.raw) }
+    func serve(_ strategy: any PinStrategy, takeBack: (PageRange) -> Bool) {
+        strategy.serve(id, on: service.raw, takeBack: takeBack)
+    }
 
     /// Ends `serve` for a device that may never say that it is done. No later turn has a service.
     func endService() { shutdown(service.raw, Int32(SHUT_RD)) }

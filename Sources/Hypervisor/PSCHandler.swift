@@ -13,36 +13,33 @@ final class PSCHandler: Hypercalls {
     private let policy: ConflictPolicy.Kind
     private let patience: UInt64
     private let oracle: PrivatePageOracle
+    private let mmu: DeviceMMU
+    /// Whether keeping devices from private pages by their page tables is part of what a conversion costs.
+    private let paysForMMU: Bool
     private let wakeDevices: @Sendable () -> Void
     private let log = Mutex(ConversionLog())
 
     init(
         strategy: any PinStrategy, policy: ConflictPolicy.Kind, patience: UInt64,
-        oracle: PrivatePageOracle,
+        oracle: PrivatePageOracle, mmu: DeviceMMU,
         wakeDevices: @escaping @Sendable () -> Void
     ) {
         self.strategy = strategy
         self.policy = policy
         self.patience = patience
         self.oracle = oracle
+        self.mmu = mmu
+        paysForMMU = type(of: strategy).info.exclusion == .faults
         self.wakeDevices = wakeDevices
     }
 
     func changePageState(_ range: PageRange, toPrivate: Bool, due: UInt64) -> PageStateChange {
-        var oracleTime: UInt64 = 0
-        let hooks = ConversionHooks(
-            willCommit: { [oracle] range, state in
-                // The oracle's own time is measured and left out of the conversion's.
-                let start = monotonicNanoseconds()
-                oracle.willCommit(range, to: state)
-                oracleTime += monotonicNanoseconds() - start
-            },
-            wakeDevices: wakeDevices)
+        if let surprise = takenBack(in: range) { return .takenBack(surprise) }
+        var checking: UInt64 = 0
         do throws(ConversionRefusal) {
-            let path = try strategy.convert(
-                range, to: toPrivate ? .private : .shared, policy: conflictPolicy(), hooks: hooks)
+            let path = try convert(range, to: toPrivate ? .private : .shared, &checking)
             let now = monotonicNanoseconds()
-            let latency = now - min(now, due + oracleTime)
+            let latency = now - min(now, due + checking)
             log.withLock { $0.record(path, latency: latency) }
             return .done
         } catch {
@@ -53,6 +50,59 @@ final class PSCHandler: Hypercalls {
             case .alreadyInState(let gfn), .outOfRange(let gfn):
                 return .refused(gfn)
             }
+        }
+    }
+
+    /// `checking` grows by the time that the oracle and the harness's own enforcement take, which no conversion pays.
+    private func convert(
+        _ range: PageRange, to state: PageState, _ checking: inout UInt64
+    ) throws(ConversionRefusal) -> ConversionPath {
+        var checkingTime: UInt64 = 0
+        defer { checking += checkingTime }
+        let hooks = ConversionHooks(
+            willCommit: { [oracle, mmu, paysForMMU] range, state in
+                let start = monotonicNanoseconds()
+                // No store lands behind the canary; none is kept away before the check.
+                if state == .private { mmu.set(true, range) }
+                let protected = monotonicNanoseconds()
+                oracle.willCommit(range, to: state)
+                let checked = monotonicNanoseconds()
+                if state == .shared { mmu.set(false, range) }
+                let end = monotonicNanoseconds()
+                checkingTime += paysForMMU ? checked - protected : end - start
+            },
+            wakeDevices: wakeDevices)
+        return try strategy.convert(range, to: state, policy: conflictPolicy(), hooks: hooks)
+    }
+
+    // MARK: Pages taken back
+
+    /// Makes a page shared again that a device has faulted on; the guest hears of it when it next asks for the page.
+    func takeBack(_ range: PageRange) -> Bool {
+        var checking: UInt64 = 0
+        do throws(ConversionRefusal) {
+            _ = try convert(range, to: .shared, &checking)
+            log.withLock { log in
+                for page in range.lower..<range.upper { log.takenBack.insert(GFN(page)) }
+            }
+            return true
+        } catch {
+            // The guest has shared it in the meantime, or is about to.
+            if case .alreadyInState = error { return true }
+            return false
+        }
+    }
+
+    /// The first page of the range that the guest does not know to be shared; all of them are forgotten.
+    private func takenBack(in range: PageRange) -> GFN? {
+        log.withLock { log in
+            guard !log.takenBack.isEmpty else { return nil }
+            let known = log.takenBack.filter {
+                range.contains(PageRange(start: $0.rawValue, count: 1))
+            }
+            log.takenBack.subtract(known)
+            log.surprises += UInt64(known.count)
+            return known.min()
         }
     }
 
@@ -81,6 +131,10 @@ public final class ConversionLog {
     public fileprivate(set) var denied: UInt64 = 0
     public private(set) var waited: UInt64 = 0
     public private(set) var revoked: UInt64 = 0
+    /// Pages that the guest found taken back when it used them.
+    public fileprivate(set) var surprises: UInt64 = 0
+    /// Those that it has yet to find.
+    fileprivate var takenBack: Set<GFN> = []
 
     public var done: UInt64 { latency.count }
 

@@ -19,6 +19,7 @@ final class RunningTurn {
     private var setupPin = 0.0
     private var pairHot: [Double] = []
     private var hasRecovered = false
+    private var faults = FaultTotals()
     /// One for each device where the strategy has the hypervisor answer them.
     private var services: [JoinableThread] = []
 
@@ -67,11 +68,11 @@ final class RunningTurn {
 
     private func startServices() throws(MachineError) {
         guard plan.strategy.isServed else { return }
-        let (strategy, machine) = (guest.strategy, machine)
+        let (strategy, handler, machine) = (guest.strategy, guest.handler, machine)
         for device in devices {
             let thread = try system { () throws(SystemError) in
                 try machine.startService("serve-\(device.id.rawValue)") {
-                    device.serve(strategy)
+                    device.serve(strategy, takeBack: handler.takeBack)
                 }
             }
             services.append(JoinableThread(thread))
@@ -86,7 +87,19 @@ final class RunningTurn {
             let reply = try device.answer(until: .after(nanoseconds: Self.deviceTimeout))
             setupPin += reply.setupPinNanoseconds
             pairHot.append(reply.pairHotNanoseconds)
+            guard enforces else { continue }
+            let protection = try device.receiveProtection()
+            do throws(SystemError) {
+                try guest.mmu.add(protection, privateRanges: plan.map.privateRanges)
+            } catch {
+                throw .system(error)
+            }
         }
+    }
+
+    /// Whether the devices' page tables keep them from private pages.
+    private var enforces: Bool {
+        plan.writes && (plan.enforces || plan.strategy.info.exclusion == .faults)
     }
 
     private func setup(for index: Int) -> TurnSetup {
@@ -103,13 +116,18 @@ final class RunningTurn {
         setup.buffer = plan.map.buffers[index]
         setup.chunkPages = plan.chunk.rawValue
         setup.retryNanoseconds = plan.patienceNanoseconds
+        setup.enforces = enforces ? 1 : 0
+        if plan.strategy.info.exclusion == .faults {
+            setup.faultPolicy = 1 + UInt32(FaultPolicy.allCases.firstIndex(of: plan.faultPolicy)!)
+        }
         return setup
     }
 
     private func endDevices() throws(MachineError) {
         for device in devices { device.end() }
         for device in devices {
-            _ = try device.answer(until: .after(nanoseconds: Self.deviceTimeout))
+            let done = try device.answer(until: .after(nanoseconds: Self.deviceTimeout))
+            faults.add(done.faults)
         }
     }
 
@@ -227,17 +245,34 @@ final class RunningTurn {
         let checks = TurnChecks(machine: machine, plan: plan, guest: guest)
         let complaint = try system { () throws(SystemError) in try checks.complaint(collector) }
         if let complaint { throw .internalFault(complaint) }
+        if let failure = guest.mmu.firstFailure { throw .system(failure) }
+        let conversions = guest.handler.takeLog()
         let splits = try system { () throws(SystemError) in try machine.arena.splitCount() }
         return TurnOutcome(
-            measurements: collector.measurements, conversions: guest.handler.takeLog(),
+            measurements: collector.measurements, conversions: conversions,
             setupPSCNanoseconds: guest.setupPSCNanoseconds, setupPinNanoseconds: setupPin,
             pairHotNanoseconds: pairHot.sorted()[pairHot.count / 2],
-            violationsPrivate: plan.writes ? guest.oracle.violations : nil,
-            violationsStale: collector.stalePages,
-            firstViolation: guest.oracle.report ?? collector.firstStale,
+            violationsPrivate: plan.writes ? guest.oracle.violations + wrongStores : nil,
+            violationsStale: isPinned ? collector.stalePages : 0,
+            firstViolation: guest.oracle.report ?? firstWrongStore
+                ?? (isPinned ? collector.firstStale : nil),
             leakedPins: machine.arena.livePins,
             splits: splits - guest.splitsAtBoot,
+            faults: enforces ? faults : nil, surprises: conversions.surprises,
+            lostBytes: faults.lostBytes + (isPinned ? 0 : collector.stalePages * pageSize),
             warmedUp: collector.isSettled, stalls: collector.stalls, wasInterrupted: wasInterrupted)
+    }
+
+    /// Whether conversions under a write are the strategy's fault.
+    private var isPinned: Bool { plan.strategy.info.exclusion == .pins }
+
+    /// Stores to private pages that the devices' page tables kept out of them: as wrong as if they had landed.
+    private var wrongStores: UInt64 { isPinned ? faults.count : 0 }
+    private var firstWrongStore: String? {
+        guard wrongStores > 0 else { return nil }
+        return
+            "\(GFN(faults.firstGFN)) was private when request \(faults.firstGeneration) wrote to it: "
+            + "the store was stopped by the device's page tables, under a pin"
     }
 
     private func system<Result>(

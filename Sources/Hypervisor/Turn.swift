@@ -25,6 +25,12 @@ public struct TurnOutcome {
     /// Pins left when all devices had given theirs back.
     public let leakedPins: Int
     public let splits: UInt64
+    /// Stores that faulted, and what became of them; nil where nothing could fault.
+    public let faults: FaultTotals?
+    /// Pages that the guest found taken back.
+    public let surprises: UInt64
+    /// Bytes of requests that were completed or given up which never reached the guest.
+    public let lostBytes: UInt64
     public let warmedUp: Bool
     /// How often a device waited, between two requests, for the harness to take its samples.
     public let stalls: UInt64
@@ -58,9 +64,10 @@ extension VirtualMachine {
         let ledger = ConversionLedger(self.ledger, pages: plan.map.pages)
         let strategy = plan.strategy.init(arena: arena)
         let oracle = PrivatePageOracle(view: view, ledger: ledger, isAwake: plan.writes)
+        let mmu = DeviceMMU()
         let handler = PSCHandler(
             strategy: strategy, policy: plan.policy, patience: plan.patienceNanoseconds,
-            oracle: oracle,
+            oracle: oracle, mmu: mmu,
             wakeDevices: { [devices] in for device in devices { device.wake() } })
         let kicks = devices.prefix(plan.map.buffers.count).map {
             device -> (@Sendable () -> Void)? in
@@ -91,7 +98,8 @@ extension VirtualMachine {
         }
         _ = handler.takeLog()
         return BootedGuest(
-            view: view, strategy: strategy, ledger: ledger, oracle: oracle, handler: handler,
+            view: view, strategy: strategy, ledger: ledger, oracle: oracle, mmu: mmu,
+            handler: handler,
             driver: driver,
             setupPSCNanoseconds: elapsed, splitsAtBoot: splits)
     }
@@ -103,6 +111,7 @@ struct BootedGuest {
     let strategy: any PinStrategy
     let ledger: ConversionLedger
     let oracle: PrivatePageOracle
+    let mmu: DeviceMMU
     let handler: PSCHandler
     let driver: Driver
     let setupPSCNanoseconds: UInt64

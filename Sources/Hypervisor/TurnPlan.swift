@@ -3,6 +3,7 @@ import Guest
 import GuestMemory
 import Linux
 import PinLock
+import VirtualDevice
 
 /// What happens in one turn: one strategy, one guest, DMAs until there are enough.
 public struct TurnPlan: Sendable {
@@ -23,6 +24,10 @@ public struct TurnPlan: Sendable {
     public var convertPlace: Converter.Place
     /// How long a conversion waits for a pin, and a pin for a conversion.
     public var patienceNanoseconds: UInt64
+    /// Whether private pages are write-protected in the devices.
+    public var enforces: Bool
+    /// What a device does that faults, under a strategy that lets it.
+    public var faultPolicy: FaultPolicy
     public var seed: UInt64
 
     /// The turn ends when there are so many DMAs and so much time has passed.
@@ -45,6 +50,8 @@ public struct TurnPlan: Sendable {
         convertPages = PageCount(1)
         convertPlace = .outside
         patienceNanoseconds = 1_000_000_000
+        enforces = false
+        faultPolicy = .abort
         seed = 1
         operations = 4
         nanoseconds = 200_000_000

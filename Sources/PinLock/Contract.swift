@@ -121,6 +121,31 @@ public struct StrategyInfo: Sendable {
     public let kernelNeeds: String?
     /// Its twin in the real world, with the source.
     public let twin: String
+    public let exclusion: Exclusion
+
+    public init(
+        name: String, summary: String, isSafe: Bool, cost: String,
+        policies: [ConflictPolicy.Kind], kernelNeeds: String?, twin: String,
+        exclusion: Exclusion = .pins
+    ) {
+        self.name = name
+        self.summary = summary
+        self.isSafe = isSafe
+        self.cost = cost
+        self.policies = policies
+        self.kernelNeeds = kernelNeeds
+        self.twin = twin
+        self.exclusion = exclusion
+    }
+}
+
+/// What stands between a device's store and a private page.
+public enum Exclusion: Sendable {
+    /// The pin: while it is held, no page in it is converted.
+    case pins
+    /// The device's page tables: pages are converted under the write, and then cannot be written. The hypervisor
+    /// protects them in every device before a conversion commits.
+    case faults
 }
 
 /// A way of keeping devices' pins and the guest's conversions apart: the hypervisor's side.
@@ -159,8 +184,8 @@ public protocol PinStrategy: Sendable {
     static var isServed: Bool { get }
 
     /// Answers what a device's side asks on its socket, until the device says that it is done or has gone. Its pins
-    /// are left for `recover` where it has gone.
-    func serve(_ device: DeviceID, on socket: Int32)
+    /// are left for `recover` where it has gone. `takeBack` makes pages shared again against the guest's will.
+    func serve(_ device: DeviceID, on socket: Int32, takeBack: (PageRange) -> Bool)
 
     /// From its return on, no new pin of a page in the range succeeds. The pages are claimed in the table.
     func close(_ range: PageRange)
@@ -194,7 +219,7 @@ extension PinStrategy {
         pinner(for: device)
     }
     public static var isServed: Bool { false }
-    public func serve(_ device: DeviceID, on socket: Int32) {}
+    public func serve(_ device: DeviceID, on socket: Int32, takeBack: (PageRange) -> Bool) {}
 }
 
 /// What a device's process has besides the arena.
@@ -234,4 +259,14 @@ extension Pinner {
     public func register(_ ranges: [PageRange]) throws(PinRefusal) {}
     public func unregister() {}
     public func serviceRevocations() {}
+}
+
+/// What a device asks of a hypervisor that serves it: to have this page shared again. The answer is a Bool.
+public struct PageRequest: BitwiseCopyable, Sendable {
+    public let gfn: GFN
+
+    /// No page: the device asks for nothing more.
+    static let none = GFN(UInt64.max)
+
+    public init(gfn: GFN) { self.gfn = gfn }
 }

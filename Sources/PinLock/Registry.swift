@@ -7,6 +7,7 @@ public enum Registry {
         LongLived.self,
         KernelPin.self,
         RPC.self,
+        Fault.self,
     ]
 
     public static func strategy(named name: String) -> (any PinStrategy.Type)? {

@@ -81,6 +81,12 @@ public struct Row: Sendable, Equatable {
     public var status: Status
     public var env: String
     public var outsideShare: Double?
+    public var enforce: String?
+    public var onFault: String?
+    public var lostBytes: UInt64?
+    public var surprises: UInt64?
+    public var recoveryNsMean: Double?
+    public var recoveryNsMax: Double?
 
     /// A row of the plan with nothing measured yet; `env` is `Environment.hash`.
     public init(

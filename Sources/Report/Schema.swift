@@ -111,7 +111,9 @@ public enum Schema {
         Column(
             "violations_stale", \.violationsStale,
             "Pages that were converted while a device had them pinned."),
-        Column("faults", \.faults, "Page faults that stopped a device's write."),
+        Column(
+            "faults", \.faults, "Stores of devices that faulted, since the page had become private."
+        ),
         Column(
             "leaked_pins", \.leakedPins,
             "Pins left when every device had ended its turn, or had been recovered."),
@@ -139,6 +141,22 @@ public enum Schema {
         Column(
             "outside_share", \.outsideShare,
             "Share of the requests' wall time outside pin, write and unpin: driver, queue, oracle."),
+        Column(
+            "enforce", \.enforce,
+            "Whether private pages were write-protected in the devices: none or mmu."),
+        Column("on_fault", \.onFault, "What a device does whose write faults."),
+        Column(
+            "lost_bytes", \.lostBytes, unit: "B",
+            "Bytes that devices wrote, or gave up writing, which the guest never got."),
+        Column(
+            "surprises", \.surprises,
+            "Pages that the hypervisor took back from the guest, counted when the guest used them."),
+        Column(
+            "recovery_ns_mean", \.recoveryNsMean, unit: "ns",
+            "Mean time from a fault until the write went on or was given up."),
+        Column(
+            "recovery_ns_max", \.recoveryNsMax, unit: "ns",
+            "Longest time from a fault until the write went on or was given up."),
     ]
 
     /// The list itself as CSV: column, type, unit, meaning.

@@ -55,6 +55,8 @@ public enum StatusCode: UInt32, Sendable {
     case badRequest = 3
     /// The device failed.
     case ioError = 4
+    /// A page of the data became private under the write, which stopped there.
+    case writeFault = 5
 }
 
 /// What the device tells of a finished request.
@@ -64,7 +66,7 @@ public struct StatusRecord: Equatable, Sendable {
     static let unwritten = UInt32.max
 
     public var code: StatusCode
-    /// The first offending page, for `privatePage` and `conversionInProgress`.
+    /// The first offending page, for `privatePage`, `conversionInProgress` and `writeFault`.
     public var gfn: GFN
     /// Bytes of data written, without a gap, from the first on.
     public var bytesWritten: UInt64

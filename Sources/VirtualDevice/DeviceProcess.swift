@@ -47,17 +47,21 @@ public final class DeviceProcess {
             try ledger.mapPopulated()
             let strategy = Registry.all[Int(setup.strategy)].init(
                 arena: try Arena(attaching: arena))
+            var done = DeviceReply(.done)
             do throws(TurnFailure) {
-                try serve(strategy, setup)
+                done.faults = try serve(strategy, setup)
             } catch {
                 try control.send(DeviceReply(.failed), text: error.description)
                 continue
             }
-            try control.send(DeviceReply(.done))
+            try control.send(done)
         }
     }
 
-    private func serve<S: PinStrategy>(_ strategy: S, _ setup: TurnSetup) throws(TurnFailure) {
+    /// Serves one turn, and returns what its faults came to.
+    private func serve<S: PinStrategy>(
+        _ strategy: S, _ setup: TurnSetup
+    ) throws(TurnFailure) -> FaultTotals {
         let view = GuestView(memory, pages: PageCount(setup.guestPages))
         let layout: VirtqueueLayout
         do throws(LayoutError) {
@@ -72,7 +76,10 @@ public final class DeviceProcess {
             device: device, pinner: pinner, view: view, clock: clock,
             ledger: ConversionLedger(ledger, pages: PageCount(setup.guestPages)),
             writer: try makeWriter(setup), setup: setup, telemetry: telemetry,
-            notifications: try makeNotifications(setup), layout: layout)
+            notifications: try makeNotifications(setup), layout: layout,
+            faults: FaultRecovery(
+                policy: Self.faultPolicy(setup), table: strategy.arena.table,
+                hypervisor: InheritedDescriptor.service, patience: setup.retryNanoseconds))
 
         // The device writes the used ring at any time: its queue stays pinned for the turn.
         let start = clock.now()
@@ -87,11 +94,37 @@ public final class DeviceProcess {
             throw TurnFailure(description: "the hot loop's pin was refused")
         }
         ready.pairHotNanoseconds = hot
+        let protection = try makeProtection(setup)
         try reply(ready)
+        if let protection { try send(protection) }
         let broken = loop.run()
         pinner.unregister()
         pinner.unpin(queuePin)
         if let broken { throw TurnFailure(description: "the virtqueue is broken: \(broken)") }
+        return loop.faultTotals
+    }
+
+    private static func faultPolicy(_ setup: TurnSetup) -> FaultPolicy? {
+        setup.faultPolicy == 0 ? nil : FaultPolicy.allCases[Int(setup.faultPolicy) - 1]
+    }
+
+    /// Lets private pages be protected here, as long as it lives: until the turn ends.
+    private func makeProtection(_ setup: TurnSetup) throws(TurnFailure) -> WriteProtection? {
+        guard setup.enforces != 0 else { return nil }
+        do throws(SystemError) {
+            return try WriteProtection(
+                of: UnsafeMutableRawBufferPointer(start: memory.base, count: memory.byteCount))
+        } catch {
+            throw TurnFailure(description: error.description)
+        }
+    }
+
+    private func send(_ protection: borrowing WriteProtection) throws(TurnFailure) {
+        do throws(SystemError) {
+            try protection.send(to: control.descriptor)
+        } catch {
+            throw TurnFailure(description: error.description)
+        }
     }
 
     private func makePinner<S: PinStrategy>(
@@ -132,7 +165,7 @@ public final class DeviceProcess {
             defer { if setup.lanes > 1, let processor { try? Processors.bind(to: processor) } }
             return try DmaWriter(
                 engine: FillEngine.allCases[Int(setup.engine)], lanes: Int(setup.lanes),
-                device: UInt16(device.rawValue))
+                device: UInt16(device.rawValue), expectsFaults: setup.enforces != 0)
         } catch {
             throw TurnFailure(description: error.description)
         }

@@ -26,6 +26,7 @@ struct RequestLoop: ~Copyable {
     private var cursor = ChunkCursor()
     private var pins: PinStack
     private var random: UInt64
+    private var faults: FaultRecovery
     /// When the previous request was done with.
     private var previousEnd: UInt64?
 
@@ -33,8 +34,9 @@ struct RequestLoop: ~Copyable {
         device: DeviceID, pinner: any Pinner, view: GuestView, clock: TickClock,
         ledger: ConversionLedger,
         writer: DmaWriter?, setup: TurnSetup, telemetry: DeviceTelemetry,
-        notifications: consuming Notifications, layout: VirtqueueLayout
+        notifications: consuming Notifications, layout: VirtqueueLayout, faults: FaultRecovery
     ) {
+        self.faults = faults
         self.device = device
         self.pinner = pinner
         self.view = view
@@ -96,6 +98,7 @@ struct RequestLoop: ~Copyable {
     private mutating func transfer(_ sample: inout DMASample) -> StatusRecord {
         let stamp = Stamp(device: UInt16(device.rawValue), generation: request.generation)
         writer?.prepare(stamp)
+        faults.start()
         cursor.start(request.ranges.count)
         var written: UInt64 = 0
         let first = clock.now()
@@ -114,11 +117,14 @@ struct RequestLoop: ~Copyable {
             let mark = ledger.mark()
             if let writer {
                 let before = clock.now()
-                for range in cursor.chunk {
-                    writer.write(view.bytes(of: range), stamp: stamp)
-                }
+                let stop = writeChunk(by: writer, stamp, &written)
                 sample.writeTicks += clock.now() &- before
-                written += cursor.chunkBytes
+                if let stop {
+                    unpinChunk()
+                    sample.totalTicks = clock.now() &- first
+                    faults.giveUp(lostBytes: request.byteCount.rawValue - written)
+                    return StatusRecord(.writeFault, gfn: stop, bytesWritten: written)
+                }
             }
             checkForConversions(since: mark, &sample)
 
@@ -129,6 +135,22 @@ struct RequestLoop: ~Copyable {
         sample.totalTicks = clock.now() &- first
         return StatusRecord(.ok, bytesWritten: written)
     }
+
+    /// Writes the chunk; the page at which it has to stop, nil where it came to its end.
+    @inline(__always)
+    private mutating func writeChunk(
+        by writer: DmaWriter, _ stamp: Stamp, _ written: inout UInt64
+    ) -> GFN? {
+        for range in cursor.chunk {
+            let done = faults.write(range, in: view, by: writer, stamp)
+            written += done
+            if done < range.count.bytes.rawValue { return GFN(range.lower + done / pageSize) }
+        }
+        return nil
+    }
+
+    /// What the turn's faults came to.
+    var faultTotals: FaultTotals { faults.totals }
 
     /// The device's half of the oracle: no page of the chunk was converted since it was pinned.
     private func checkForConversions(since mark: ConversionLedger.Mark, _ sample: inout DMASample) {

@@ -26,6 +26,11 @@ public struct TurnSetup: BitwiseCopyable, Sendable {
     public var chunkPages: UInt64 = 0
     /// How long a request tries to pin pages that are being converted.
     public var retryNanoseconds: UInt64 = 0
+    /// Non-zero lets the hypervisor write-protect private pages in the device: the device sends a `WriteProtection`
+    /// behind its `ready`.
+    public var enforces: UInt32 = 0
+    /// One more than the place in `FaultPolicy.allCases`; zero where a fault is a violation.
+    public var faultPolicy: UInt32 = 0
     public var scale: ClockScale
 
     public init(scale: ClockScale) { self.scale = scale }
@@ -47,6 +52,8 @@ public struct DeviceReply: BitwiseCopyable, Sendable {
     public var setupPinNanoseconds: Double = 0
     /// One pin and unpin of the turn's request in a warm loop, in nanoseconds.
     public var pairHotNanoseconds: Double = 0
+    /// Of the whole turn, once it is done.
+    public var faults = FaultTotals()
 
     init(_ kind: Kind) { self.kind = kind }
 }

@@ -65,6 +65,16 @@ struct DmaBench: ParsableCommand {
     @Option(
         parsing: .unconditional, help: "How device and driver tell each other: poll or eventfd.")
     var notify = "poll"
+    @Option(
+        parsing: .unconditional,
+        help:
+            "Write-protect private pages in the devices, so that a wrong store is stopped: none, mmu."
+    )
+    var enforce = "none"
+    @Option(
+        parsing: .unconditional,
+        help: "What a device under strategy fault does that faults: abort, retry, convert-back.")
+    var onFault = "abort"
     @Flag(help: "Pin and unpin only: no write, for guests far larger than memory.") var noWrite =
         false
     @Option(parsing: .unconditional, help: "Rounds, in each of which every strategy has its turn.")

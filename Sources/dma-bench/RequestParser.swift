@@ -3,6 +3,7 @@ import Experiment
 import Guest
 import GuestMemory
 import PinLock
+import VirtualDevice
 
 /// Gives the options their meaning.
 enum RequestParser {
@@ -39,6 +40,11 @@ enum RequestParser {
         }
         request.usesEventfd = try Choice.named(
             run.notify, option: "--notify", among: [("poll", false), ("eventfd", true)])
+        request.enforces = try Choice.named(
+            run.enforce, option: "--enforce", among: [("none", false), ("mmu", true)])
+        request.faultPolicy = try Choice.named(
+            run.onFault, option: "--on-fault",
+            among: FaultPolicy.allCases.map { ($0.rawValue, $0) })
         request.writes = !run.noWrite
         request.rounds = Int(try Quantity.count(run.rounds, option: "--rounds", in: 1...1_000_000))
         request.operations = try optional(run.ops, "--ops", 1...1 << 40)

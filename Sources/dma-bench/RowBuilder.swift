@@ -24,6 +24,8 @@ struct RowBuilder {
             convertRateHz: Double(cell.convertRate),
             convertPages: cell.convertPages.rawValue, convertWhere: request.convertPlace.rawValue,
             status: .ok, env: environment)
+        row.enforce = request.enforces ? "mmu" : "none"
+        if info.exclusion == .faults { row.onFault = request.faultPolicy.rawValue }
         row.memoryNode = runner.memoryNode
         row.deviceCpu = (0..<cell.shape.devices).map {
             runner.deviceProcessors[$0 % runner.deviceProcessors.count]
@@ -65,6 +67,13 @@ struct RowBuilder {
         row.setupPinNs = outcome.setupPinNanoseconds
         row.splits = outcome.splits
         row.leakedPins = UInt64(outcome.leakedPins)
+        row.faults = outcome.faults?.count
+        row.lostBytes = outcome.lostBytes
+        row.surprises = outcome.surprises
+        if let faults = outcome.faults, faults.count > 0 {
+            row.recoveryNsMean = Double(faults.recoveryNanoseconds) / Double(faults.count)
+            row.recoveryNsMax = Double(faults.longestRecoveryNanoseconds)
+        }
         row.violationsPrivate = outcome.violationsPrivate
         row.violationsStale = outcome.violationsStale
         if row.convertRateHz > 0 {

@@ -58,6 +58,7 @@ extension Row {
             \.unpinNsP50, \.unpinNsP99, \.unpinNsMax, \.dmaNsP50, \.dmaNsP99, \.syncShare,
             \.writeBytesPerS, \.pairHotNs, \.convertNsP50, \.convertNsP99, \.convertNsMax,
             \.setupPscNs, \.setupPinNs, \.copyNsP50, \.clockNs, \.outsideShare,
+            \.recoveryNsMean, \.recoveryNsMax,
         ]
         let values = [0.1, 1e-9, 1_450_000, 3e300, -0.5, 2.0 / 3, 0]
         for (index, path) in numbers.enumerated() {
@@ -66,10 +67,11 @@ extension Row {
         let counts: [WritableKeyPath<Row, UInt64?>] = [
             \.conversions, \.conversionsDenied, \.conversionsWaited, \.conversionsRevoked,
             \.violationsPrivate, \.violationsStale, \.faults, \.leakedPins, \.metadataBytes,
-            \.splits,
+            \.splits, \.lostBytes, \.surprises,
         ]
         for (index, path) in counts.enumerated() { row[keyPath: path] = UInt64(index) + 100 }
         row.noisy = ["cpu", "warmup"]
+        (row.enforce, row.onFault) = ("mmu", "retry")
         return row
     }
 }

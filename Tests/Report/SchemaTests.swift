@@ -16,7 +16,8 @@ import Testing
                 + "conversions_waited,conversions_revoked,convert_ns_p50,convert_ns_p99,"
                 + "convert_ns_max,violations_private,violations_stale,faults,leaked_pins,"
                 + "metadata_bytes,setup_psc_ns,setup_pin_ns,splits,copy_ns_p50,clock_ns,noisy,"
-                + "status,env,outside_share\n")
+                + "status,env,outside_share,enforce,on_fault,lost_bytes,surprises,recovery_ns_mean,"
+                + "recovery_ns_max\n")
         #expect(Schema.version == 1)
     }
 

@@ -28,6 +28,8 @@ final class Bench {
     private static let clock = TickClock.calibrated()
 
     var arena: Arena { strategy.arena }
+    /// Of the last `serve`.
+    private(set) var faults = FaultTotals()
     var queueArea: PageRange { layout.area(at: GFN(0)) }
 
     init(_ type: any PinStrategy.Type, pages: UInt64 = pages) throws {
@@ -70,6 +72,11 @@ final class Bench {
         var writes = true
         var sleeps = false
         var retryNanoseconds: UInt64 = 0
+        /// Whether the writer survives protected pages, and what it does then.
+        var expectsFaults = false
+        var faultPolicy: FaultPolicy?
+        /// Where a page is asked for.
+        var hypervisor: Int32 = -1
     }
 
     /// A device that has just been told to start. The driver's side of the queue is made before it.
@@ -81,11 +88,18 @@ final class Bench {
         setup.queueStart = queueArea.lower
         return RequestLoop(
             device: DeviceID(0), pinner: pinner, view: view, clock: Self.clock, ledger: ledger,
-            writer: options.writes ? try DmaWriter(engine: .nt, lanes: 1, device: 0) : nil,
+            writer: options.writes ? try makeWriter(options) : nil,
             setup: setup, telemetry: telemetry,
             notifications: Notifications(
                 sleeps: options.sleeps, kick: try kick.copy(), call: try call.copy()),
-            layout: layout)
+            layout: layout,
+            faults: FaultRecovery(
+                policy: options.faultPolicy, table: arena.table, hypervisor: options.hypervisor,
+                patience: options.retryNanoseconds))
+    }
+
+    private func makeWriter(_ options: Options) throws -> DmaWriter {
+        try DmaWriter(engine: .nt, lanes: 1, device: 0, expectsFaults: options.expectsFaults)
     }
 
     func makeDriver() -> DriverQueue { DriverQueue(layout, at: GFN(0), in: view) }
@@ -105,6 +119,7 @@ final class Bench {
         tamper(view.pointer(to: queueArea))
         telemetry.shouldStop = true
         if let broken = loop.run() { throw broken }
+        faults = loop.faultTotals
         var completions: [Completion] = []
         while let completion = try driver.poll() { completions.append(completion) }
         return completions.sorted { $0.generation < $1.generation }.map(\.status)
@@ -171,7 +186,10 @@ struct Candidate: Sendable, CustomStringConvertible {
 
     var description: String { type.info.name }
 
-    static let safe = Registry.all.filter { $0.info.isSafe }.map { Candidate(type: $0) }
+    /// Those that promise by their pins.
+    static let safe = Registry.all.filter { $0.info.isSafe && $0.info.exclusion == .pins }.map {
+        Candidate(type: $0)
+    }
 }
 
 /// Goes on once `condition` holds, for what another thread is about to do; a test fails that waits for ever.

@@ -64,7 +64,7 @@ public struct RPC: PinStrategy {
         }
     }
 
-    public func serve(_ device: DeviceID, on socket: Int32) {
+    public func serve(_ device: DeviceID, on socket: Int32, takeBack: (PageRange) -> Bool) {
         let pinner = tree.pinner(for: device)
         var question = Question()
         while PacketSocket.receive(&question, from: socket) {

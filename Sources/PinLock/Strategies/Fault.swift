@@ -1,0 +1,97 @@
+import GuestMemory
+import Linux
+
+/// No lock, and no harm: a page that has been converted cannot be written any more, and the device copes.
+///
+/// The idea: a conversion to private first takes the page from the devices, by write-protecting it in their address
+/// spaces (userfaultfd(2), driven by the hypervisor). A device that writes there faults. Then the request fails, or
+/// waits until the guest shares the page again, or has the hypervisor take it back (`--on-fault`). A pin is a look at
+/// nothing: the pages may go at any time.
+///
+/// Why no private page is written: the protection is in force on every processor before the conversion commits. Pages
+/// are *not* kept shared while a device uses them: what it wrote there is lost to it.
+///
+/// Cost: the device pays nothing while no page is converted. A conversion pays a system call per device and interrupts
+/// the processors on which it runs (a TLB shootdown); a fault costs a signal, and what comes of it.
+///
+/// Its twins: "or be prepared for faults" (Andy Lutomirski in the thread); SIGBUS on a private page of guest_memfd;
+/// RDMA's on-demand paging.
+public struct Fault: PinStrategy {
+    public static let info = StrategyInfo(
+        name: "fault",
+        summary:
+            "no lock: a converted page is write-protected in the devices (userfaultfd), and a write there faults",
+        isSafe: true,
+        cost:
+            "the converter: a system call and a TLB shootdown per device; the device: a fault, rarely",
+        policies: [.deny, .wait],
+        kernelNeeds: "userfaultfd with write protection of shared memory (6.4), 4 KiB pages",
+        twin:
+            "SIGBUS on private pages of guest_memfd (virt/kvm/guest_memfd.c); RDMA on-demand paging",
+        exclusion: .faults)
+
+    public static func sectionByteCount(pages: PageCount) -> Int { 0 }
+    public static func metadataByteCount(pages: PageCount) -> Int { 0 }
+    public static let isServed = true
+
+    public static func unavailability(pinning pages: PageCount) -> String? {
+        do throws(SystemError) {
+            let memory = try SharedMapping.create(name: "probe", byteCount: Int(pageSize))
+            let bytes = UnsafeMutableRawBufferPointer(start: memory.base, count: memory.byteCount)
+            try WriteProtection(of: bytes).set(true, 0..<pageSize)
+            return nil
+        } catch {
+            return error.description
+        }
+    }
+
+    public let arena: Arena
+
+    public init(arena: Arena) { self.arena = arena }
+
+    public func pinner(for device: DeviceID) -> Device { Device(device, hypervisor: nil) }
+
+    public func pinner(for device: DeviceID, in process: DeviceSurroundings) -> Device {
+        Device(device, hypervisor: process.hypervisor)
+    }
+
+    public final class Device: Pinner {
+        private let device: DeviceID
+        private let hypervisor: Int32?
+
+        init(_ device: DeviceID, hypervisor: Int32?) {
+            self.device = device
+            self.hypervisor = hypervisor
+        }
+
+        deinit {
+            // Ends `serve`.
+            if let hypervisor {
+                _ = PacketSocket.send(PageRequest(gfn: PageRequest.none), to: hypervisor)
+            }
+        }
+
+        public func pin(_ range: PageRange) -> Pin {
+            Pin(range: range, device: device, entry: 0, ticket: 0)
+        }
+        public func unpin(_ pin: Pin) {}
+    }
+
+    /// Has pages shared again that a device has faulted on.
+    public func serve(_ device: DeviceID, on socket: Int32, takeBack: (PageRange) -> Bool) {
+        var request = PageRequest(gfn: PageRequest.none)
+        while PacketSocket.receive(&request, from: socket), request.gfn != PageRequest.none {
+            let isShared =
+                request.gfn.rawValue < arena.pages.rawValue
+                && takeBack(PageRange(start: request.gfn.rawValue, count: 1))
+            guard PacketSocket.send(isShared, to: socket) else { return }
+        }
+    }
+
+    // The hypervisor protects the pages of every conversion, before it commits.
+    public func close(_ range: PageRange) {}
+    public func firstPinned(in range: PageRange) -> GFN? { nil }
+    public func open(_ range: PageRange) {}
+    public func recover(_ device: DeviceID, until deadline: Deadline) -> Int { 0 }
+    public func audit() -> String? { nil }
+}

@@ -1,0 +1,138 @@
+import Glibc
+import GuestMemory
+import Linux
+import PinLock
+import Testing
+import Virtqueue
+
+@testable import VirtualDevice
+
+/// A page that becomes private under a device's write.
+@Suite(
+    .enabled("this machine cannot write-protect shared memory (userfaultfd)") {
+        Fault.unavailability(pinning: PageCount(0)) == nil
+    })
+final class FaultRecoveryTests {
+    private let bench: Bench
+    private let protection: WriteProtection
+
+    init() throws {
+        bench = try Bench(Fault.self)
+        protection = try WriteProtection(
+            of: UnsafeMutableRawBufferPointer(
+                start: bench.view.mapping.base, count: bench.view.mapping.byteCount))
+        try bench.convert(bench.dataPages, to: .shared)
+        bench.fill()
+    }
+
+    private func options(_ policy: FaultPolicy?, hypervisor: Int32 = -1) -> Bench.Options {
+        var options = Bench.Options()
+        options.expectsFaults = true
+        options.faultPolicy = policy
+        options.retryNanoseconds = 20_000_000
+        options.hypervisor = hypervisor
+        return options
+    }
+
+    /// As the hypervisor does: protected before the commit, and until just before the next.
+    private func convert(_ page: PageRange, to state: PageState) throws {
+        let start = page.start.address
+        let bytes = start..<start + pageSize
+        if state == .private { try protection.set(true, bytes) }
+        if state == .shared { try protection.set(false, bytes) }
+        try bench.convert(page, to: state)
+    }
+
+    @Test(arguments: [nil, .abort] as [FaultPolicy?])
+    func theRequestFailsAndSaysHowFarItGot(policy: FaultPolicy?) throws {
+        try convert(page(22), to: .private)
+        let status = try bench.serve(
+            [[range(18..<20), range(21..<30)], [range(40..<42)]], options(policy))
+        #expect(status[0] == StatusRecord(.writeFault, gfn: GFN(22), bytesWritten: 3 * pageSize))
+        #expect(status[1] == StatusRecord(.ok, bytesWritten: 2 * pageSize))
+        #expect(bench.pages(writtenBy: 1).written == [18, 19, 21])
+        #expect(bench.pages(writtenBy: 2).untouched.contains(22))
+        #expect(bench.faults.count == 1 && bench.faults.lostBytes == 8 * pageSize)
+        #expect(bench.faults.firstGFN == 22 && bench.faults.firstGeneration == 1)
+        let sample = try #require(bench.takeSamples().first)
+        #expect(sample.status == 5 && sample.firstGFN == 22 && sample.bytes == 3 * pageSize)
+    }
+
+    @Test func aRetryGoesOnWhenThePageIsSharedAgain() throws {
+        try convert(page(22), to: .private)
+        var patient = options(.retry)
+        patient.retryNanoseconds = 20_000_000_000
+        let (status, faults) = try whileServing([[range(18..<30)]], patient) {
+            // Long enough for the device to have faulted; were it not, it would not fault at all, and that shows.
+            sleep(until: .after(milliseconds: 50))
+            try convert(page(22), to: .shared)
+        }
+        #expect(status == [StatusRecord(.ok, bytesWritten: 12 * pageSize)])
+        #expect(bench.pages(writtenBy: 1).written == Set(18..<30))
+        #expect(faults.count == 1 && faults.lostBytes == 0)
+        #expect(faults.longestRecoveryNanoseconds > 0)
+    }
+
+    @Test func aRetryEndsAtTheDeadline() throws {
+        try convert(page(22), to: .private)
+        let status = try bench.serve([[range(18..<30)]], options(.retry))
+        #expect(status == [StatusRecord(.writeFault, gfn: GFN(22), bytesWritten: 4 * pageSize)])
+        #expect(bench.faults.recoveryNanoseconds >= 20_000_000)
+    }
+
+    @Test(arguments: [true, false])
+    func theHypervisorIsAskedForThePage(givesIt: Bool) throws {
+        try convert(page(22), to: .private)
+        let (near, far) = try FileDescriptor.packetPair()
+        defer { for end in [near, far] { close(end) } }
+        let asked = AskedPages()
+        let service = JoinableThread(
+            try WorkerThread(name: "serve") { [self] in
+                bench.strategy.serve(DeviceID(0), on: near) { range in
+                    asked.append(range)
+                    if givesIt { try? convert(range, to: .shared) }
+                    return givesIt
+                }
+            })
+        let status = try bench.serve([[range(18..<30)]], options(.convertBack, hypervisor: far))
+        shutdown(far, Int32(SHUT_RDWR))
+        service.join()
+        #expect(asked.pages == [page(22)])
+        #expect(bench.faults.count == 1)
+        if givesIt {
+            #expect(status == [StatusRecord(.ok, bytesWritten: 12 * pageSize)])
+            #expect(bench.pages(writtenBy: 1).written == Set(18..<30))
+        } else {
+            #expect(
+                status == [StatusRecord(.writeFault, gfn: GFN(22), bytesWritten: 4 * pageSize)])
+        }
+    }
+
+    /// Serves on a thread of its own while `body` runs here.
+    private func whileServing(
+        _ requests: [[PageRange]], _ options: Bench.Options, _ body: () throws -> Void
+    ) throws -> ([StatusRecord?], FaultTotals) {
+        let outcome = Outcome()
+        let device = JoinableThread(
+            try WorkerThread(name: "device") { [bench] in
+                outcome.status = (try? bench.serve(requests, options)) ?? []
+            })
+        defer { device.join() }
+        try body()
+        device.join()
+        return (outcome.status, bench.faults)
+    }
+}
+
+// Its methods run on one thread but for `convert`, whose parts are made for several.
+extension FaultRecoveryTests: @unchecked Sendable {}
+
+/// Written by one thread, read once it has been joined.
+private final class Outcome: @unchecked Sendable {
+    var status: [StatusRecord?] = []
+}
+
+private final class AskedPages: @unchecked Sendable {
+    private(set) var pages: [PageRange] = []
+    func append(_ range: PageRange) { pages.append(range) }
+}
