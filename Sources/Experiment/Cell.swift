@@ -45,6 +45,8 @@ public struct Request: Sendable {
     public var convertRates: [UInt64] = [1000]
     public var convertPages: [PageCount] = [PageCount(1)]
     public var convertPlace = Converter.Place.outside
+    /// Whether pages that become private are freed: `--convert-to free`.
+    public var frees = false
 
     public var entrySize = EntrySize.small
     public var misalignment = PageCount(0)
@@ -172,6 +174,11 @@ public struct Plan: Sendable {
         }
         guard cell.chunk <= cell.shape.size else {
             throw UsageError("--chunk \(cell.chunk.bytes) is above --size \(cell.shape.size.bytes)")
+        }
+        if cell.shape.backing.isHugetlb, request.frees || request.enforces {
+            throw UsageError(
+                "\(request.frees ? "--convert-to free" : "--enforce mmu"): huge pages are freed and protected as a whole; "
+                    + "use --backing memfd or thp")
         }
         if cell.convertRate > 0,
             !Converter.fits(cell.convertPages, place: request.convertPlace, in: cell.shape.map)

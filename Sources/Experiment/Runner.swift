@@ -103,10 +103,10 @@ public final class Runner {
             throw .unavailable("--enforce mmu: \(reason)")
         }
         unavailable = Self.unavailableStrategies(plan)
-        if unavailable.count == plan.request.strategies.count,
-            let name = plan.request.strategies.first?.info.name, let reason = unavailable[name]
+        if let cell = plan.cells.first, let reason = unavailability(of: cell),
+            plan.cells.allSatisfy({ unavailability(of: $0) != nil })
         {
-            throw .unavailable("--strategy \(name): \(reason)")
+            throw .unavailable("--strategy \(cell.strategy.info.name): \(reason)")
         }
         for backing in plan.request.backings { try Self.checkMemory(plan, backing) }
     }
@@ -195,8 +195,9 @@ public final class Runner {
 
     private func unavailability(of cell: Cell) -> String? {
         if let reason = unavailable[cell.strategy.info.name] { return reason }
-        let enforces = plan.request.enforces || cell.strategy.info.exclusion == .faults
-        guard enforces, plan.request.writes, cell.shape.backing.isHugetlb else { return nil }
+        guard cell.strategy.info.exclusion == .faults, plan.request.writes,
+            cell.shape.backing.isHugetlb
+        else { return nil }
         return "page tables protect huge pages as a whole; use --backing memfd or thp"
     }
 
@@ -213,6 +214,7 @@ public final class Runner {
         turn.convertRate = Double(cell.convertRate)
         turn.convertPages = cell.convertPages
         turn.convertPlace = request.convertPlace
+        turn.frees = request.frees
         turn.enforces = request.enforces
         turn.faultPolicy = request.faultPolicy
         // The same conversions for every strategy of a round, others in each round.

@@ -14,6 +14,8 @@ final class PSCHandler: Hypercalls {
     private let patience: UInt64
     private let oracle: PrivatePageOracle
     private let mmu: DeviceMMU
+    /// What the host does with the memory of pages that become private.
+    private let memory: PrivateMemory
     /// Whether keeping devices from private pages by their page tables is part of what a conversion costs.
     private let paysForMMU: Bool
     private let wakeDevices: @Sendable () -> Void
@@ -21,7 +23,7 @@ final class PSCHandler: Hypercalls {
 
     init(
         strategy: any PinStrategy, policy: ConflictPolicy.Kind, patience: UInt64,
-        oracle: PrivatePageOracle, mmu: DeviceMMU,
+        oracle: PrivatePageOracle, mmu: DeviceMMU, memory: PrivateMemory,
         wakeDevices: @escaping @Sendable () -> Void
     ) {
         self.strategy = strategy
@@ -29,6 +31,7 @@ final class PSCHandler: Hypercalls {
         self.patience = patience
         self.oracle = oracle
         self.mmu = mmu
+        self.memory = memory
         paysForMMU = type(of: strategy).info.exclusion == .faults
         self.wakeDevices = wakeDevices
     }
@@ -60,16 +63,19 @@ final class PSCHandler: Hypercalls {
         var checkingTime: UInt64 = 0
         defer { checking += checkingTime }
         let hooks = ConversionHooks(
-            willCommit: { [oracle, mmu, paysForMMU] range, state in
-                let start = monotonicNanoseconds()
+            willCommit: { [oracle, mmu, memory, paysForMMU] range, state in
                 // No store lands behind the canary; none is kept away before the check.
+                let start = monotonicNanoseconds()
                 if state == .private { mmu.set(true, range) }
                 let protected = monotonicNanoseconds()
-                oracle.willCommit(range, to: state)
+                if state == .private { memory.willBecomePrivate(range) }
+                let ready = monotonicNanoseconds()
+                oracle.willCommit(range, to: state, frees: memory.frees)
                 let checked = monotonicNanoseconds()
                 if state == .shared { mmu.set(false, range) }
                 let end = monotonicNanoseconds()
-                checkingTime += paysForMMU ? checked - protected : end - start
+                checkingTime += checked - ready
+                if !paysForMMU { checkingTime += (protected - start) + (end - checked) }
             },
             wakeDevices: wakeDevices)
         return try strategy.convert(range, to: state, policy: conflictPolicy(), hooks: hooks)

@@ -1,12 +1,13 @@
 import DmaWriter
 import GuestMemory
+import Linux
 import PinLock
 import Synchronization
 
 /// The hypervisor's half of the proof that no private page is written.
 ///
 /// A page gets a canary when it becomes private, and the canary is checked before the page is shared again and at the
-/// end of the turn. The other half is the devices': they compare the ledger before and after each DMA.
+/// end of the turn. One that the guest frees is a hole, and must read as zero then. The other half is the devices': they compare the ledger before and after each DMA.
 final class PrivatePageOracle: Sendable {
     private let view: GuestView
     private let ledger: ConversionLedger
@@ -16,6 +17,8 @@ final class PrivatePageOracle: Sendable {
     private let isArmed = Atomic<Bool>(false)
     private let damagedPages = Atomic<UInt64>(0)
     private let firstDamage = Mutex<String?>(nil)
+    /// Pages that the guest has given back, until it shares them again.
+    private let freed = Mutex<Set<GFN>>([])
 
     init(view: GuestView, ledger: ConversionLedger, isAwake: Bool) {
         self.view = view
@@ -35,13 +38,18 @@ final class PrivatePageOracle: Sendable {
         isArmed.store(true, ordering: .releasing)
     }
 
-    /// Runs inside a conversion: the pages are the converter's alone.
-    func willCommit(_ range: PageRange, to state: PageState) {
+    /// Runs inside a conversion: the pages are the converter's alone. Freed pages have been made holes already.
+    func willCommit(_ range: PageRange, to state: PageState, frees: Bool) {
         if state == .private {
             ledger.willBecomePrivate(range)
-            stamp(range)
+            if frees {
+                freed.withLock { $0.formUnion((range.lower..<range.upper).map { GFN($0) }) }
+            } else {
+                stamp(range)
+            }
         } else if isArmed.load(ordering: .acquiring) {
             check(range)
+            freed.withLock { $0.subtract((range.lower..<range.upper).map { GFN($0) }) }
         }
     }
 
@@ -63,12 +71,32 @@ final class PrivatePageOracle: Sendable {
     private func check(_ range: PageRange) {
         guard isAwake else { return }
         for page in range.lower..<range.upper {
-            guard
-                let damage = Canary.damage(
-                    view.pointer(to: PageRange(start: page, count: 1)), gfn: GFN(page))
-            else { continue }
+            let single = PageRange(start: page, count: 1)
+            let isFreed = freed.withLock { $0.contains(single.start) }
+            let damage =
+                isFreed
+                ? damageAfterFree(single)
+                : Canary.damage(view.pointer(to: single), gfn: GFN(page))?.description
+            guard let damage else { continue }
             damagedPages.wrappingAdd(1, ordering: .relaxed)
-            firstDamage.withLock { $0 = $0 ?? damage.description }
+            firstDamage.withLock { $0 = $0 ?? damage }
+        }
+    }
+
+    /// What has been written to a page since the guest gave it back; nil where it is a hole, or as good as one.
+    private func damageAfterFree(_ page: PageRange) -> String? {
+        withUnsafeTemporaryAllocation(of: UInt64.self, capacity: Int(pageSize) / 8) { words in
+            words.initialize(repeating: 0)
+            let start = Int(page.start.address)
+            do throws(SystemError) {
+                try view.mapping.read(
+                    start..<start + Int(pageSize), into: UnsafeMutableRawBufferPointer(words))
+            } catch {
+                return "\(page.start): \(error)"
+            }
+            guard let word = words.first(where: { $0 != 0 }) else { return nil }
+            let culprit = Stamp(decoding: word).map { " by \($0)" } ?? ""
+            return "\(page.start): written after it was freed\(culprit)"
         }
     }
 }

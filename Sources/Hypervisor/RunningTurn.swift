@@ -247,6 +247,12 @@ final class RunningTurn {
         if let complaint { throw .internalFault(complaint) }
         if let failure = guest.mmu.firstFailure { throw .system(failure) }
         let conversions = guest.handler.takeLog()
+        // What the guest has freed is allocated again before the next turn, which would pay for it.
+        if plan.frees, plan.writes {
+            try system { () throws(SystemError) in
+                try guest.view.mapping.populate(0..<Int(plan.map.pages.bytes.rawValue))
+            }
+        }
         let splits = try system { () throws(SystemError) in try machine.arena.splitCount() }
         return TurnOutcome(
             measurements: collector.measurements, conversions: conversions,

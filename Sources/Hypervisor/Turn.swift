@@ -63,11 +63,18 @@ extension VirtualMachine {
         let view = GuestView(memory, pages: plan.map.pages)
         let ledger = ConversionLedger(self.ledger, pages: plan.map.pages)
         let strategy = plan.strategy.init(arena: arena)
-        let oracle = PrivatePageOracle(view: view, ledger: ledger, isAwake: plan.writes)
+        let frames: GuestView
+        do throws(SystemError) {
+            frames = try privateFrames(for: plan) ?? view
+        } catch {
+            throw .system(error)
+        }
+        let oracle = PrivatePageOracle(view: frames, ledger: ledger, isAwake: plan.writes)
         let mmu = DeviceMMU()
         let handler = PSCHandler(
             strategy: strategy, policy: plan.policy, patience: plan.patienceNanoseconds,
             oracle: oracle, mmu: mmu,
+            memory: PrivateMemory(shared: view, frames: frames, frees: plan.frees),
             wakeDevices: { [devices] in for device in devices { device.wake() } })
         let kicks = devices.prefix(plan.map.buffers.count).map {
             device -> (@Sendable () -> Void)? in

@@ -22,6 +22,8 @@ public struct TurnPlan: Sendable {
     public var convertRate: Double
     public var convertPages: PageCount
     public var convertPlace: Converter.Place
+    /// Whether the guest frees the pages that it makes private: what it leaves are holes.
+    public var frees: Bool
     /// How long a conversion waits for a pin, and a pin for a conversion.
     public var patienceNanoseconds: UInt64
     /// Whether private pages are write-protected in the devices.
@@ -49,6 +51,7 @@ public struct TurnPlan: Sendable {
         convertRate = 0
         convertPages = PageCount(1)
         convertPlace = .outside
+        frees = false
         patienceNanoseconds = 1_000_000_000
         enforces = false
         faultPolicy = .abort

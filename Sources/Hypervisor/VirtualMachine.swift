@@ -18,6 +18,7 @@ public final class VirtualMachine {
     private let vcpuProcessor: Int?
     /// What the thread that made the machine could run on before it was bound.
     private let everywhere: [Int]
+    private var secondMemory: SharedMapping?
     /// Guests that have been set up before; nil where all memory was touched at the start.
     private var rehearsed: Set<String>?
 
@@ -65,6 +66,16 @@ public final class VirtualMachine {
     func reset(for plan: TurnPlan) throws(SystemError) {
         arena = try arena.reset(pages: plan.map.pages, entrySize: plan.entrySize)
         try ledger.zero()
+    }
+
+    /// Where private pages lie under a strategy that gives them frames of their own, made at the first need.
+    func privateFrames(for plan: TurnPlan) throws(SystemError) -> GuestView? {
+        guard plan.strategy.info.exclusion == .frames else { return nil }
+        if secondMemory == nil {
+            secondMemory = try SharedMapping.create(
+                name: "dma-bench-private", byteCount: memory.byteCount)
+        }
+        return secondMemory.map { GuestView($0, pages: plan.map.pages) }
     }
 
     /// Whether a guest like this has been set up before with this strategy: what that touches is in memory then.

@@ -92,6 +92,23 @@ public final class SharedMapping {
         try check(result, "madvise(MADV_POPULATE_WRITE)", on: name)
     }
 
+    /// Makes whole pages holes: they read as zero, and take memory again when written (FALLOC_FL_PUNCH_HOLE).
+    public func discard(_ bytes: Range<Int>) throws(SystemError) {
+        try check(
+            clinux_punch_hole(fileDescriptor, UInt64(bytes.lowerBound), UInt64(bytes.count)),
+            "fallocate(FALLOC_FL_PUNCH_HOLE)", on: name)
+    }
+
+    /// Reads without touching: what is a hole stays one (pread(2)).
+    public func read(
+        _ bytes: Range<Int>, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(SystemError) {
+        let count = pread(
+            fileDescriptor, buffer.baseAddress, min(bytes.count, buffer.count),
+            off_t(bytes.lowerBound))
+        try checkErrno(count, "pread", on: name)
+    }
+
     /// Memory the file takes now, in bytes.
     public func populatedByteCount() throws(SystemError) -> Int {
         var sum = 0

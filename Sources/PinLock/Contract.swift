@@ -146,6 +146,8 @@ public enum Exclusion: Sendable {
     /// The device's page tables: pages are converted under the write, and then cannot be written. The hypervisor
     /// protects them in every device before a conversion commits.
     case faults
+    /// Frames: a private page lies where no device has a mapping.
+    case frames
 }
 
 /// A way of keeping devices' pins and the guest's conversions apart: the hypervisor's side.

@@ -8,6 +8,7 @@ public enum Registry {
         KernelPin.self,
         RPC.self,
         Fault.self,
+        Dual.self,
     ]
 
     public static func strategy(named name: String) -> (any PinStrategy.Type)? {

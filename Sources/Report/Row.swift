@@ -87,6 +87,7 @@ public struct Row: Sendable, Equatable {
     public var surprises: UInt64?
     public var recoveryNsMean: Double?
     public var recoveryNsMax: Double?
+    public var convertTo: String?
 
     /// A row of the plan with nothing measured yet; `env` is `Environment.hash`.
     public init(

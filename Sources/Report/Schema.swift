@@ -157,6 +157,9 @@ public enum Schema {
         Column(
             "recovery_ns_max", \.recoveryNsMax, unit: "ns",
             "Longest time from a fault until the write went on or was given up."),
+        Column(
+            "convert_to", \.convertTo,
+            "What shared pages become: private, or free, which leaves a hole in guest memory."),
     ]
 
     /// The list itself as CSV: column, type, unit, meaning.

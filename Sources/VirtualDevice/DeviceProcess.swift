@@ -43,6 +43,7 @@ public final class DeviceProcess {
     public func run() throws(SystemError) {
         while let (setup, _) = try control.receive(TurnSetup.self) {
             // What the hypervisor has touched since faults here no more.
+            try memory.mapPopulated()
             try arena.mapPopulated()
             try ledger.mapPopulated()
             let strategy = Registry.all[Int(setup.strategy)].init(

@@ -48,6 +48,10 @@ struct DmaBench: ParsableCommand {
     var convertWhere = "outside"
     @Option(
         parsing: .unconditional,
+        help: "What becomes of a shared page: private, or free, given back to the host.")
+    var convertTo = "private"
+    @Option(
+        parsing: .unconditional,
         help: "What a conversion gets that meets a pin: deny, wait, revoke (list).")
     var policy = "deny"
     @Option(parsing: .unconditional, help: "How the device writes: nt, movsb, memset, copy (list).")

@@ -23,6 +23,8 @@ enum RequestParser {
         request.convertPlace = try Choice.named(
             run.convertWhere, option: "--convert-where",
             among: Converter.Place.allCases.map { ($0.rawValue, $0) })
+        request.frees = try Choice.named(
+            run.convertTo, option: "--convert-to", among: [("private", false), ("free", true)])
         request.policies = try choices(
             run.policy, "--policy", ConflictPolicy.Kind.allCases.map { ($0.rawValue, $0) })
         request.engines = try choices(

@@ -24,6 +24,7 @@ struct RowBuilder {
             convertRateHz: Double(cell.convertRate),
             convertPages: cell.convertPages.rawValue, convertWhere: request.convertPlace.rawValue,
             status: .ok, env: environment)
+        row.convertTo = request.frees ? "free" : "private"
         row.enforce = request.enforces ? "mmu" : "none"
         if info.exclusion == .faults { row.onFault = request.faultPolicy.rawValue }
         row.memoryNode = runner.memoryNode

@@ -27,7 +27,7 @@ extension EndToEnd {
                 let row = try #require(
                     rows("--strategy", "fault", "--on-fault", policy, "--lanes", "2").first)
                 expectGood(row)
-                #expect(row["on_fault"] == policy && row["conversions_denied"] == "0")
+                #expect(row["on_fault"] == policy)
                 #expect(row["violations_private"] == "0" && row["violations_stale"] == "0")
                 let faults = try row.count("faults")
                 guard faults > 0 else { continue }

@@ -45,6 +45,41 @@ extension EndToEnd {
             #expect(second == Array(first[1...] + first[..<1]))
         }
 
+        /// Pages that the guest gives back are held by pins just the same; without one, writes land after the free.
+        @Test func freedPagesAreHeldToo() throws {
+            var isCaught = false
+            for _ in 1...10 where !isCaught {
+                let rows = try rows(
+                    "--size", "64M", "--strategy", "none,rangetree,perpage", "--convert-to", "free",
+                    "--convert-rate", "5000", "--convert-where", "inside", "--rounds", "1",
+                    "--seconds", "0.2")
+                for row in rows {
+                    expectGood(row)
+                    #expect(row["convert_to"] == "free")
+                    if !row.isSafe { isCaught = try row.count("violations_private") > 0 }
+                }
+            }
+            #expect(isCaught)
+        }
+
+        /// The device's writes to converted pages land where nobody reads: lost, and no violation.
+        @Test func framesOfTheirOwnLoseWhatIsWritten() throws {
+            var isLost = false
+            for _ in 1...10 where !isLost {
+                for place in ["inside", "mixed"] {
+                    let row = try #require(
+                        rows(
+                            "--size", "64M", "--strategy", "dual", "--convert-rate", "5000",
+                            "--convert-where", place, "--rounds", "1", "--seconds", "0.2"
+                        ).first)
+                    expectGood(row)
+                    #expect(row["conversions_denied"] == "0")
+                    if try row.count("lost_bytes") > 0 { isLost = true }
+                }
+            }
+            #expect(isLost)
+        }
+
         /// A process that may lock 64 KiB of memory, and has no capability to do so all the same.
         private static let withoutLocking =
             ["prlimit", "--memlock=65536:65536"]

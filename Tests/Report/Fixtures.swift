@@ -71,7 +71,7 @@ extension Row {
         ]
         for (index, path) in counts.enumerated() { row[keyPath: path] = UInt64(index) + 100 }
         row.noisy = ["cpu", "warmup"]
-        (row.enforce, row.onFault) = ("mmu", "retry")
+        (row.enforce, row.onFault, row.convertTo) = ("mmu", "retry", "free")
         return row
     }
 }
