@@ -5,10 +5,12 @@ public enum Registry {
         PerPage.self,
         RangeTree.self,
         LongLived.self,
-        KernelPin.self,
         RPC.self,
         Fault.self,
         Dual.self,
+        KernelPin.self,
+        Toctou.self,
+        SRCUv5.self,
     ]
 
     public static func strategy(named name: String) -> (any PinStrategy.Type)? {

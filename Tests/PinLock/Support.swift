@@ -13,8 +13,14 @@ struct Candidate: Sendable, CustomTestStringConvertible {
     var testDescription: String { type.info.name }
 
     static let all = Registry.all.map(Candidate.init)
+    /// Those that this machine has what they need for.
+    static let available = all.filter { $0.type.unavailability(pinning: PageCount(1)) == nil }
     /// Those that promise by their pins.
-    static let safe = all.filter { $0.type.info.isSafe && $0.type.info.exclusion == .pins }
+    static let safe = available.filter {
+        $0.type.info.isSafe && $0.type.info.exclusion == .pins
+    }
+    /// They promise nothing about pins and conversions that meet; for the rest they are strategies as any.
+    static let unsafe = available.filter { !$0.type.info.isSafe }
 }
 
 /// Something did not come out as the contract says.

@@ -28,38 +28,9 @@ import Testing
         try check(candidate.type)
     }
 
-    @Test func noneLetsAPageBecomePrivateUnderAWrite() throws {
-        try convertUnderWrite(make(None.self, pages: 8, sharing: range(0..<8)))
-        #expect(oracle.violations.load(ordering: .relaxed) > 0)
-    }
-
     @Test func anEarlyUnpinIsCaught() throws {
         try convertUnderWrite(make(EarlyUnpin.self, pages: 8, sharing: range(0..<8)))
         #expect(oracle.violations.load(ordering: .relaxed) > 0)
-    }
-
-    @Test func checkThenLockIsCaught() throws {
-        let strategy = try make(CheckThenLock.self, pages: 8, sharing: range(0..<8))
-        let device = strategy.pinner(for: DeviceID(0))
-        device.betweenCheckAndLock = { [oracle] in
-            #expect(
-                strategy.refusalOfConversion(page(3), to: .private, hooks: oracle.hooks) == nil)
-        }
-        let pin = try device.pin(range(2..<5))
-        oracle.beginWrite(pin.range)
-        #expect(oracle.violations.load(ordering: .relaxed) > 0)
-    }
-
-    /// Chance decides when; it always has within a few lives.
-    @Test func noneIsCaughtByTraffic() throws {
-        #expect(
-            try (UInt64(1)...100).contains { seed in
-                let strategy = try make(None.self, pages: 8, sharing: range(0..<8))
-                let traffic = Traffic(
-                    pins: everyRange(pages: 8), conversions: (0..<8).map(page), operations: 2000,
-                    seed: seed)
-                return try traffic.run(on: strategy).violations > 0
-            })
     }
 
     // MARK: By the reference

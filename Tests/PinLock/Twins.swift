@@ -60,42 +60,6 @@ struct Watched<Original: PinStrategy>: Twin {
     }
 }
 
-/// Looks whether the pages are shared, and counts its pin then: the classic race.
-struct CheckThenLock: Twin {
-    let original: PerPage
-
-    init(arena: Arena) { original = PerPage(arena: arena) }
-
-    func pinner(for device: DeviceID) -> Device { Device(arena: arena, device: device) }
-
-    final class Device: Pinner {
-        private let arena: Arena
-        private let device: DeviceID
-        private let cover: EntryCover
-        var betweenCheckAndLock: () -> Void = {}
-
-        init(arena: Arena, device: DeviceID) {
-            self.arena = arena
-            self.device = device
-            cover = EntryCover(arena: arena)
-        }
-
-        func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
-            for gfn in range.lower..<range.upper where !arena.table.isOpen(gfn) {
-                throw arena.table.refusal(of: range)
-            }
-            betweenCheckAndLock()
-            _ = cover.forEachWord(range) { counted in
-                counted.word.pointee.wrappingAdd(counted.addend, ordering: .acquiring)
-                return true
-            }
-            return Pin(range: range, device: device, entry: 0, ticket: 0)
-        }
-
-        func unpin(_ pin: Pin) { cover.release(pin.range, words: .max, arena.coordination) }
-    }
-}
-
 /// Unpins before the write, as a device would that takes the submission of a write for its end.
 struct EarlyUnpin: Twin {
     let original: RangeTree

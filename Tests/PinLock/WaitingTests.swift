@@ -35,7 +35,7 @@ func duringConversion<Strategy: PinStrategy>(
 
 extension PinStrategy {
     /// Whether a conversion has found a pin and waits for it.
-    fileprivate var hasWaiter: Bool {
+    var hasWaiter: Bool {
         arena.coordination.waiters.pointee.load(ordering: .acquiring) > 0
     }
 }

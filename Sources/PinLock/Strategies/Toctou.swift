@@ -1,0 +1,97 @@
+import GuestMemory
+import Linux
+import Synchronization
+
+/// Checks, then locks: time of check to time of use. **Unsafe.**
+///
+/// The idea: the device reads the state of each page in the RMP table, the state of record, and pins the range in the
+/// tree once it has seen that all are shared. Both steps are right in themselves.
+///
+/// What is wrong: they are two. A page that becomes private between them meets no pin, so its conversion commits; the
+/// pin does not look again, so the device writes a private page. The later a page comes in the range, the shorter
+/// its window; the window of the first one is the whole check. The oracle sees it within a few requests.
+///
+/// Cost: the device a load per page and DMA beside what `rangetree` costs it.
+///
+/// Its twin: the classic race (CWE-367) of a device model that asks "is this shared?" and maps the page afterwards.
+public struct Toctou: PinStrategy {
+    public static let info = StrategyInfo(
+        name: "toctou",
+        summary: "broken on purpose: checks the state of each page, then takes the pin",
+        isSafe: false,
+        cost: "the device: a load per page and DMA; private pages are written",
+        policies: [.deny, .wait],
+        kernelNeeds: nil,
+        twin: "the classic race of time of check to time of use (CWE-367)")
+
+    public static func sectionByteCount(pages: PageCount) -> Int { Forest.byteCount(pages: pages) }
+    public static func metadataByteCount(pages: PageCount) -> Int { Forest.byteCount(pages: pages) }
+
+    public var arena: Arena { tree.arena }
+    private let tree: RangeTree
+
+    public init(arena: Arena) { tree = RangeTree(arena: arena) }
+
+    public func pinner(for device: DeviceID) -> Device {
+        Device(arena.table, CountedPins(BlindCover(tree.cover), arena: arena, device: device))
+    }
+
+    public func close(_ range: PageRange) { tree.close(range) }
+    public func open(_ range: PageRange) { tree.open(range) }
+    public func firstPinned(in range: PageRange) -> GFN? { tree.firstPinned(in: range) }
+    public func recover(_ device: DeviceID, until deadline: Deadline) throws(RecoveryRefusal) -> Int
+    {
+        try tree.recover(device, until: deadline)
+    }
+    public func audit() throws(SystemError) -> String? { try tree.audit() }
+
+    public final class Device: Pinner {
+        private let table: RMPTable
+        private let pins: CountedPins<BlindCover>
+
+        init(_ table: RMPTable, _ pins: CountedPins<BlindCover>) {
+            self.table = table
+            self.pins = pins
+        }
+
+        public func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
+            if range.upper <= pins.pages.rawValue {
+                for page in range.lower..<range.upper where !table.isOpen(page) {
+                    throw table.refusal(of: range)
+                }
+            }
+            return try pins.pin(range)
+        }
+
+        public func unpin(_ pin: Pin) { pins.unpin(pin) }
+    }
+}
+
+/// The tree's words, pinned whether they are open or not.
+struct BlindCover: CountedCover {
+    static let countBits = ForestCover.countBits
+    static let guardBits = ForestCover.guardBits
+    static let isPagewise = ForestCover.isPagewise
+
+    private let cover: ForestCover
+
+    init(_ cover: ForestCover) { self.cover = cover }
+
+    @inline(__always)
+    func forEachWord(_ range: PageRange, _ body: (CountedWord) -> Bool) -> Bool {
+        cover.forEachWord(range) { counted in
+            body(
+                CountedWord(
+                    word: counted.word, addend: counted.addend,
+                    flags: counted.flags & Self.guardBits, open: 0))
+        }
+    }
+
+    func refusal(of range: PageRange) -> PinRefusal { cover.refusal(of: range) }
+
+    func forEachTouchedWord(
+        _ body: (UnsafeMutablePointer<Atomic<UInt64>>) throws(SystemError) -> Void
+    ) throws(SystemError) {
+        try cover.forEachTouchedWord(body)
+    }
+}
