@@ -156,7 +156,8 @@ final class JournalWriter {
         guard let index = pop() else { throw .tooManyPins(range.start) }
         let entry = journal.entry(index)
         let ticket = (entry.state.pointee.load(ordering: .relaxed) & ~3) &+ 4
-        entry.range.pointee.store(Journal.pack(range), ordering: .relaxed)
+        // Releases the end of the pin that the entry stood for before: `epoch` reads entries of living devices.
+        entry.range.pointee.store(Journal.pack(range), ordering: .releasing)
         entry.state.pointee.store(ticket | Journal.State.intent.rawValue, ordering: .releasing)
         while coordination.isFrozen {
             entry.state.pointee.store(ticket | Journal.State.free.rawValue, ordering: .releasing)

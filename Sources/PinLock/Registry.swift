@@ -5,6 +5,7 @@ public enum Registry {
         PerPage.self,
         RangeTree.self,
         LongLived.self,
+        Epoch.self,
         RPC.self,
         Fault.self,
         Dual.self,

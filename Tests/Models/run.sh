@@ -56,6 +56,18 @@ recovery  found  REACH_UNPIN_FROZEN
 recovery  found  REACH_TORN_INTENT
 recovery  found  REACH_TORN_RELEASING
 recovery  found  REACH_HELD
+epoch     ok
+epoch     ok     DEVICES=1 ROUNDS=4
+epoch     found  NO_BARRIER
+epoch     found  BARRIER_FIRST
+epoch     found  NO_WAIT
+epoch     found  LOOK_FIRST
+epoch     found  SLEEP_NO_BARRIER
+epoch     found  REACH_REFUSED
+epoch     found  REACH_OVERTAKEN
+epoch     found  REACH_DENIED
+epoch     found  REACH_SLEEP
+epoch     found  REACH_WAITED
 '
 
 check() { # MODEL WANT DEFINES...
