@@ -107,16 +107,29 @@ public final class Arena {
     func forEachTouchedPageRange(_ body: (Range<UInt64>) throws(SystemError) -> Void)
         throws(SystemError)
     {
-        let offset = Self.tableOffset()
-        let end = offset + Int(pages.rawValue) * RMPTable.entryByteCount
+        let entry = RMPTable.entryByteCount
+        let byteCount = Int(pages.rawValue) * entry
+        try forEachTouchedExtent(from: Self.tableOffset(), byteCount: byteCount) {
+            (bytes) throws(SystemError) in
+            try body(UInt64(bytes.lowerBound / entry)..<UInt64(bytes.upperBound / entry))
+        }
+    }
+
+    /// The bytes of the strategy section's first `byteCount` that have ever been touched, and perhaps some others.
+    func forEachTouchedExtent(
+        ofSection byteCount: Int, _ body: (Range<Int>) throws(SystemError) -> Void
+    ) throws(SystemError) {
+        try forEachTouchedExtent(
+            from: Self.sectionOffset(pages: pages), byteCount: byteCount, body)
+    }
+
+    private func forEachTouchedExtent(
+        from offset: Int, byteCount: Int, _ body: (Range<Int>) throws(SystemError) -> Void
+    ) throws(SystemError) {
         try mapping.forEachPopulatedExtent { (extent) throws(SystemError) in
-            let part = extent.clamped(to: offset..<end)
+            let part = extent.clamped(to: offset..<offset + byteCount)
             guard !part.isEmpty else { return }
-            let entry = RMPTable.entryByteCount
-            try body(
-                UInt64(
-                    (part.lowerBound - offset) / entry)..<UInt64((part.upperBound - offset) / entry)
-            )
+            try body(part.lowerBound - offset..<part.upperBound - offset)
         }
     }
 

@@ -3,6 +3,7 @@ public enum Registry {
     public static let all: [any PinStrategy.Type] = [
         None.self,
         PerPage.self,
+        PerPageSWAR.self,
         RangeTree.self,
         LongLived.self,
         Epoch.self,

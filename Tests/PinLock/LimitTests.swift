@@ -9,10 +9,13 @@ import Testing
     @Test(arguments: Candidate.safe)
     func aFullJournalRefusesPins(_ candidate: Candidate) throws {
         func check<Strategy: PinStrategy>(_: Strategy.Type) throws {
-            let strategy = try make(Strategy.self, pages: 8, sharing: range(0..<8))
-            let device = strategy.pinner(for: DeviceID(0))
             // Spread, so that no page's count is full first.
-            var pins = try (0..<UInt64(Journal.capacity)).map { try device.pin(page($0 % 8)) }
+            let pages = UInt64(Journal.capacity / 16)
+            let strategy = try make(Strategy.self, pages: pages, sharing: range(0..<pages))
+            let device = strategy.pinner(for: DeviceID(0))
+            var pins: [Pin] = []
+            while let pin = try? device.pin(page(UInt64(pins.count) % pages)) { pins.append(pin) }
+            #expect(pins.count >= Journal.capacity)
             #expect(refusalOfPin(page(3), by: device) == .tooManyPins(GFN(3)))
             #expect(refusalOfPin(page(3), by: strategy.pinner(for: DeviceID(1))) == nil)
             device.unpin(pins.removeLast())
@@ -63,6 +66,32 @@ import Testing
         #expect(refusalOfPin(range(2..<8), by: device) == nil)
         strategy.arena.table.word(5).pointee.wrappingSubtract(others, ordering: .relaxed)
         try strategy.convert(range(0..<8), to: .private)
+        #expect(try strategy.audit() == nil)
+    }
+
+    /// A byte that is full stays what it is, and so do its neighbours, also when every device has one more count in
+    /// flight.
+    @Test func aFullByteRefusesPins() throws {
+        let strategy = try make(PerPageSWAR.self, pages: 16, sharing: range(0..<16))
+        let devices = [strategy.pinner(for: DeviceID(0)), strategy.pinner(for: DeviceID(1))]
+        let full = 32
+        var pins = try (0..<full).map { try devices[$0 % 2].pin(page(5)) }
+        let inFlight = try #require(
+            CountedWord(first: LaneCover(arena: strategy.arena), page(5)))
+        for _ in 0..<Arena.deviceCapacity {
+            #expect(refusalOfPin(range(2..<12), by: devices[0]) == .tooManyPins(GFN(2)))
+            inFlight.word.pointee.wrappingAdd(inFlight.addend, ordering: .relaxed)
+        }
+        #expect(refusalOfPin(range(6..<12), by: devices[0]) == nil)
+        #expect(strategy.refusalOfConversion(page(6), to: .private) == nil)
+        #expect(strategy.refusalOfConversion(page(5), to: .private) == .pinned(GFN(5)))
+        let inFlightSum = inFlight.addend * UInt64(Arena.deviceCapacity)
+        inFlight.word.pointee.wrappingSubtract(inFlightSum, ordering: .relaxed)
+
+        let last = pins.removeLast()
+        devices[1].unpin(last)
+        #expect(refusalOfPin(page(5), by: devices[0]) == nil)
+        for (index, pin) in pins.enumerated() { devices[index % 2].unpin(pin) }
         #expect(try strategy.audit() == nil)
     }
 

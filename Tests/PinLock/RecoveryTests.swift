@@ -69,9 +69,8 @@ import Testing
         func check<Strategy: CountingStrategy>(_: Strategy.Type) throws {
             let gib = pagesPerGiB
             // A strategy that visits every page is torn at few of them.
-            let isPagewise = Strategy.Cover.isPagewise
-            let pages = isPagewise ? gib + 20 : 2 * gib + 20
-            let torn = isPagewise ? range(gib - 5..<gib + 5) : range(0..<2 * gib + 7)
+            let pages = Strategy.isPagewise ? gib + 20 : 2 * gib + 20
+            let torn = Strategy.isPagewise ? range(gib - 5..<gib + 5) : range(0..<2 * gib + 7)
             let strategy = try make(Strategy.self, pages: pages, sharing: range(0..<pages))
             let survivor = strategy.pinner(for: living)
             for pinned in [range(gib - 6..<gib + 6), page(gib), range(0..<pages)] {

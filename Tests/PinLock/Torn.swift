@@ -14,11 +14,24 @@ protocol CountingStrategy: PinStrategy {
 extension PerPage: CountingStrategy {
     static func cover(_ arena: Arena) -> EntryCover { EntryCover(arena: arena) }
 }
+extension PerPageSWAR: CountingStrategy {
+    static func cover(_ arena: Arena) -> LaneCover { LaneCover(arena: arena) }
+}
 extension RangeTree: CountingStrategy {
     static func cover(_ arena: Arena) -> ForestCover { ForestCover(arena: arena) }
 }
 extension LongLived: CountingStrategy {
     static func cover(_ arena: Arena) -> ForestCover { ForestCover(arena: arena) }
+}
+
+extension PinStrategy {
+    /// Whether a pin visits every page of its range, so that long ones take long.
+    static var isPagewise: Bool {
+        func cover<Strategy: CountingStrategy>(_: Strategy.Type) -> Bool {
+            Strategy.Cover.isPagewise
+        }
+        return (self as? any CountingStrategy.Type).map { cover($0) } ?? false
+    }
 }
 
 /// A counting strategy of the registry, as an argument of a test.
@@ -50,6 +63,19 @@ struct Tear: CustomStringConvertible {
                 Tear(state: .releasing, counted: $0..<words),
             ]
         }
+    }
+}
+
+extension CountedWord {
+    /// The first word of a range.
+    init?(first cover: some CountedCover, _ range: PageRange) {
+        var first: CountedWord?
+        _ = cover.forEachWord(range) { counted in
+            first = counted
+            return false
+        }
+        guard let first else { return nil }
+        self = first
     }
 }
 

@@ -43,8 +43,7 @@ struct Matchup: Sendable, CustomTestStringConvertible {
             let pages = 2 * gib + 6
             let strategy = try make(Strategy.self, pages: pages, sharing: range(0..<pages))
             var pins = [range(gib - 2..<gib + 2), range(gib - 4..<gib), range(gib..<gib + 8)]
-            // A strategy without a structure of its own visits every page.
-            if Strategy.sectionByteCount(pages: PageCount(pages)) > 0 {
+            if !Strategy.isPagewise {
                 pins += [
                     range(0..<2 * gib), range(0..<pages), range(gib..<2 * gib), range(1..<2 * gib),
                 ]

@@ -59,6 +59,22 @@ import Testing
         #expect(try firstDisagreement(of: ForgetsCountsAbove.self) != nil)
     }
 
+    @Test func countingWholeWordsIsCaught() throws {
+        #expect(try firstDisagreement(of: CountsWholeWords.self) != nil)
+    }
+
+    // MARK: By the audit
+
+    @Test func aRecountThatForgetsTheNeighboursIsCaught() throws {
+        let strategy = try make(PerPageSWAR.self, pages: 16, sharing: range(0..<16))
+        let pin = try strategy.pinner(for: DeviceID(1)).pin(range(0..<16))
+        strategy.tear(Tear(state: .intent, counted: 0..<1), range(2..<5), of: DeviceID(0))
+        let cover = NarrowReach(original: LaneCover(arena: strategy.arena))
+        _ = try cover.recover(DeviceID(0), arena: strategy.arena, until: .never)
+        #expect(try strategy.audit() != nil)
+        #expect(strategy.refusalOfConversion(page(1), to: .private) == nil, "under \(pin)")
+    }
+
     // MARK: By two conversions that meet
 
     /// A conversion of page 0 is refused; just before it opens page 0 again, page 1 becomes private.
