@@ -14,7 +14,7 @@ public enum EntrySize: UInt64, Sendable, Equatable {
 /// Position-independent; zero everywhere means a guest that is wholly private and unpinned, so the arena of a
 /// guest of terabytes is sparse and needs no initialisation. In this order, each part on pages of its own:
 ///
-///     header | coordination | journals, one per device | RMP table, 16 bytes per page | strategy section
+///     header | coordination | published pins | journals, one per device | RMP table, 16 bytes per page | strategy section
 ///
 /// The hypervisor outlives its devices: they are mortal at any instruction, it takes the arena with it.
 public final class Arena {
@@ -27,6 +27,7 @@ public final class Arena {
     public let mapping: SharedMapping
     public let table: RMPTable
     public let coordination: Coordination
+    let published: PublishedPins
     let section: UnsafeMutableRawPointer
     private let journals: UnsafeMutableRawPointer
 
@@ -37,9 +38,10 @@ public final class Arena {
     }
 
     /// "dmapin" and the layout's number.
-    private static let magic: UInt64 = 0x646d_6170_696e_0001
+    private static let magic: UInt64 = 0x646d_6170_696e_0002
     private static let coordinationOffset = 4096
-    private static let journalOffset = 8192
+    private static let publishedOffset = 8192
+    private static let journalOffset = publishedOffset + PublishedPins.byteCount
 
     private static func tableOffset() -> Int { journalOffset + deviceCapacity * Journal.byteCount }
     private static func sectionOffset(pages: PageCount) -> Int {
@@ -79,6 +81,7 @@ public final class Arena {
         self.entrySize = entrySize
         pages = PageCount(header.pages)
         coordination = Coordination(at: mapping.base + Self.coordinationOffset)
+        published = PublishedPins(at: mapping.base + Self.publishedOffset)
         journals = mapping.base + Self.journalOffset
         table = RMPTable(
             at: mapping.base + Self.tableOffset(), pages: pages, entrySize: entrySize)
@@ -149,11 +152,12 @@ public final class Arena {
         Journal(at: journals + device.rawValue * Journal.byteCount, device: device)
     }
 
-    /// The pins, of all devices, that the journals know: held, or left torn by a dead device.
+    /// The pins, of all devices, that journals and slots know: held, or left torn by a dead device.
     public var livePins: Int {
         var sum = 0
-        for device in 0..<Self.deviceCapacity {
-            sum += journal(of: DeviceID(device)).liveEntries().count
+        for number in 0..<Self.deviceCapacity {
+            let device = DeviceID(number)
+            sum += journal(of: device).liveEntries().count + published.ranges(of: device).count
         }
         return sum
     }

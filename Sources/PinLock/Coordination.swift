@@ -37,11 +37,14 @@ public struct Coordination {
     /// No wake-up is lost: the converter counts itself in and then reads the counts, the unpin takes its counts away
     /// and then looks for waiters. All four are sequentially consistent, so one of the two sees the other. On x86
     /// that is free: the subtraction is a locked operation anyway, and the look a plain load of a line that hardly
-    /// ever changes.
+    /// ever changes. (Where an unpin is a plain store, the strategy's converter makes up for it with a barrier.)
     @inline(__always)
     func announceUnpin() {
-        if waiters.pointee.load(ordering: .sequentiallyConsistent) != 0 { wakeConverters() }
+        if hasWaiters { wakeConverters() }
     }
+
+    @inline(__always)
+    var hasWaiters: Bool { waiters.pointee.load(ordering: .sequentiallyConsistent) != 0 }
 
     @inline(never)
     private func wakeConverters() {

@@ -5,6 +5,7 @@ public enum Registry {
         PerPage.self,
         PerPageSWAR.self,
         RangeTree.self,
+        Slots.self,
         LongLived.self,
         Epoch.self,
         RPC.self,

@@ -46,7 +46,7 @@ import Testing
     /// Words of the header, one at a time: magic, pages, bytes of an entry.
     @Test(
         arguments: [
-            (0, 0x646d_6170_696e_0002), (8, 0), (8, 5000), (8, 1 << 32), (8, (1 << 32) + 1),
+            (0, 0x646d_6170_696e_0001), (8, 0), (8, 5000), (8, 1 << 32), (8, (1 << 32) + 1),
             (8, .max), (16, 0), (16, 1), (16, 4097), (16, .max),
         ] as [(Int, UInt64)])
     func aWrongHeaderIsRefused(offset: Int, word: UInt64) throws {

@@ -20,6 +20,10 @@ extension PerPageSWAR: CountingStrategy {
 extension RangeTree: CountingStrategy {
     static func cover(_ arena: Arena) -> ForestCover { ForestCover(arena: arena) }
 }
+/// Where its slots are full.
+extension Slots: CountingStrategy {
+    static func cover(_ arena: Arena) -> ForestCover { ForestCover(arena: arena) }
+}
 extension LongLived: CountingStrategy {
     static func cover(_ arena: Arena) -> ForestCover { ForestCover(arena: arena) }
 }

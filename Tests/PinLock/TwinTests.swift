@@ -33,6 +33,23 @@ import Testing
         #expect(oracle.violations.load(ordering: .relaxed) > 0)
     }
 
+    @Test func lookThenPublishIsCaught() throws {
+        let strategy = try make(LooksThenPublishes.self, pages: 8, sharing: range(0..<8))
+        let device = strategy.pinner(for: DeviceID(0))
+        device.betweenLookAndPublishing = { [oracle] in
+            #expect(
+                strategy.refusalOfConversion(page(3), to: .private, hooks: oracle.hooks) == nil)
+        }
+        let pin = try device.pin(range(2..<5))
+        oracle.beginWrite(pin.range)
+        #expect(oracle.violations.load(ordering: .relaxed) > 0)
+    }
+
+    @Test func forgettingTheSlotsIsCaught() throws {
+        try convertUnderWrite(make(ForgetsTheSlots.self, pages: 8, sharing: range(0..<8)))
+        #expect(oracle.violations.load(ordering: .relaxed) > 0)
+    }
+
     // MARK: By the reference
 
     private func firstDisagreement<Strategy: PinStrategy>(of _: Strategy.Type) throws -> String? {

@@ -1,0 +1,65 @@
+import GuestMemory
+import Synchronization
+
+/// Pins that devices hold by saying so: a cache line per device, eight slots in it, a range or nothing in each.
+///
+/// A slot is a journal entry and a lock in one: it says who holds what, in one word and so in one step. It is never
+/// torn; what a dead device has left in one is cleared, and nothing has to be counted again.
+///
+/// A slot's word has the range's last frame in the upper half, and the complement of its first in the lower. Untouched
+/// memory would be the range from the last frame of all to the first, which is none.
+struct PublishedPins {
+    /// Pins a device can publish at once.
+    static let capacity = 8
+    static let byteCount = Arena.deviceCapacity * capacity * 8
+
+    private let base: UnsafeMutablePointer<Atomic<UInt64>>
+
+    init(at base: UnsafeMutableRawPointer) {
+        self.base = base.assumingMemoryBound(to: Atomic<UInt64>.self)
+    }
+
+    @inline(__always)
+    static func pack(_ range: PageRange) -> UInt64 {
+        (range.upper &- 1) &<< 32 | (range.lower ^ 0xffff_ffff)
+    }
+
+    private static func unpack(_ word: UInt64) -> PageRange? {
+        let lower = (word & 0xffff_ffff) ^ 0xffff_ffff
+        let upper = (word >> 32) + 1
+        return word == 0 ? nil : PageRange(start: lower, count: upper - lower)
+    }
+
+    /// The first of the device's slots; the others follow.
+    func slots(of device: DeviceID) -> UnsafeMutablePointer<Atomic<UInt64>> {
+        base + device.rawValue * Self.capacity
+    }
+
+    /// What the device has published, whether or not it has found it open.
+    func ranges(of device: DeviceID) -> [PageRange] {
+        (0..<Self.capacity).compactMap {
+            Self.unpack(slots(of: device)[$0].load(ordering: .acquiring))
+        }
+    }
+
+    /// The lowest page of the range that a device has published, read with sequential consistency.
+    func firstPinned(in range: PageRange) -> GFN? {
+        var lowest: GFN?
+        for slot in 0..<Arena.deviceCapacity * Self.capacity {
+            let word = base[slot].load(ordering: .sequentiallyConsistent)
+            guard let pinned = Self.unpack(word)?.intersection(range) else { continue }
+            lowest = min(lowest ?? pinned.start, pinned.start)
+        }
+        return lowest
+    }
+
+    /// Takes a dead device's pins back; returns how many there were.
+    func clear(_ device: DeviceID) -> Int {
+        (0..<Self.capacity).count {
+            slots(of: device)[$0].exchange(0, ordering: .sequentiallyConsistent) != 0
+        }
+    }
+}
+
+// A pointer to atomics in the arena, whose mapping the arena keeps.
+extension PublishedPins: @unchecked Sendable {}

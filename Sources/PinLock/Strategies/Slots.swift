@@ -1,0 +1,160 @@
+import CLinux
+import GuestMemory
+import Linux
+import Synchronization
+
+/// Say what you are about to write, then look whether you may: a pin is one atomic exchange.
+///
+/// The idea: a device puts its range into a slot of its own cache line, and then only reads: the counted tree's bits
+/// say whether the range is open. An unpin is one store. A conversion closes the tree and then reads the slots of all
+/// devices. With all of its slots taken, a device counts in the tree, as `rangetree` does.
+///
+/// Why no page is both pinned and private: the pin writes its slot and reads a bit, the conversion writes the bit and
+/// reads the slots, and a full barrier lies between write and read on both sides. So at least one of them sees the
+/// other; release and acquire would not do, since a store may wait in its processor's buffer while the load after it
+/// is carried out. The exchange is the pin's barrier. The whole range is one word, so a slot is never half written.
+///
+/// Cost: the device pays one locked operation on a line of its own, so devices on the same pages do not slow each
+/// other. A conversion reads 4 KiB of slots, and one that waits issues a membarrier(2). Metadata as `rangetree`.
+///
+/// Its twins: hazard pointers (Michael, IEEE TPDS 15(6), 2004); BRAVO (Dice and Kogan, USENIX ATC 2019); the reader
+/// table of LMDB (libraries/liblmdb/mdb.c).
+public struct Slots: PinStrategy {
+    public static let info = StrategyInfo(
+        name: "slots",
+        summary:
+            "publish the range by an atomic exchange, then read the tree's open bits; conversions read all slots",
+        isSafe: true,
+        cost: "the device: one exchange per DMA; the converter: 64 lines to read",
+        policies: [.deny, .wait],
+        kernelNeeds: "membarrier(2), for conversions that wait",
+        twin: "hazard pointers (Michael 2004), BRAVO (ATC 2019), LMDB's reader table (mdb.c)")
+
+    public static func sectionByteCount(pages: PageCount) -> Int { Forest.byteCount(pages: pages) }
+    public static func metadataByteCount(pages: PageCount) -> Int {
+        Forest.byteCount(pages: pages) + PublishedPins.byteCount
+    }
+
+    public var arena: Arena { tree.arena }
+    private let tree: RangeTree
+
+    public init(arena: Arena) { tree = RangeTree(arena: arena) }
+
+    public func pinner(for device: DeviceID) -> Device {
+        Device(tree.cover, arena: arena, device: device, slots: PublishedPins.capacity)
+    }
+
+    public func close(_ range: PageRange) { tree.close(range) }
+    public func open(_ range: PageRange) { tree.open(range) }
+
+    /// The full barrier between the closing before it and the look at the slots.
+    public func firstPinned(in range: PageRange) -> GFN? {
+        atomicMemoryFence(ordering: .sequentiallyConsistent)
+        return [firstPublished(in: range), tree.firstPinned(in: range)].compactMap { $0 }.min()
+    }
+
+    /// An unpin's store and its look for waiters have no barrier between them: a conversion that is about to sleep
+    /// pays for it. After the barrier, every unpin has either been seen or will see the waiter.
+    private func firstPublished(in range: PageRange) -> GFN? {
+        let found = arena.published.firstPinned(in: range)
+        guard found != nil, arena.coordination.hasWaiters else { return found }
+        // Where the kernel has none, a wake-up may be missed, and the conversion's deadline decides.
+        try? ProcessBarrier.issue()
+        return arena.published.firstPinned(in: range)
+    }
+
+    /// Nobody else's pins are in doubt: a slot is its owner's alone.
+    public func recover(_ device: DeviceID, until deadline: Deadline) throws(RecoveryRefusal) -> Int
+    {
+        let counted = try tree.recover(device, until: deadline)
+        let published = arena.published.clear(device)
+        arena.coordination.announceUnpin()
+        return counted + published
+    }
+
+    public func audit() throws(SystemError) -> String? {
+        for device in 0..<Arena.deviceCapacity {
+            for range in arena.published.ranges(of: DeviceID(device)) {
+                guard let closed = tree.cover.forest.firstClosed(in: range) else { continue }
+                return "\(DeviceID(device)) has published \(range), but \(closed) is closed"
+            }
+        }
+        return try tree.audit()
+    }
+
+    public final class Device: Pinner {
+        private let device: DeviceID
+        private let tree: CountedPins<ForestCover>
+        private let forest: Forest
+        private let slots: UnsafeMutablePointer<Atomic<UInt64>>
+        private let slotCount: Int
+        /// One for each slot, in private memory: moves with every pin and unpin, and is odd while the slot is taken.
+        private let tickets: UnsafeMutablePointer<UInt64>
+
+        /// Uses the device's first `slotCount` slots.
+        init(_ cover: ForestCover, arena: Arena, device: DeviceID, slots slotCount: Int) {
+            precondition(
+                arena.published.ranges(of: device).isEmpty,
+                "\(device) has pins that were never recovered")
+            self.device = device
+            tree = CountedPins(cover, arena: arena, device: device)
+            forest = cover.forest
+            slots = arena.published.slots(of: device)
+            self.slotCount = slotCount
+            tickets = .allocate(capacity: slotCount)
+            tickets.initialize(repeating: 0, count: slotCount)
+        }
+
+        deinit { tickets.deallocate() }
+
+        public func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
+            guard range.upper <= tree.pages.rawValue, let slot = freeSlot() else {
+                return try tree.pin(range)
+            }
+            _ = slots[slot].exchange(PublishedPins.pack(range), ordering: .sequentiallyConsistent)
+            guard forest.isOpen(range) else { throw refuse(range, slot) }
+            tickets[slot] &+= 1
+            return Pin(
+                range: range, device: device, entry: Journal.capacity + slot, ticket: tickets[slot])
+        }
+
+        @inline(__always)
+        private func freeSlot() -> Int? {
+            for slot in 0..<slotCount where tickets[slot] & 1 == 0 { return slot }
+            return nil
+        }
+
+        @inline(never)
+        private func refuse(_ range: PageRange, _ slot: Int) -> PinRefusal {
+            release(slot)
+            return tree.cover.refusal(of: range)
+        }
+
+        public func unpin(_ pin: Pin) {
+            let slot = pin.entry - Journal.capacity
+            guard slot >= 0 else { return tree.unpin(pin) }
+            precondition(
+                pin.device == device && tickets[slot] == pin.ticket,
+                "unpin of a pin that \(device) does not hold")
+            tickets[slot] &+= 1
+            release(slot)
+        }
+
+        @inline(__always)
+        private func release(_ slot: Int) {
+            slots[slot].store(0, ordering: .releasing)
+            clinux_compiler_barrier()
+            tree.coordination.announceUnpin()
+        }
+    }
+}
+
+extension Forest {
+    /// Whether every page of the range is open: reads the words that a counted pin would add to.
+    @inline(__always)
+    func isOpen(_ range: PageRange) -> Bool {
+        forEachWord(range) { lanes in
+            lanes.word.pointee.load(ordering: .sequentiallyConsistent) & lanes.open == lanes.open
+        }
+    }
+}
