@@ -32,6 +32,23 @@ split     found  REACH_SPLIT
 split     found  REACH_STALE_CLAIM
 split     found  REACH_STALE_PIN
 split     found  REACH_DENIED
+slots     ok
+slots     ok     DEVICES=1 ROUNDS=4
+slots     ok     NO_BARRIER LOCKED_UNPIN
+slots     found  STORE
+slots     found  LOOK_FIRST
+slots     found  PLAIN_CLOSE
+slots     found  SCAN_FIRST
+slots     found  LEAF_CLOSED_ONLY
+slots     found  NO_BARRIER
+slots     found  BARRIER_FIRST
+slots     found  SEEN_LATE
+slots     found  REACH_REFUSED
+slots     found  REACH_DENIED
+slots     found  REACH_BOTH
+slots     found  REACH_WAITED
+slots     found  REACH_SLEEP
+slots     found  REACH_LATE
 waiting   ok
 waiting   ok     DEVICES=3
 waiting   found  LOOK_FIRST
