@@ -113,6 +113,24 @@ extension Forest {
         return true
     }
 
+    /// Whether every page of the range is open: reads the words that a counted pin would add to, with sequential
+    /// consistency.
+    @inline(__always)
+    func isOpen(_ range: PageRange) -> Bool {
+        guard range.count.rawValue == pagesPerGiB, range.lower & (pagesPerGiB &- 1) == 0 else {
+            return isEveryWordOpen(range)
+        }
+        let root = tree(of: range.lower &>> 18).root.pointee.load(ordering: .sequentiallyConsistent)
+        return root & CountedTree.Lanes.open == CountedTree.Lanes.open
+    }
+
+    @inline(never)
+    private func isEveryWordOpen(_ range: PageRange) -> Bool {
+        forEachWord(range) { lanes in
+            lanes.word.pointee.load(ordering: .sequentiallyConsistent) & lanes.open == lanes.open
+        }
+    }
+
     func firstClosed(in range: PageRange) -> GFN? {
         var found: GFN?
         forEachGiB(range) { gib, start, end in

@@ -109,7 +109,7 @@ public struct Slots: PinStrategy {
 
         public func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
             guard range.upper <= tree.pages.rawValue, let slot = freeSlot() else {
-                return try tree.pin(range)
+                return try count(range)
             }
             _ = slots[slot].exchange(PublishedPins.pack(range), ordering: .sequentiallyConsistent)
             guard forest.isOpen(range) else { throw refuse(range, slot) }
@@ -124,6 +124,17 @@ public struct Slots: PinStrategy {
             return nil
         }
 
+        // What is out of the ordinary is kept out of the way: a pin is some ten nanoseconds long.
+
+        @inline(never)
+        private func count(_ range: PageRange) throws(PinRefusal) -> Pin { try tree.pin(range) }
+
+        @inline(never)
+        private func uncount(_ pin: Pin) { tree.unpin(pin) }
+
+        @inline(never)
+        private func wakeConverters() { tree.coordination.announceUnpin() }
+
         @inline(never)
         private func refuse(_ range: PageRange, _ slot: Int) -> PinRefusal {
             release(slot)
@@ -132,7 +143,7 @@ public struct Slots: PinStrategy {
 
         public func unpin(_ pin: Pin) {
             let slot = pin.entry - Journal.capacity
-            guard slot >= 0 else { return tree.unpin(pin) }
+            guard slot >= 0 else { return uncount(pin) }
             precondition(
                 pin.device == device && tickets[slot] == pin.ticket,
                 "unpin of a pin that \(device) does not hold")
@@ -144,17 +155,7 @@ public struct Slots: PinStrategy {
         private func release(_ slot: Int) {
             slots[slot].store(0, ordering: .releasing)
             clinux_compiler_barrier()
-            tree.coordination.announceUnpin()
-        }
-    }
-}
-
-extension Forest {
-    /// Whether every page of the range is open: reads the words that a counted pin would add to.
-    @inline(__always)
-    func isOpen(_ range: PageRange) -> Bool {
-        forEachWord(range) { lanes in
-            lanes.word.pointee.load(ordering: .sequentiallyConsistent) & lanes.open == lanes.open
+            if tree.coordination.hasWaiters { wakeConverters() }
         }
     }
 }
