@@ -113,15 +113,22 @@ extension Forest {
         return true
     }
 
-    /// Whether every page of the range is open: reads the words that a counted pin would add to, with sequential
-    /// consistency.
+    /// The root that speaks for the whole range, where that is one aligned GiB.
     @inline(__always)
-    func isOpen(_ range: PageRange) -> Bool {
+    func root(spanning range: PageRange) -> UnsafeMutablePointer<Atomic<UInt64>>? {
         guard range.count.rawValue == pagesPerGiB, range.lower & (pagesPerGiB &- 1) == 0 else {
-            return isEveryWordOpen(range)
+            return nil
         }
-        let root = tree(of: range.lower &>> 18).root.pointee.load(ordering: .sequentiallyConsistent)
-        return root & CountedTree.Lanes.open == CountedTree.Lanes.open
+        return tree(of: range.lower &>> 18).root
+    }
+
+    /// Whether every page of the range is open: reads the words that a counted pin would add to, with sequential
+    /// consistency. `root` is the range's: where a barrier comes first, looking it up need not wait for it.
+    @inline(__always)
+    func isOpen(_ range: PageRange, _ root: UnsafeMutablePointer<Atomic<UInt64>>?) -> Bool {
+        guard let root else { return isEveryWordOpen(range) }
+        let open = CountedTree.Lanes.open
+        return root.pointee.load(ordering: .sequentiallyConsistent) & open == open
     }
 
     @inline(never)

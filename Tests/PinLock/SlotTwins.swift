@@ -47,7 +47,7 @@ struct LooksThenPublishes: Twin {
         }
 
         func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
-            guard cover.forest.isOpen(range) else { throw cover.refusal(of: range) }
+            guard cover.forest.isOpen(range, nil) else { throw cover.refusal(of: range) }
             betweenLookAndPublishing()
             _ = slot.pointee.exchange(PublishedPins.pack(range), ordering: .sequentiallyConsistent)
             return Pin(range: range, device: device, entry: 0, ticket: 0)

@@ -88,7 +88,7 @@ public struct Slots: PinStrategy {
         private let forest: Forest
         private let slots: UnsafeMutablePointer<Atomic<UInt64>>
         private let slotCount: Int
-        /// One for each slot, in private memory: moves with every pin and unpin, and is odd while the slot is taken.
+        /// One for each slot, in private memory: moves with every pin.
         private let tickets: UnsafeMutablePointer<UInt64>
 
         /// Uses the device's first `slotCount` slots.
@@ -111,16 +111,20 @@ public struct Slots: PinStrategy {
             guard range.upper <= tree.pages.rawValue, let slot = freeSlot() else {
                 return try count(range)
             }
+            let root = forest.root(spanning: range)
+            let ticket = tickets[slot] &+ 1
             _ = slots[slot].exchange(PublishedPins.pack(range), ordering: .sequentiallyConsistent)
-            guard forest.isOpen(range) else { throw refuse(range, slot) }
-            tickets[slot] &+= 1
+            guard forest.isOpen(range, root) else { throw refuse(range, slot) }
+            tickets[slot] = ticket
             return Pin(
-                range: range, device: device, entry: Journal.capacity + slot, ticket: tickets[slot])
+                range: range, device: device, entry: Journal.capacity + slot, ticket: ticket)
         }
 
         @inline(__always)
         private func freeSlot() -> Int? {
-            for slot in 0..<slotCount where tickets[slot] & 1 == 0 { return slot }
+            for slot in 0..<slotCount where slots[slot].load(ordering: .relaxed) == 0 {
+                return slot
+            }
             return nil
         }
 
@@ -145,9 +149,9 @@ public struct Slots: PinStrategy {
             let slot = pin.entry - Journal.capacity
             guard slot >= 0 else { return uncount(pin) }
             precondition(
-                pin.device == device && tickets[slot] == pin.ticket,
+                pin.device == device && tickets[slot] == pin.ticket
+                    && slots[slot].load(ordering: .relaxed) != 0,
                 "unpin of a pin that \(device) does not hold")
-            tickets[slot] &+= 1
             release(slot)
         }
 
