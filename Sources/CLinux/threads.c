@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
+#include <pthread.h>
 #include <sched.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -43,6 +45,43 @@ int clinux_futex_wake(const void *word, int count) {
     long result = syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
     return result < 0 ? -errno : (int)result;
 }
+
+_Static_assert(sizeof(pthread_mutex_t) <= CLINUX_MUTEX_BYTES, "a mutex fits its place in shared memory");
+
+int clinux_mutex_init(void *mutex) {
+    union {
+        pthread_mutex_t mutex;
+        int words[sizeof(pthread_mutex_t) / sizeof(int)];
+    } fresh;
+    memset(&fresh, 0, sizeof fresh);
+    pthread_mutexattr_t attributes;
+    int error = pthread_mutexattr_init(&attributes);
+    if (error) return -error;
+    error = pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    if (!error) error = pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+    if (!error) error = pthread_mutex_init(&fresh.mutex, &attributes);
+    pthread_mutexattr_destroy(&attributes);
+    if (error) return -error;
+    // A free mutex is zero but for what kind it is (glibc: nptl/pthread_mutex_init.c), which no operation changes.
+    for (size_t i = 0; i < sizeof fresh.words / sizeof *fresh.words; i++)
+        if (fresh.words[i]) __atomic_store_n((int *)mutex + i, fresh.words[i], __ATOMIC_RELAXED);
+    return 0;
+}
+
+int clinux_mutex_lock(void *mutex) {
+    int error = pthread_mutex_lock(mutex);
+    return error == EOWNERDEAD ? 1 : -error;
+}
+
+int clinux_mutex_lock_until(void *mutex, uint64_t deadline_ns) {
+    struct timespec at = {(time_t)(deadline_ns / 1000000000), (long)(deadline_ns % 1000000000)};
+    int error = pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &at);
+    return error == EOWNERDEAD ? 1 : -error;
+}
+
+int clinux_mutex_consistent(void *mutex) { return -pthread_mutex_consistent(mutex); }
+
+int clinux_mutex_unlock(void *mutex) { return -pthread_mutex_unlock(mutex); }
 
 int clinux_membarrier_register(void) {
     long result = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0);

@@ -22,7 +22,7 @@ int clinux_punch_hole(int fd, uint64_t offset, uint64_t bytes);
 int64_t clinux_next_data(int fd, int64_t offset);
 int64_t clinux_next_hole(int fd, int64_t offset);
 
-// threads.c — scheduling, futex(2), membarrier(2).
+// threads.c — scheduling, futex(2), robust mutexes, membarrier(2).
 #define CLINUX_CPU_MAX 1024
 /// Restricts the calling thread to `cpus`, numbers below CLINUX_CPU_MAX.
 int clinux_set_allowed_cpus(const int *cpus, int count);
@@ -34,6 +34,16 @@ int clinux_set_timer_slack(uint64_t nanoseconds);
 /// Waits while `*word == expected`, until `deadline_ns` of CLOCK_MONOTONIC. Works between processes.
 int clinux_futex_wait(const void *word, uint32_t expected, uint64_t deadline_ns);
 int clinux_futex_wake(const void *word, int count);
+/// Makes zeroed memory a robust mutex for several processes. Writes only words that never change again, always the
+/// same: any number of threads may call it, at any time, also while the mutex is in use.
+#define CLINUX_MUTEX_BYTES 64
+int clinux_mutex_init(void *mutex);
+/// 0, or 1 where the owner has died: the caller then owns it, repairs what it guards, and calls `consistent`.
+int clinux_mutex_lock(void *mutex);
+/// The same until `deadline_ns` of CLOCK_MONOTONIC; -ETIMEDOUT then.
+int clinux_mutex_lock_until(void *mutex, uint64_t deadline_ns);
+int clinux_mutex_consistent(void *mutex);
+int clinux_mutex_unlock(void *mutex);
 int clinux_membarrier_register(void);
 int clinux_membarrier_global(void);
 
