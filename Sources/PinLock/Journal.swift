@@ -29,7 +29,10 @@ struct Journal {
     static let capacity = 65_536
     private static let entryByteCount = 16
     private static let headerByteCount = 4096
-    static let byteCount = headerByteCount + capacity * entryByteCount
+    private static let annexOffset = headerByteCount + capacity * entryByteCount
+    /// Bytes beside each entry that a strategy has for itself, to link pins with; zero until it writes them.
+    static let annexByteCount = 16
+    static let byteCount = annexOffset + capacity * annexByteCount
 
     let device: DeviceID
     private let base: UnsafeMutableRawPointer
@@ -59,6 +62,12 @@ struct Journal {
         let words = (base + Self.headerByteCount + index * Self.entryByteCount)
             .assumingMemoryBound(to: Atomic<UInt64>.self)
         return Entry(range: words, state: words + 1)
+    }
+
+    /// What a strategy keeps beside an entry.
+    @inline(__always)
+    func annex(_ index: Int) -> UnsafeMutableRawPointer {
+        base + Self.annexOffset + index * Self.annexByteCount
     }
 
     @inline(__always)

@@ -7,6 +7,8 @@ public enum Registry {
         RangeTree.self,
         Slots.self,
         LongLived.self,
+        IntervalTreeLock.self,
+        MutexList.self,
         Epoch.self,
         RPC.self,
         Fault.self,

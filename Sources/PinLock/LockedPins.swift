@@ -1,0 +1,154 @@
+import GuestMemory
+import Linux
+import Synchronization
+
+/// Where the ranges of pins are looked up, by whoever holds the mutex over them.
+///
+/// The pins themselves are the entries of the journals. A pin is *listed* while its entry says `held` or `releasing`.
+protocol PinIndex: Sendable {
+    /// Bytes of the section it takes beside the mutex.
+    static var byteCount: Int { get }
+
+    init(at base: UnsafeMutableRawPointer, arena: Arena)
+
+    /// The pin of that journal entry is about to be listed, or is no longer to be.
+    func insert(_ entry: Int, of device: DeviceID)
+    func remove(_ entry: Int, of device: DeviceID)
+
+    /// The lowest page of the range that a listed pin has.
+    func firstPinned(in range: PageRange) -> GFN?
+
+    /// Makes the index what the journals say, whatever it is now.
+    func rebuild()
+
+    /// The first disagreement with the journals, in words.
+    func audit() -> String?
+}
+
+/// Pins under one mutex: a pin looks at the pages' state and lists its range, as one step for everybody else.
+///
+/// Which pages are open to pins is asked of the counted tree's open bits (`Forest`), which conversions set and clear
+/// without the mutex; its counts stay zero. So what a strategy costs here is the cost of its mutex and its index.
+///
+/// Why no page is both pinned and private: a conversion closes its pages and then looks for pins under the mutex. A
+/// pin that had the mutex before is listed, and the conversion finds it. One that has it after sees the pages
+/// closed, since the mutex orders it behind the closing. No fence but the mutex is needed.
+///
+/// A device may die with the mutex in hand. The journals are readable after any prefix of a pin or an unpin, since an
+/// entry becomes listed, or not, by one store, after the index was changed; the next owner makes the index anew from them.
+/// A dead device's pins stay listed until its recovery, those it was giving back as well.
+struct LockedPins<Index: PinIndex>: Sendable {
+    let arena: Arena
+    let forest: Forest
+    let mutex: RobustMutex
+    let index: Index
+
+    /// Section layout: forest | mutex, alone on a line | index.
+    static func sectionByteCount(pages: PageCount) -> Int {
+        Forest.byteCount(pages: pages) + RobustMutex.byteCount + Index.byteCount
+    }
+
+    init(arena: Arena) {
+        self.arena = arena
+        forest = Forest(at: arena.section, pages: arena.pages)
+        let base = arena.section + Forest.byteCount(pages: arena.pages)
+        let index = Index(at: base + RobustMutex.byteCount, arena: arena)
+        mutex = RobustMutex(at: base) { index.rebuild() }
+        self.index = index
+    }
+
+    func journal(of device: DeviceID) -> JournalWriter {
+        JournalWriter(arena.journal(of: device), arena.coordination)
+    }
+
+    // MARK: Devices
+
+    @inline(__always)
+    func pin(_ range: PageRange, _ journal: JournalWriter) throws(PinRefusal) -> Pin {
+        guard range.upper <= arena.pages.rawValue else {
+            throw .outOfRange(GFN(max(range.lower, arena.pages.rawValue)))
+        }
+        let pin = try journal.begin(range)
+        let closed = mutex.withLock { () -> GFN? in
+            if let closed = forest.firstClosed(in: range) {
+                journal.end(pin)
+                return closed
+            }
+            index.insert(pin.entry, of: pin.device)
+            journal.hold(pin)
+            return nil
+        }
+        guard let closed else { return pin }
+        throw arena.table.refusal(of: PageRange(start: closed.rawValue, count: 1))
+    }
+
+    /// No wake-up is lost: a converter counts itself among the waiters and then looks under the mutex. If that was
+    /// before this unpin had it, the count is seen here; if after, the pin is not listed any more.
+    @inline(__always)
+    func unpin(_ pin: Pin, _ journal: JournalWriter) {
+        journal.beginRelease(pin)
+        mutex.withLock {
+            index.remove(pin.entry, of: pin.device)
+            journal.end(pin)
+        }
+        arena.coordination.announceUnpin()
+    }
+
+    // MARK: The hypervisor
+
+    func firstPinned(in range: PageRange) -> GFN? {
+        mutex.withLock { index.firstPinned(in: range) }
+    }
+
+    func recover(_ device: DeviceID, until deadline: Deadline) throws(RecoveryRefusal) -> Int {
+        let journal = arena.journal(of: device)
+        let count = mutex.withLock(until: deadline) { () -> Int in
+            let entries = journal.liveEntries()
+            for entry in entries { journal.clear(entry.index) }
+            index.rebuild()
+            return entries.count
+        }
+        guard let count else { throw .stillMoving(firstMoving(but: device)) }
+        arena.coordination.announceUnpin()
+        return count
+    }
+
+    /// Whoever holds the mutex is inside a pin or an unpin, as its journal says; those that wait for it are too.
+    private func firstMoving(but dead: DeviceID) -> DeviceID {
+        for number in 0..<Arena.deviceCapacity {
+            let device = DeviceID(number)
+            if device != dead, arena.journal(of: device).isMoving { return device }
+        }
+        return dead
+    }
+
+    func audit() throws(SystemError) -> String? {
+        var complaint: String?
+        arena.forEachListedPin { device, _, range in
+            if let page = forest.firstClosed(in: range) {
+                complaint = complaint ?? "\(device) has pinned \(page), which is closed"
+            }
+        }
+        if let complaint = complaint ?? index.audit() { return complaint }
+        return try forest.auditOpenLanes(arena)
+    }
+}
+
+extension Arena {
+    /// Calls `body` with every listed pin: the device, the entry in its journal, the range.
+    func forEachListedPin(_ body: (_ device: DeviceID, _ entry: Int, _ range: PageRange) -> Void) {
+        for number in 0..<Self.deviceCapacity {
+            let device = DeviceID(number)
+            let journal = journal(of: device)
+            for index in 0..<Int(journal.highWater.pointee.load(ordering: .acquiring)) {
+                let entry = journal.entry(index)
+                let state = entry.state.pointee.load(ordering: .acquiring) & 3
+                guard
+                    state == Journal.State.held.rawValue
+                        || state == Journal.State.releasing.rawValue
+                else { continue }
+                body(device, index, Journal.unpack(entry.range.pointee.load(ordering: .relaxed)))
+            }
+        }
+    }
+}

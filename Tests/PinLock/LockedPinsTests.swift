@@ -1,0 +1,268 @@
+import Glibc
+import GuestMemory
+import Linux
+import Testing
+
+@testable import PinLock
+
+/// Pins under a mutex: what only they have to stand.
+@Suite struct LockedPinsTests {
+    private let dead = DeviceID(0)
+    private let living = DeviceID(1)
+
+    // MARK: The death of the mutex's owner
+
+    /// How far a device had come when it died with the mutex in hand.
+    enum Death: CaseIterable {
+        case beforeTheIndex, inTheIndex, afterTheIndex, listed, leaving, left
+
+        var isUnpin: Bool { self == .leaving || self == .left }
+    }
+
+    /// A device ends in the middle of a pin of `range`, or of its unpin.
+    private func die<Index: PinIndex>(
+        _ death: Death, pinning range: PageRange, in pins: LockedPins<Index>
+    ) throws {
+        let dead = dead
+        try WorkerThread(name: "dies") {
+            let journal = pins.journal(of: dead)
+            if death.isUnpin {
+                journal.beginRelease(try! pins.pin(range, journal))
+                lock(pins)
+                if death == .left { pins.index.remove(0, of: dead) }
+            } else {
+                let pin = try! journal.begin(range)
+                lock(pins)
+                if death == .beforeTheIndex { return }
+                pins.index.insert(pin.entry, of: dead)
+                if death == .listed { journal.hold(pin) }
+            }
+            // Half-written: of the tree, nothing is left that makes sense.
+            if death == .inTheIndex || death == .leaving { scramble(pins.index) }
+        }.join()
+    }
+
+    private func checkDeath<Index: PinIndex>(
+        _ death: Death, in pins: LockedPins<Index>, _ strategy: some PinStrategy
+    ) throws {
+        let what = "\(death)"
+        let survivor = pins.journal(of: living)
+        let held = try [range(2..<9), page(5), range(12..<14)].map { try pins.pin($0, survivor) }
+        try die(death, pinning: range(4..<16), in: pins)
+
+        // Whoever comes next is let in, and finds what there was.
+        let another = try pins.pin(range(0..<4), survivor)
+        try agree(
+            strategy.firstPinned(in: range(9..<14)),
+            death == .listed || death.isUnpin
+                ? GFN(9) : GFN(12), "\(what), what is pinned")
+        try agree(pins.audit(), nil, what)
+        try agree(strategy.recover(dead, until: .now), 1, "\(what), recovered")
+        try agree(pins.audit(), nil, "\(what), recovered")
+        try agree(strategy.firstPinned(in: range(9..<16)), GFN(12), "\(what), left pinned")
+        for pin in held + [another] { pins.unpin(pin, survivor) }
+        try agree(
+            strategy.refusalOfConversion(range(0..<16), to: .private), nil, "\(what), in the end")
+        try agree(pins.audit(), nil, "\(what), in the end")
+    }
+
+    @Test(arguments: Death.allCases)
+    func aDeathWithTheMutexInHand(_ death: Death) throws {
+        let list = try make(MutexList.self, pages: 16, sharing: range(0..<16))
+        try checkDeath(death, in: list.pins, list)
+        let tree = try make(IntervalTreeLock.self, pages: 16, sharing: range(0..<16))
+        try checkDeath(death, in: tree.pins, tree)
+    }
+
+    /// A converter that comes first repairs as a device does; a recovery too.
+    @Test func aConverterIsTheNextOwner() throws {
+        let strategy = try make(IntervalTreeLock.self, pages: 16, sharing: range(0..<16))
+        let survivor = strategy.pins.journal(of: living)
+        let pin = try strategy.pins.pin(page(3), survivor)
+        try die(.inTheIndex, pinning: range(2..<7), in: strategy.pins)
+        #expect(strategy.refusalOfConversion(range(0..<8), to: .private) == .pinned(GFN(3)))
+        #expect(try strategy.recover(dead, until: .now) == 1)
+        try die(.leaving, pinning: range(2..<7), in: strategy.pins)
+        #expect(try strategy.recover(dead, until: .now) == 1)
+        strategy.pins.unpin(pin, survivor)
+        try strategy.convert(range(0..<16), to: .private)
+        #expect(try strategy.audit() == nil)
+    }
+
+    @Test func aTreeThatIsNotMadeAnewIsCaught() throws {
+        let strategy = try make(IntervalTreeLock.self, pages: 16, sharing: range(0..<16))
+        let pins = LockedPins<KeepsWhatItFinds>(arena: strategy.arena)
+        let survivor = pins.journal(of: living)
+        _ = try pins.pin(page(3), survivor)
+        try die(.inTheIndex, pinning: range(2..<7), in: pins)
+        #expect(pins.firstPinned(in: range(0..<8)) == nil)
+        #expect(try pins.audit() != nil)
+    }
+
+    /// Somebody holds the mutex for good: a recovery says who may.
+    @Test func aRecoveryGivesUpOnAMutexThatIsStuck() throws {
+        let strategy = try make(MutexList.self, pages: 8, sharing: range(0..<8))
+        var device: MutexList.Device? = strategy.pinner(for: dead)
+        _ = try device!.pin(page(1))
+        device = nil
+        let pins = strategy.pins
+        let stuck = try pins.journal(of: living).begin(page(2))
+        let refusal = Counter()
+        try pins.mutex.withLock {
+            Result {
+                try WorkerThread(name: "recovery") { [dead, living] in
+                    do throws(RecoveryRefusal) {
+                        _ = try pins.recover(dead, until: .after(milliseconds: 1))
+                    } catch {
+                        refusal.add(error == .stillMoving(living) ? 1 : 100)
+                    }
+                }.join()
+            }
+        }.get()
+        #expect(refusal.value == 1)
+        #expect(strategy.arena.livePins == 2)
+        strategy.arena.journal(of: living).clear(stuck.entry)
+        #expect(try strategy.recover(dead, until: .now) == 1)
+    }
+
+    // MARK: The tree
+
+    /// Many pins on few pages, by two devices, against the reference.
+    @Test(arguments: [UInt64(1), 2, 3])
+    func manyPins(seed: UInt64) throws {
+        try life(of: IntervalTreeLock.self, seed: seed)
+        try life(of: MutexList.self, seed: seed)
+    }
+
+    private func life<Strategy: PinStrategy>(of _: Strategy.Type, seed: UInt64) throws {
+        let strategy = try make(Strategy.self, pages: 300)
+        var sequence = RandomSequence(
+            strategy, borders: [10, 20, 50, 100, 200], longest: 60, seed: seed)
+        try sequence.share(range(0..<300))
+        try sequence.run(steps: 3000)
+        #expect(try strategy.audit() == nil)
+    }
+
+    /// The tree finds what reading all pins from end to end does, however many there are.
+    @Test func theTreeFindsWhatTheListFinds() throws {
+        let strategy = try make(IntervalTreeLock.self, pages: 1000, sharing: range(0..<1000))
+        let list = PinList(at: strategy.arena.section, arena: strategy.arena)
+        let devices = [strategy.pinner(for: dead), strategy.pinner(for: living)]
+        var random = SeededRandom(seed: 5)
+        func anyRange(upTo longest: UInt64) -> PageRange {
+            let start = UInt64.random(in: 0..<1000, using: &random)
+            return range(start..<min(1000, start + .random(in: 1...longest, using: &random)))
+        }
+        var held: [Pin] = []
+        for step in 0..<3000 {
+            if held.count < step % 300 {
+                let longest: UInt64 = Bool.random(using: &random) ? 4 : 400
+                held.append(try devices[step % 2].pin(anyRange(upTo: longest)))
+            } else if !held.isEmpty {
+                let pin = held.remove(at: .random(in: held.indices, using: &random))
+                devices[pin.device.rawValue].unpin(pin)
+            }
+            let probe = anyRange(upTo: 20)
+            try agree(strategy.firstPinned(in: probe), list.firstPinned(in: probe), "\(probe)")
+            if step % 100 == 0 { #expect(try strategy.audit() == nil) }
+        }
+    }
+
+    @Test func forgettingPinsThatReachInIsCaught() {
+        #expect(throws: Disagreement.self) { try life(of: ForgetsPinsThatReachIn.self, seed: 1) }
+    }
+
+    // MARK: The look at the pages
+
+    @Test func lookingBeforeTheMutexIsCaught() throws {
+        let oracle = Oracle(watching: Set(0..<8))
+        let strategy = try make(LooksBeforeTheMutex.self, pages: 8, sharing: range(0..<8))
+        let device = strategy.pinner(for: dead)
+        device.betweenLookAndMutex = {
+            #expect(
+                strategy.refusalOfConversion(page(3), to: .private, hooks: oracle.hooks) == nil)
+        }
+        let pin = try device.pin(range(2..<5))
+        oracle.beginWrite(pin.range)
+        #expect(oracle.violations.load(ordering: .relaxed) > 0)
+        #expect(try strategy.audit() != nil)
+    }
+}
+
+/// Takes the mutex and never gives it back.
+private func lock<Index>(_ pins: LockedPins<Index>) {
+    let base = pins.arena.section + Forest.byteCount(pages: pins.arena.pages)
+    _ = pthread_mutex_lock(base.assumingMemoryBound(to: pthread_mutex_t.self))
+}
+
+private func scramble(_ index: some PinIndex) {
+    guard let tree = index as? IntervalTree ?? (index as? KeepsWhatItFinds)?.original else {
+        return
+    }
+    tree.root.pointee = 0
+}
+
+/// A tree that stays as a dead owner has left it.
+private struct KeepsWhatItFinds: PinIndex {
+    static let byteCount = IntervalTree.byteCount
+    let original: IntervalTree
+
+    init(at base: UnsafeMutableRawPointer, arena: Arena) {
+        original = IntervalTree(at: base, arena: arena)
+    }
+
+    func insert(_ entry: Int, of device: DeviceID) { original.insert(entry, of: device) }
+    func remove(_ entry: Int, of device: DeviceID) { original.remove(entry, of: device) }
+    func firstPinned(in range: PageRange) -> GFN? { original.firstPinned(in: range) }
+    func rebuild() {}
+    func audit() -> String? { original.audit() }
+}
+
+/// Looks for pins that begin in the range, and forgets those that reach into it.
+private struct ForgetsPinsThatReachIn: Twin {
+    let original: IntervalTreeLock
+
+    init(arena: Arena) { original = IntervalTreeLock(arena: arena) }
+
+    func firstPinned(in range: PageRange) -> GFN? {
+        var lowest: GFN?
+        arena.forEachListedPin { _, _, pinned in
+            guard range.contains(pinned.start) else { return }
+            lowest = min(lowest ?? pinned.start, pinned.start)
+        }
+        return lowest
+    }
+}
+
+/// Sees that the pages are open, and takes the mutex then.
+private struct LooksBeforeTheMutex: Twin {
+    let original: MutexList
+
+    init(arena: Arena) { original = MutexList(arena: arena) }
+
+    func pinner(for device: DeviceID) -> Device { Device(original.pins, device) }
+
+    final class Device: Pinner {
+        private let pins: LockedPins<PinList>
+        private let journal: JournalWriter
+        var betweenLookAndMutex: () -> Void = {}
+
+        init(_ pins: LockedPins<PinList>, _ device: DeviceID) {
+            self.pins = pins
+            journal = pins.journal(of: device)
+        }
+
+        func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
+            let pin = try journal.begin(range)
+            if pins.forest.firstClosed(in: range) != nil {
+                journal.end(pin)
+                throw pins.arena.table.refusal(of: range)
+            }
+            betweenLookAndMutex()
+            pins.mutex.withLock { journal.hold(pin) }
+            return pin
+        }
+
+        func unpin(_ pin: Pin) { pins.unpin(pin, journal) }
+    }
+}
