@@ -7,6 +7,7 @@ public enum Registry {
         RangeTree.self,
         Slots.self,
         LongLived.self,
+        PinCache.self,
         IntervalTreeLock.self,
         MutexList.self,
         Epoch.self,

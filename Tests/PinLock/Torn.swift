@@ -27,6 +27,9 @@ extension Slots: CountingStrategy {
 extension LongLived: CountingStrategy {
     static func cover(_ arena: Arena) -> ForestCover { ForestCover(arena: arena) }
 }
+extension PinCache: CountingStrategy {
+    static func cover(_ arena: Arena) -> ForestCover { ForestCover(arena: arena) }
+}
 
 extension PinStrategy {
     /// Whether a pin visits every page of its range, so that long ones take long.

@@ -37,9 +37,7 @@ public struct LongLived: PinStrategy {
     public init(arena: Arena) { tree = RangeTree(arena: arena) }
 
     public func pinner(for device: DeviceID) -> Device {
-        Device(
-            CountedPins(tree.cover, arena: arena, device: device), forest: tree.cover.forest,
-            device: device)
+        Device(CountedPins(tree.cover, arena: arena, device: device), device: device)
     }
 
     public func close(_ range: PageRange) { tree.close(range) }
@@ -52,116 +50,54 @@ public struct LongLived: PinStrategy {
     public func audit() throws(SystemError) -> String? { try tree.audit() }
 
     public final class Device: Pinner {
-        private struct Registration {
-            let range: PageRange
-            /// Nil while it is let go.
-            var pin: Pin?
-        }
-
-        /// Marks a token that stands on a registration: no journal entry of its own.
-        private static let registered = -1
-
         private let tree: CountedPins<ForestCover>
-        private let forest: Forest
-        private let device: DeviceID
-        /// In order of their starts.
-        private var registrations: [Registration] = []
-        /// Where the next range of a scatter-gather list is likely to be.
-        private var expected = 0
-        /// Tokens that stand on registrations: none is let go until all are back, since a request may have several.
-        private var tokens = 0
-        private var revocationsSeen: UInt32
+        private var registrations: Registrations
 
-        init(_ tree: CountedPins<ForestCover>, forest: Forest, device: DeviceID) {
+        init(_ tree: CountedPins<ForestCover>, device: DeviceID) {
             self.tree = tree
-            self.forest = forest
-            self.device = device
-            revocationsSeen = tree.coordination.revocationCount
+            registrations = Registrations(tree, device: device)
         }
 
         public func register(_ ranges: [PageRange]) throws(PinRefusal) {
             for range in ranges {
                 do throws(PinRefusal) {
-                    registrations.append(Registration(range: range, pin: try tree.pin(range)))
+                    try registrations.add(range)
                 } catch {
                     unregister()
                     throw error
                 }
             }
-            registrations.sort { $0.range.lower < $1.range.lower }
         }
 
-        public func unregister() {
-            precondition(tokens == 0, "\(device) unregisters under \(tokens) pins")
-            for registration in registrations {
-                if let pin = registration.pin { tree.unpin(pin) }
-            }
-            registrations = []
-        }
+        public func unregister() { registrations.removeAll() }
 
         public func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
             serviceRevocations()
-            if let index = registration(containing: range) {
-                if registrations[index].pin == nil { registerAgain(index) }
-                if registrations[index].pin != nil {
-                    tokens += 1
-                    return Pin(range: range, device: device, entry: Self.registered, ticket: 0)
-                }
+            if let index = registrations.index(containing: range), isPinned(index) {
+                return registrations.token(for: range)
             }
             return try tree.pin(range)
         }
 
         public func unpin(_ pin: Pin) {
-            guard pin.entry == Self.registered else { return tree.unpin(pin) }
-            precondition(
-                pin.device == device && tokens > 0, "unpin of a pin that \(device) does not hold")
-            tokens -= 1
+            guard registrations.giveBack(pin) else { return tree.unpin(pin) }
             serviceRevocations()
         }
 
         public func serviceRevocations() {
-            let asked = tree.coordination.revocationCount
-            guard asked != revocationsSeen, tokens == 0 else { return }
-            revocationsSeen = asked
-            for index in registrations.indices {
-                guard let pin = registrations[index].pin,
-                    forest.firstClosed(in: registrations[index].range) != nil
-                else { continue }
-                tree.unpin(pin)
-                registrations[index].pin = nil
-            }
+            if registrations.isAskedFor { registrations.letGoOfWhatIsClosed() }
         }
 
-        /// Takes a registration back that was let go, if nothing in it is private or being converted.
-        @inline(never)
-        private func registerAgain(_ index: Int) {
+        /// Takes a registration back that was let go. Where it cannot, the range of this DMA alone may still be free:
+        /// the caller pins that.
+        private func isPinned(_ index: Int) -> Bool {
+            if registrations.all[index].pin != nil { return true }
             do throws(PinRefusal) {
-                registrations[index].pin = try tree.pin(registrations[index].range)
+                try registrations.takeBack(index)
+                return true
             } catch {
-                // The range of this DMA alone may still be free: the caller pins that.
+                return false
             }
-        }
-
-        /// The registration that has all of the range: the one behind the last, else by binary search.
-        private func registration(containing range: PageRange) -> Int? {
-            if expected < registrations.count, registrations[expected].range.contains(range) {
-                let index = expected
-                expected = index + 1 == registrations.count ? 0 : index + 1
-                return index
-            }
-            var low = 0
-            var high = registrations.count
-            while low < high {
-                let middle = (low + high) / 2
-                if registrations[middle].range.lower <= range.lower {
-                    low = middle + 1
-                } else {
-                    high = middle
-                }
-            }
-            guard low > 0, registrations[low - 1].range.contains(range) else { return nil }
-            expected = low == registrations.count ? 0 : low
-            return low - 1
         }
     }
 }

@@ -1,0 +1,145 @@
+import GuestMemory
+import Linux
+
+/// The ranges that a device keeps pinned beyond a DMA, in the counted tree; in order, none overlapping another.
+///
+/// A DMA inside one needs no pin of its own: it gets a token, a `Pin` without a journal entry. Nothing is let go while
+/// a token is out, since a request has several, whatever a conversion asks for.
+struct Registrations {
+    struct Registration {
+        let range: PageRange
+        /// Nil while it is let go.
+        var pin: Pin?
+        /// When it was last used: for those who keep the most recent.
+        var lastUse: UInt64 = 0
+    }
+
+    /// Marks a token.
+    private static let registered = -1
+
+    private let tree: CountedPins<ForestCover>
+    private let device: DeviceID
+    private(set) var all: [Registration] = []
+    /// Pages in all of them.
+    private(set) var pages: UInt64 = 0
+    /// Where the next range of a scatter-gather list is likely to be.
+    private var expected = 0
+    private var tokens = 0
+    private var revocationsSeen: UInt32
+
+    init(_ tree: CountedPins<ForestCover>, device: DeviceID) {
+        self.tree = tree
+        self.device = device
+        revocationsSeen = tree.coordination.revocationCount
+    }
+
+    var isInUse: Bool { tokens > 0 }
+
+    /// Pins a range that overlaps none of them, and keeps it.
+    mutating func add(_ range: PageRange) throws(PinRefusal) {
+        insert(range, try tree.pin(range))
+    }
+
+    /// Pins what `range` and the registrations that overlap it make up together, and keeps it in their stead. Returns
+    /// how many there were. Never is a page of theirs without a pin: their tokens stay good.
+    mutating func merge(_ range: PageRange) throws(PinRefusal) -> Int {
+        let overlapping = all.indices.filter { all[$0].range.overlaps(range) }
+        let parts = [range] + overlapping.map { all[$0].range }
+        let lower = parts.map(\.lower).min()!
+        let whole = PageRange(start: lower, count: parts.map(\.upper).max()! - lower)
+        let pin = try tree.pin(whole)
+        for index in overlapping.reversed() { remove(index) }
+        insert(whole, pin)
+        return overlapping.count
+    }
+
+    private mutating func insert(_ range: PageRange, _ pin: Pin) {
+        all.insert(Registration(range: range, pin: pin), at: place(of: range))
+        pages += range.count.rawValue
+    }
+
+    mutating func remove(_ index: Int) {
+        letGo(index)
+        pages -= all.remove(at: index).range.count.rawValue
+    }
+
+    mutating func removeAll() {
+        precondition(tokens == 0, "\(device) unregisters under \(tokens) pins")
+        for index in all.indices { letGo(index) }
+        all = []
+        pages = 0
+    }
+
+    private mutating func letGo(_ index: Int) {
+        if let pin = all[index].pin { tree.unpin(pin) }
+        all[index].pin = nil
+    }
+
+    /// Takes one back that was let go. Fails if anything in it is private or being converted.
+    @inline(never)
+    mutating func takeBack(_ index: Int) throws(PinRefusal) {
+        all[index].pin = try tree.pin(all[index].range)
+    }
+
+    mutating func touch(_ index: Int, at time: UInt64) { all[index].lastUse = time }
+
+    // MARK: Tokens
+
+    @inline(__always)
+    mutating func token(for range: PageRange) -> Pin {
+        tokens += 1
+        return Pin(range: range, device: device, entry: Self.registered, ticket: 0)
+    }
+
+    /// False where the pin is no token but one of the tree's.
+    @inline(__always)
+    mutating func giveBack(_ pin: Pin) -> Bool {
+        guard pin.entry == Self.registered else { return false }
+        precondition(
+            pin.device == device && tokens > 0, "unpin of a pin that \(device) does not hold")
+        tokens -= 1
+        return true
+    }
+
+    // MARK: Revocation
+
+    /// Whether a conversion has asked for pins, and none of them is in use.
+    @inline(__always)
+    var isAskedFor: Bool { tree.coordination.revocationCount != revocationsSeen && tokens == 0 }
+
+    /// Lets every registration go that has a closed page in it.
+    @inline(never)
+    mutating func letGoOfWhatIsClosed() {
+        revocationsSeen = tree.coordination.revocationCount
+        for index in all.indices
+        where all[index].pin != nil && tree.cover.forest.firstClosed(in: all[index].range) != nil {
+            letGo(index)
+        }
+    }
+
+    // MARK: Looking up
+
+    /// The registration that has all of the range: the one behind the last, else by binary search.
+    mutating func index(containing range: PageRange) -> Int? {
+        if expected < all.count, all[expected].range.contains(range) {
+            let index = expected
+            expected = index + 1 == all.count ? 0 : index + 1
+            return index
+        }
+        let next = place(of: range)
+        guard next > 0, all[next - 1].range.contains(range) else { return nil }
+        expected = next == all.count ? 0 : next
+        return next - 1
+    }
+
+    /// How many begin where the range does, or before.
+    private func place(of range: PageRange) -> Int {
+        var low = 0
+        var high = all.count
+        while low < high {
+            let middle = (low + high) / 2
+            if all[middle].range.lower <= range.lower { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+}

@@ -1,0 +1,149 @@
+import GuestMemory
+import Linux
+
+/// Pin on first use and keep the pin: a cache of registrations.
+///
+/// The idea: an unpin of a buffer that the guest has announced is only noted, and its pin kept, so that the next DMA in
+/// it is a hit, which touches nothing shared. A miss pins through the range tree; where it overlaps registrations,
+/// one of their union takes their place. Above a limit the least recently used go. A range that was never announced
+/// is pinned for the one DMA, as `rangetree` does.
+///
+/// Why no page is both pinned and private: a registration is a pin of the tree like any other, and a DMA has a token
+/// only while its range is registered. Nothing is let go while a token is out: neither what a conversion asks for
+/// (`revoke`) nor what is above the limit. A union is pinned before its parts are let go.
+///
+/// Cost: nothing per hit, a pin of the tree per miss. The guest cannot convert what it once had written, until
+/// the device lets go: a conversion is denied, or asks (revoked), and the next DMA there is a miss.
+///
+/// Its twins: UCX's registration cache (src/ucs/memory/rcache.c) and libfabric's (prov/util/src/util_mr_cache.c), whose
+/// memory hooks are the revocation here.
+public struct PinCache: PinStrategy {
+    public static let info = StrategyInfo(
+        name: "pincache",
+        summary: "pin on first use through the range tree, keep the pin until a conversion asks",
+        isSafe: true,
+        cost: "the device: a pin per miss; the guest: what was used cannot be converted, or waits",
+        policies: [.deny, .wait, .revoke],
+        kernelNeeds: nil,
+        twin:
+            "UCX's rcache (src/ucs/memory/rcache.c), libfabric's mr_cache (prov/util/src/util_mr_cache.c)"
+    )
+
+    public static func sectionByteCount(pages: PageCount) -> Int { Forest.byteCount(pages: pages) }
+    public static func metadataByteCount(pages: PageCount) -> Int { Forest.byteCount(pages: pages) }
+
+    public var arena: Arena { tree.arena }
+    private let tree: RangeTree
+
+    public init(arena: Arena) { tree = RangeTree(arena: arena) }
+
+    public func pinner(for device: DeviceID) -> Device {
+        Device(CountedPins(tree.cover, arena: arena, device: device), device: device)
+    }
+
+    public func close(_ range: PageRange) { tree.close(range) }
+    public func open(_ range: PageRange) { tree.open(range) }
+    public func firstPinned(in range: PageRange) -> GFN? { tree.firstPinned(in: range) }
+    public func recover(_ device: DeviceID, until deadline: Deadline) throws(RecoveryRefusal) -> Int
+    {
+        try tree.recover(device, until: deadline)
+    }
+    public func audit() throws(SystemError) -> String? { try tree.audit() }
+
+    public final class Device: Pinner {
+        /// Registrations that are kept between requests at most: far fewer than the journal has room for.
+        static let mostRegistrations = 1024
+
+        /// Pages that are kept between requests at most; no limit at first, as in UCX (UCX_RCACHE_MAX_SIZE).
+        public var limit: PageCount
+
+        /// Pins that found their range registered, and that did not.
+        public private(set) var hits: UInt64 = 0
+        public private(set) var misses: UInt64 = 0
+        /// Registrations that became part of a larger one.
+        public private(set) var merges: UInt64 = 0
+        /// Registrations that a conversion asked for.
+        public private(set) var invalidations: UInt64 = 0
+        /// Registrations that went because of the limit.
+        public private(set) var evictions: UInt64 = 0
+
+        private let tree: CountedPins<ForestCover>
+        private var registrations: Registrations
+        private var announced: [PageRange] = []
+
+        init(_ tree: CountedPins<ForestCover>, device: DeviceID) {
+            self.tree = tree
+            limit = tree.pages
+            registrations = Registrations(tree, device: device)
+        }
+
+        /// Announces the guest's buffers: pins inside them may be kept. Nothing is pinned yet.
+        public func register(_ ranges: [PageRange]) { announced += ranges }
+
+        public func unregister() {
+            registrations.removeAll()
+            announced = []
+        }
+
+        public func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
+            serviceRevocations()
+            if let index = registrations.index(containing: range) {
+                hits &+= 1
+                registrations.touch(index, at: hits &+ misses)
+                return registrations.token(for: range)
+            }
+            misses &+= 1
+            return keep(range) ? registrations.token(for: range) : try tree.pin(range)
+        }
+
+        public func unpin(_ pin: Pin) {
+            guard registrations.giveBack(pin) else { return tree.unpin(pin) }
+            serviceRevocations()
+            if isOverfull, !registrations.isInUse { evict() }
+        }
+
+        public func serviceRevocations() {
+            guard registrations.isAskedFor else { return }
+            registrations.letGoOfWhatIsClosed()
+            for index in registrations.all.indices.reversed()
+            where registrations.all[index].pin == nil {
+                registrations.remove(index)
+                invalidations &+= 1
+            }
+        }
+
+        /// Registers a range that may be kept. Where it cannot, the range of this DMA alone may still be free.
+        @inline(never)
+        private func keep(_ range: PageRange) -> Bool {
+            guard range.count <= limit, announced.contains(where: { $0.contains(range) }) else {
+                return false
+            }
+            do throws(PinRefusal) {
+                merges &+= UInt64(try registrations.merge(range))
+            } catch {
+                return false
+            }
+            if let index = registrations.index(containing: range) {
+                registrations.touch(index, at: hits &+ misses)
+            }
+            return true
+        }
+
+        private var isOverfull: Bool {
+            registrations.pages > limit.rawValue
+                || registrations.all.count > Self.mostRegistrations
+        }
+
+        @inline(never)
+        private func evict() {
+            while isOverfull,
+                let oldest = registrations.all.indices.min(by: {
+                    registrations.all[$0].lastUse < registrations.all[$1].lastUse
+                })
+            {
+                registrations.remove(oldest)
+                evictions &+= 1
+            }
+        }
+    }
+}
