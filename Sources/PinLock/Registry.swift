@@ -12,6 +12,7 @@ public enum Registry {
         MutexList.self,
         Epoch.self,
         RPC.self,
+        OFDLock.self,
         Fault.self,
         Dual.self,
         KernelPin.self,

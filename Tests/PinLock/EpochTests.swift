@@ -5,7 +5,9 @@ import Testing
 @testable import PinLock
 
 /// Beside what is asked of every strategy: that the barrier is what makes it safe.
-@Suite(.serialized, .enabled(if: Epoch.unavailability(pinning: PageCount(1)) == nil, "membarrier(2) is not there"))
+@Suite(
+    .serialized,
+    .enabled(if: Epoch.unavailability(pinning: PageCount(1)) == nil, "membarrier(2) is not there"))
 struct EpochTests {
     private let oracle = Oracle(watching: Set(0..<8))
     private var violations: Int { oracle.violations.load(ordering: .relaxed) }

@@ -12,6 +12,9 @@ struct Candidate: Sendable, CustomTestStringConvertible {
 
     var testDescription: String { type.info.name }
 
+    /// Whether a dead device's pins stand until its recovery; else the kernel has taken them back by then.
+    var pinsOutliveTheDevice: Bool { type != OFDLock.self }
+
     static let all = Registry.all.map(Candidate.init)
     /// Those that this machine has what they need for.
     static let available = all.filter { $0.type.unavailability(pinning: PageCount(1)) == nil }

@@ -22,6 +22,15 @@ int clinux_punch_hole(int fd, uint64_t offset, uint64_t bytes);
 int64_t clinux_next_data(int fd, int64_t offset);
 int64_t clinux_next_hole(int fd, int64_t offset);
 
+// files.c — open file description locks (fcntl(2)).
+/// Opens the file behind descriptor `fd` once more: an open file description of its own, close-on-exec.
+int clinux_reopen(int fd);
+/// Takes, changes or gives back a lock of `fd`'s open file description on bytes of the file, at once or not at all:
+/// -EAGAIN where another description's lock is in the way. `type` is F_RDLCK, F_WRLCK or F_UNLCK.
+int clinux_lock_bytes(int fd, short type, uint64_t offset, uint64_t bytes);
+/// Where a lock begins that keeps `fd`'s description from a write lock on these bytes; -ENOENT where none does.
+int64_t clinux_find_lock(int fd, uint64_t offset, uint64_t bytes);
+
 // threads.c — scheduling, futex(2), robust mutexes, membarrier(2).
 #define CLINUX_CPU_MAX 1024
 /// Restricts the calling thread to `cpus`, numbers below CLINUX_CPU_MAX.

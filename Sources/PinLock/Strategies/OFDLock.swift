@@ -1,0 +1,184 @@
+import GuestMemory
+import Linux
+
+/// The kernel's own range lock: byte-range locks on a file, a byte per page.
+///
+/// The idea: a pin is a shared lock (fcntl(2), F_OFD_SETLK) on as many bytes of the arena's file as it has pages; a
+/// conversion tries an exclusive one. Each device opens the file anew, so its locks are its own, and go when it goes:
+/// there is nothing to repair.
+///
+/// Why no page is both pinned and private: a conversion closes its pages and then tries its lock; a pin takes its lock
+/// and then sees whether the pages are open (the counted tree's open bits, whose counts stay zero). The kernel keeps
+/// a file's locks under one spin lock. If the pin was there first, the conversion's try fails. If the conversion was,
+/// the spin lock orders the pin's look behind the closing. The try is an attempt to lock, not a question, since the
+/// kernel may answer a question without that spin lock (Linux, fs/locks.c, posix_test_lock). Its lock is given back at
+/// once: the closed pages keep new pins out.
+///
+/// Two pins of one device are one lock where they overlap, so the device knows which pages no other pin of its own
+/// needs, and unlocks only those.
+///
+/// Cost: the device pays two system calls per DMA, each linear in the locks there are; a conversion two, and more
+/// to name the page that is in its way. Once a device has died its pages may be converted, before any recovery: what
+/// the kernel still writes for it is not covered.
+///
+/// Its twins: databases that lock pages as bytes of a file (SQLite's shared and reserved bytes, src/os_unix.c); QEMU's
+/// image locks, which are open file description locks too (block/file-posix.c).
+public struct OFDLock: PinStrategy {
+    public static let info = StrategyInfo(
+        name: "ofd",
+        summary: "open file description locks on the arena, a byte per page",
+        isSafe: true,
+        cost: "the device: two system calls per DMA; the converter: two",
+        policies: [.deny, .wait],
+        kernelNeeds: "open file description locks (Linux 3.15) and /proc",
+        twin: "byte-range locks of SQLite (src/os_unix.c) and QEMU (block/file-posix.c)")
+
+    public static func sectionByteCount(pages: PageCount) -> Int { Forest.byteCount(pages: pages) }
+    public static func metadataByteCount(pages: PageCount) -> Int { Forest.byteCount(pages: pages) }
+
+    public let arena: Arena
+    private let forest: Forest
+    private let locks: Locks
+
+    /// The hypervisor's own description, in a box: a strategy is copied.
+    private final class Locks: Sendable {
+        let file: FileRangeLocks
+        init(_ arena: Arena) { file = Self.opened(arena) }
+
+        static func opened(_ arena: Arena) -> FileRangeLocks {
+            do throws(SystemError) {
+                return try FileRangeLocks(reopening: arena.mapping.fileDescriptor)
+            } catch {
+                fatalError("the arena cannot be opened anew: \(error)")
+            }
+        }
+    }
+
+    public init(arena: Arena) {
+        self.arena = arena
+        forest = Forest(at: arena.section, pages: arena.pages)
+        locks = Locks(arena)
+    }
+
+    public func pinner(for device: DeviceID) -> Device {
+        Device(arena, forest, Locks.opened(arena), device)
+    }
+
+    public final class Device: Pinner {
+        private let arena: Arena
+        private let forest: Forest
+        private let file: FileRangeLocks
+        private let journal: JournalWriter
+        private var coverage = PinCoverage()
+
+        init(
+            _ arena: Arena, _ forest: Forest, _ file: consuming FileRangeLocks, _ device: DeviceID
+        ) {
+            self.arena = arena
+            self.forest = forest
+            self.file = file
+            journal = JournalWriter(arena.journal(of: device), arena.coordination)
+        }
+
+        public func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
+            guard range.upper <= arena.pages.rawValue else {
+                throw .outOfRange(GFN(max(range.lower, arena.pages.rawValue)))
+            }
+            let pin = try journal.begin(range)
+            if let refusal = lock(range) {
+                journal.end(pin)
+                throw refusal
+            }
+            coverage.add(range.lower..<range.upper)
+            if let closed = forest.firstClosed(in: range) {
+                release(range)
+                journal.end(pin)
+                throw arena.table.refusal(of: PageRange(start: closed.rawValue, count: 1))
+            }
+            journal.hold(pin)
+            return pin
+        }
+
+        private func lock(_ range: PageRange) -> PinRefusal? {
+            do throws(SystemError) {
+                return try file.share(range.lower..<range.upper)
+                    ? nil : arena.table.refusal(of: range)
+            } catch {
+                // The kernel has no room for another lock.
+                return .tooManyPins(range.start)
+            }
+        }
+
+        public func unpin(_ pin: Pin) {
+            journal.beginRelease(pin)
+            release(pin.range)
+            journal.end(pin)
+        }
+
+        /// No wake-up is lost: a converter counts itself among the waiters and then tries its lock. If that was before
+        /// this unlock, the kernel's spin lock orders the count before the look at it here.
+        private func release(_ range: PageRange) {
+            coverage.remove(range.lower..<range.upper) { bytes in
+                do throws(SystemError) {
+                    try file.release(bytes)
+                } catch {
+                    fatalError("a pin cannot be given back: \(error)")
+                }
+            }
+            arena.coordination.announceUnpin()
+        }
+    }
+
+    public func close(_ range: PageRange) { forest.close(range) }
+    public func open(_ range: PageRange) { forest.open(range) }
+
+    public func firstPinned(in range: PageRange) -> GFN? {
+        let bytes = range.lower..<range.upper
+        do throws(SystemError) {
+            while try !locks.file.exclude(bytes) {
+                if let page = try locks.file.firstLocked(in: bytes) { return GFN(page) }
+                // It has been unlocked since.
+            }
+            try locks.file.release(bytes)
+        } catch {
+            fatalError("the arena's locks cannot be asked for: \(error)")
+        }
+        return nil
+    }
+
+    /// The kernel has given the locks back; the journal says how many pins they were.
+    public func recover(_ device: DeviceID, until deadline: Deadline) -> Int {
+        let journal = arena.journal(of: device)
+        let entries = journal.liveEntries()
+        for entry in entries { journal.clear(entry.index) }
+        arena.coordination.announceUnpin()
+        return entries.count
+    }
+
+    /// Locked is what the journals call pinned, and nothing between.
+    public func audit() throws(SystemError) -> String? {
+        var pinned: [PageRange] = []
+        arena.forEachListedPin { _, _, range in pinned.append(range) }
+        pinned.sort { $0.lower < $1.lower }
+        var end: UInt64 = 0
+        for range in pinned {
+            if let closed = forest.firstClosed(in: range) {
+                return "\(closed) is pinned and closed"
+            }
+            for page in [range.lower, range.upper - 1]
+            where try locks.file.firstLocked(in: page..<page + 1) == nil {
+                return "\(GFN(page)) is pinned and not locked"
+            }
+            if range.lower > end, let page = try locks.file.firstLocked(in: end..<range.lower) {
+                return "\(GFN(page)) is locked and not pinned"
+            }
+            end = max(end, range.upper)
+        }
+        if end < arena.pages.rawValue,
+            let page = try locks.file.firstLocked(in: end..<arena.pages.rawValue)
+        {
+            return "\(GFN(page)) is locked and not pinned"
+        }
+        return try forest.auditOpenLanes(arena)
+    }
+}
