@@ -5,7 +5,7 @@ import Linux
 ///
 /// A DMA inside one needs no pin of its own: it gets a token, a `Pin` without a journal entry. Nothing is let go while
 /// a token is out, since a request has several, whatever a conversion asks for.
-struct Registrations {
+final class Registrations {
     struct Registration {
         let range: PageRange
         /// Nil while it is let go.
@@ -35,14 +35,17 @@ struct Registrations {
 
     var isInUse: Bool { tokens > 0 }
 
+    @inline(__always)
+    func isPinned(_ index: Int) -> Bool { all[index].pin != nil }
+
     /// Pins a range that overlaps none of them, and keeps it.
-    mutating func add(_ range: PageRange) throws(PinRefusal) {
+    func add(_ range: PageRange) throws(PinRefusal) {
         insert(range, try tree.pin(range))
     }
 
     /// Pins what `range` and the registrations that overlap it make up together, and keeps it in their stead. Returns
     /// how many there were. Never is a page of theirs without a pin: their tokens stay good.
-    mutating func merge(_ range: PageRange) throws(PinRefusal) -> Int {
+    func merge(_ range: PageRange) throws(PinRefusal) -> Int {
         let overlapping = all.indices.filter { all[$0].range.overlaps(range) }
         let parts = [range] + overlapping.map { all[$0].range }
         let lower = parts.map(\.lower).min()!
@@ -53,47 +56,48 @@ struct Registrations {
         return overlapping.count
     }
 
-    private mutating func insert(_ range: PageRange, _ pin: Pin) {
+    private func insert(_ range: PageRange, _ pin: Pin) {
         all.insert(Registration(range: range, pin: pin), at: place(of: range))
         pages += range.count.rawValue
     }
 
-    mutating func remove(_ index: Int) {
+    func remove(_ index: Int) {
         letGo(index)
         pages -= all.remove(at: index).range.count.rawValue
     }
 
-    mutating func removeAll() {
+    func removeAll() {
         precondition(tokens == 0, "\(device) unregisters under \(tokens) pins")
         for index in all.indices { letGo(index) }
         all = []
         pages = 0
     }
 
-    private mutating func letGo(_ index: Int) {
+    private func letGo(_ index: Int) {
         if let pin = all[index].pin { tree.unpin(pin) }
         all[index].pin = nil
     }
 
     /// Takes one back that was let go. Fails if anything in it is private or being converted.
     @inline(never)
-    mutating func takeBack(_ index: Int) throws(PinRefusal) {
+    func takeBack(_ index: Int) throws(PinRefusal) {
         all[index].pin = try tree.pin(all[index].range)
     }
 
-    mutating func touch(_ index: Int, at time: UInt64) { all[index].lastUse = time }
+    @inline(__always)
+    func touch(_ index: Int, at time: UInt64) { all[index].lastUse = time }
 
     // MARK: Tokens
 
     @inline(__always)
-    mutating func token(for range: PageRange) -> Pin {
+    func token(for range: PageRange) -> Pin {
         tokens += 1
         return Pin(range: range, device: device, entry: Self.registered, ticket: 0)
     }
 
     /// False where the pin is no token but one of the tree's.
     @inline(__always)
-    mutating func giveBack(_ pin: Pin) -> Bool {
+    func giveBack(_ pin: Pin) -> Bool {
         guard pin.entry == Self.registered else { return false }
         precondition(
             pin.device == device && tokens > 0, "unpin of a pin that \(device) does not hold")
@@ -109,7 +113,7 @@ struct Registrations {
 
     /// Lets every registration go that has a closed page in it.
     @inline(never)
-    mutating func letGoOfWhatIsClosed() {
+    func letGoOfWhatIsClosed() {
         revocationsSeen = tree.coordination.revocationCount
         for index in all.indices
         where all[index].pin != nil && tree.cover.forest.firstClosed(in: all[index].range) != nil {
@@ -120,12 +124,16 @@ struct Registrations {
     // MARK: Looking up
 
     /// The registration that has all of the range: the one behind the last, else by binary search.
-    mutating func index(containing range: PageRange) -> Int? {
-        if expected < all.count, all[expected].range.contains(range) {
-            let index = expected
-            expected = index + 1 == all.count ? 0 : index + 1
-            return index
-        }
+    @inline(__always)
+    func index(containing range: PageRange) -> Int? {
+        let index = expected
+        guard index < all.count, all[index].range.contains(range) else { return search(range) }
+        expected = index + 1 == all.count ? 0 : index + 1
+        return index
+    }
+
+    @inline(never)
+    private func search(_ range: PageRange) -> Int? {
         let next = place(of: range)
         guard next > 0, all[next - 1].range.contains(range) else { return nil }
         expected = next == all.count ? 0 : next

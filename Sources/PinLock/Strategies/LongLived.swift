@@ -51,7 +51,7 @@ public struct LongLived: PinStrategy {
 
     public final class Device: Pinner {
         private let tree: CountedPins<ForestCover>
-        private var registrations: Registrations
+        private let registrations: Registrations
 
         init(_ tree: CountedPins<ForestCover>, device: DeviceID) {
             self.tree = tree
@@ -73,7 +73,9 @@ public struct LongLived: PinStrategy {
 
         public func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
             serviceRevocations()
-            if let index = registrations.index(containing: range), isPinned(index) {
+            if let index = registrations.index(containing: range),
+                registrations.isPinned(index) || takeBack(index)
+            {
                 return registrations.token(for: range)
             }
             return try tree.pin(range)
@@ -90,8 +92,8 @@ public struct LongLived: PinStrategy {
 
         /// Takes a registration back that was let go. Where it cannot, the range of this DMA alone may still be free:
         /// the caller pins that.
-        private func isPinned(_ index: Int) -> Bool {
-            if registrations.all[index].pin != nil { return true }
+        @inline(never)
+        private func takeBack(_ index: Int) -> Bool {
             do throws(PinRefusal) {
                 try registrations.takeBack(index)
                 return true

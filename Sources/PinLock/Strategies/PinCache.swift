@@ -54,26 +54,39 @@ public struct PinCache: PinStrategy {
         /// Registrations that are kept between requests at most: far fewer than the journal has room for.
         static let mostRegistrations = 1024
 
+        /// What became of the device's pins and registrations so far.
+        public struct Counters: Equatable, Sendable {
+            /// Pins that found their range registered, and that did not.
+            public var hits: UInt64 = 0
+            public var misses: UInt64 = 0
+            /// Registrations that became part of a larger one.
+            public var merges: UInt64 = 0
+            /// Registrations that a conversion asked for.
+            public var invalidations: UInt64 = 0
+            /// Registrations that went because of a limit.
+            public var evictions: UInt64 = 0
+        }
+
+        public var counters: Counters { count }
+
         /// Pages that are kept between requests at most; no limit at first, as in UCX (UCX_RCACHE_MAX_SIZE).
-        public var limit: PageCount
+        public var limit: PageCount {
+            get { mostPages }
+            set { mostPages = newValue }
+        }
 
-        /// Pins that found their range registered, and that did not.
-        public private(set) var hits: UInt64 = 0
-        public private(set) var misses: UInt64 = 0
-        /// Registrations that became part of a larger one.
-        public private(set) var merges: UInt64 = 0
-        /// Registrations that a conversion asked for.
-        public private(set) var invalidations: UInt64 = 0
-        /// Registrations that went because of the limit.
-        public private(set) var evictions: UInt64 = 0
-
+        // What a hit touches is private: the compiler leaves the checks for exclusive access out.
+        private var count = Counters()
+        private var mostPages: PageCount
+        /// Moves with every use.
+        private var time: UInt64 = 0
         private let tree: CountedPins<ForestCover>
-        private var registrations: Registrations
+        private let registrations: Registrations
         private var announced: [PageRange] = []
 
         init(_ tree: CountedPins<ForestCover>, device: DeviceID) {
             self.tree = tree
-            limit = tree.pages
+            mostPages = tree.pages
             registrations = Registrations(tree, device: device)
         }
 
@@ -88,11 +101,11 @@ public struct PinCache: PinStrategy {
         public func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
             serviceRevocations()
             if let index = registrations.index(containing: range) {
-                hits &+= 1
-                registrations.touch(index, at: hits &+ misses)
+                count.hits &+= 1
+                use(index)
                 return registrations.token(for: range)
             }
-            misses &+= 1
+            count.misses &+= 1
             return keep(range) ? registrations.token(for: range) : try tree.pin(range)
         }
 
@@ -106,31 +119,37 @@ public struct PinCache: PinStrategy {
             guard registrations.isAskedFor else { return }
             registrations.letGoOfWhatIsClosed()
             for index in registrations.all.indices.reversed()
-            where registrations.all[index].pin == nil {
+            where !registrations.isPinned(index) {
                 registrations.remove(index)
-                invalidations &+= 1
+                count.invalidations &+= 1
             }
         }
 
         /// Registers a range that may be kept. Where it cannot, the range of this DMA alone may still be free.
         @inline(never)
         private func keep(_ range: PageRange) -> Bool {
-            guard range.count <= limit, announced.contains(where: { $0.contains(range) }) else {
+            guard range.count <= mostPages, announced.contains(where: { $0.contains(range) }) else {
                 return false
             }
             do throws(PinRefusal) {
-                merges &+= UInt64(try registrations.merge(range))
+                count.merges &+= UInt64(try registrations.merge(range))
             } catch {
                 return false
             }
             if let index = registrations.index(containing: range) {
-                registrations.touch(index, at: hits &+ misses)
+                use(index)
             }
             return true
         }
 
+        @inline(__always)
+        private func use(_ index: Int) {
+            time &+= 1
+            registrations.touch(index, at: time)
+        }
+
         private var isOverfull: Bool {
-            registrations.pages > limit.rawValue
+            registrations.pages > mostPages.rawValue
                 || registrations.all.count > Self.mostRegistrations
         }
 
@@ -142,7 +161,7 @@ public struct PinCache: PinStrategy {
                 })
             {
                 registrations.remove(oldest)
-                evictions &+= 1
+                count.evictions &+= 1
             }
         }
     }
