@@ -121,6 +121,21 @@ import Testing
         #expect(try strategy.audit() == nil)
     }
 
+    @Test func nothingIsInvalidatedUnderADMA() throws {
+        let pin = try device.pin(range(0..<2))
+        let wakes = Counter()
+        let result = try duringConversion(
+            on: strategy, of: page(0), policy: .revoke(until: .never), wakes: wakes
+        ) {
+            waitUntil { wakes.value > 0 }
+            device.serviceRevocations()
+            #expect(strategy.firstPinned(in: page(0)) == GFN(0))
+            device.unpin(pin)
+        }
+        #expect(result == .success(.revoked))
+        #expect(counters == [0, 1, 0, 1, 0])
+    }
+
     /// The union has a page that is being converted, the range itself has none.
     @Test func aUnionThatIsRefusedLeavesTheRange() throws {
         try use(range(0..<4))

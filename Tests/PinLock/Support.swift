@@ -15,6 +15,9 @@ struct Candidate: Sendable, CustomTestStringConvertible {
     /// Whether a dead device's pins stand until its recovery; else the kernel has taken them back by then.
     var pinsOutliveTheDevice: Bool { type != OFDLock.self }
 
+    /// Whether a conversion may see a pin that is about to be refused; under a mutex it cannot.
+    var refusedPinsShow: Bool { type != MutexList.self && type != IntervalTreeLock.self }
+
     static let all = Registry.all.map(Candidate.init)
     /// Those that this machine has what they need for.
     static let available = all.filter { $0.type.unavailability(pinning: PageCount(1)) == nil }
