@@ -19,7 +19,9 @@ func lockTargets() throws -> [Target] {
     let misaligned = try subject(RangeTree.self, shifted)
     let crowded = try subject(RangeTree.self, gib, otherPins: 1000)
     let huge = try subject(RangeTree.self, PageRange(start: 0, count: 512 * pagesPerGiB))
-    let subjects = [loop, perPage, aligned, misaligned, crowded, huge]
+    let byEight = try subject(PerPageSWAR.self, gib)
+    let slots = try subject(Slots.self, gib)
+    let subjects = [loop, perPage, byEight, aligned, misaligned, crowded, huge, slots]
     interleave(subjects, rounds: 21)
     withExtendedLifetime(table) {}
     return [
@@ -28,6 +30,10 @@ func lockTargets() throws -> [Target] {
         Target("perpage to rangetree, a page off", .atLeast(12_000), perPage, to: misaligned),
         Target("rangetree among 1,000 pins, to alone", .atMost(1.3), crowded, to: aligned),
         Target("rangetree, 512 GiB to 1 GiB", .atMost(5), huge, to: aligned),
+        Target("perpage to perpage-swar", .atLeast(7), perPage, to: byEight),
+        Target("slots to rangetree, aligned GiB", .atMost(0.6), slots, to: aligned),
+        Target("slots: two devices to one, pins/s", .atLeast(1.7), try scaling(Slots.self)),
+        Target("two threads to one, plain work", .atLeast(1.7), try scalingOfWork()),
     ]
 }
 

@@ -4,7 +4,8 @@ import Linux
 // Runs what dma-bench is made of beside the least that each part can cost, interleaved, and prints target against
 // measured.
 
-if let processor = try Processors.allowed().last { try Processors.bind(to: processor) }
+let everywhere = try Processors.allowed()
+try Processors.bind(to: everywhere.last!)
 let call = Subject("system call") { climits_system_calls(1000) }
 interleave([call], rounds: 11)
 print("a system call: \(Int(Ratio.median(of: call.times.sorted()) / 1000)) ns")

@@ -44,8 +44,10 @@ struct DmaBench: ParsableCommand {
         "1"
     @Option(
         parsing: .unconditional,
-        help: "Where conversions are, seen from the buffers: inside, outside, mixed.")
-    var convertWhere = "outside"
+        help:
+            "Where conversions are, seen from the buffers: inside, outside, mixed; default: outside, with --strategy unsafe inside."
+    )
+    var convertWhere: String?
     @Option(
         parsing: .unconditional,
         help: "What becomes of a shared page: private, or free, given back to the host.")

@@ -21,7 +21,9 @@ enum RequestParser {
         )
         .map { PageCount($0) }
         request.convertPlace = try Choice.named(
-            run.convertWhere, option: "--convert-where",
+            // The broken ones are there to be caught, which outside the buffers nobody can.
+            run.convertWhere ?? (run.strategy == "unsafe" ? "inside" : "outside"),
+            option: "--convert-where",
             among: Converter.Place.allCases.map { ($0.rawValue, $0) })
         request.frees = try Choice.named(
             run.convertTo, option: "--convert-to", among: [("private", false), ("free", true)])

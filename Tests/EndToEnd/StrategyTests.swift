@@ -45,6 +45,26 @@ extension EndToEnd {
             #expect(second == Array(first[1...] + first[..<1]))
         }
 
+        /// The broken ones are shipped to be caught: each is, sooner or later, and the run says so in its rows alone.
+        @Test func brokenOnesAreCaught() throws {
+            let broken = Set(try strategies().filter { !$0.isSafe }.map(\.name))
+            #expect(broken.count >= 3)
+            var caught: Set<String> = []
+            for _ in 1...30 where caught != broken {
+                let rows = try rows(
+                    "--size", "64M", "--strategy", "unsafe", "--convert-rate", "20000", "--rounds",
+                    "1", "--seconds", "1")
+                #expect(Set(rows.map(\.strategy)) == broken)
+                for row in rows {
+                    #expect(row["convert_where"] == "inside" && row["status"] == "ok")
+                    if try row.count("violations_private") + row.count("violations_stale") > 0 {
+                        caught.insert(row.strategy)
+                    }
+                }
+            }
+            #expect(caught == broken)
+        }
+
         /// Pages that the guest gives back are held by pins just the same; without one, writes land after the free.
         @Test func freedPagesAreHeldToo() throws {
             var isCaught = false
