@@ -193,7 +193,7 @@ public final class Runner {
             cell: cell, round: round, position: position, ending: ending, noisy: noisy)
     }
 
-    private func unavailability(of cell: Cell) -> String? {
+    func unavailability(of cell: Cell) -> String? {
         if let reason = unavailable[cell.strategy.info.name] { return reason }
         guard cell.strategy.info.exclusion == .faults, plan.request.writes,
             cell.shape.backing.isHugetlb
@@ -201,7 +201,7 @@ public final class Runner {
         return "page tables protect huge pages as a whole; use --backing memfd or thp"
     }
 
-    private func turnPlan(_ cell: Cell, round: Int) -> TurnPlan {
+    func turnPlan(_ cell: Cell, round: Int) -> TurnPlan {
         let request = plan.request
         var turn = TurnPlan(strategy: cell.strategy, map: cell.shape.map)
         turn.policy = cell.policy

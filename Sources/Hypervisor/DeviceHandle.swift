@@ -67,6 +67,15 @@ final class DeviceHandle: Sendable {
         }
     }
 
+    /// Tells a rogue device which page to attack.
+    func attack(_ page: GFN) throws(MachineError) {
+        do throws(SystemError) {
+            try control.send(page.rawValue)
+        } catch {
+            throw [EPIPE, ECONNRESET].contains(error.code) ? dead() : .system(error)
+        }
+    }
+
     /// Asks the device to finish the turn.
     func end() {
         telemetry.shouldStop = true

@@ -81,6 +81,12 @@ final class PSCHandler: Hypercalls {
         return try strategy.convert(range, to: state, policy: conflictPolicy(), hooks: hooks)
     }
 
+    /// What the page tables of a confidential guest do for each access: whether an instruction that takes the page for
+    /// private, or for shared, does not go on since it is the other (KVM_EXIT_MEMORY_FAULT).
+    func stopsAccess(to gfn: GFN, asPrivate: Bool) -> Bool {
+        (strategy.arena.table.state(of: gfn) == .private) != asPrivate
+    }
+
     // MARK: Pages taken back
 
     /// Makes a page shared again that a device has faulted on; the guest hears of it when it next asks for the page.

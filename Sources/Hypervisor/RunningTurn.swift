@@ -64,6 +64,30 @@ final class RunningTurn {
         return try conclude(wasInterrupted: shouldStop())
     }
 
+    /// Instead of DMAs: what comes of a device and a vCPU that break the rules.
+    func runTrial() throws(MachineError) -> Trial {
+        defer { for service in services { service.join() } }
+        let attack: RogueReport
+        let vcpus: (stopped: GFN?, conversions: Int)
+        do throws(MachineError) {
+            try startServices()
+            try startDevices()
+            // A private page with a canary, which nobody ever shares.
+            try devices[0].attack(plan.map.free.start)
+            attack = try devices[0].answer(until: .after(nanoseconds: Self.deviceTimeout)).attack
+            vcpus = try system { () throws(SystemError) in
+                try TrialVCPUs(machine: machine, handler: guest.handler, map: plan.map).run()
+            }
+        } catch {
+            recoverDeadDevices()
+            throw error
+        }
+        guest.oracle.checkPrivatePages(machine.arena.table)
+        return Trial(
+            attack: attack, stoppedVCPU: vcpus.stopped, conversions: vcpus.conversions,
+            conversionsAsked: TrialVCPUs.conversionsAsked, violations: guest.oracle.violations)
+    }
+
     // MARK: Devices
 
     private func startServices() throws(MachineError) {
@@ -117,6 +141,7 @@ final class RunningTurn {
         setup.chunkPages = plan.chunk.rawValue
         setup.retryNanoseconds = plan.patienceNanoseconds
         setup.enforces = enforces ? 1 : 0
+        setup.isRogue = plan.isTrial ? 1 : 0
         if plan.strategy.info.exclusion == .faults {
             setup.faultPolicy = 1 + UInt32(FaultPolicy.allCases.firstIndex(of: plan.faultPolicy)!)
         }

@@ -54,7 +54,7 @@ extension VirtualMachine {
     }
 
     /// Makes the guest, wholly private, and lets it share its queues and buffers.
-    private func boot(_ plan: TurnPlan) throws(MachineError) -> BootedGuest {
+    func boot(_ plan: TurnPlan) throws(MachineError) -> BootedGuest {
         do throws(SystemError) {
             try reset(for: plan)
         } catch {

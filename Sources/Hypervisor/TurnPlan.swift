@@ -30,6 +30,8 @@ public struct TurnPlan: Sendable {
     public var enforces: Bool
     /// What a device does that faults, under a strategy that lets it.
     public var faultPolicy: FaultPolicy
+    /// Whether the device attacks instead of serving: see `VirtualMachine.trial`.
+    var isTrial = false
     public var seed: UInt64
 
     /// The turn ends when there are so many DMAs and so much time has passed.

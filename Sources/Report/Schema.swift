@@ -169,11 +169,7 @@ public enum Schema {
 
     /// The list itself for people, aligned.
     public static var table: String {
-        let widths = (0..<3).map { field in entries.map { $0[field].count }.max() ?? 0 }
-        return entries.map { entry in
-            let fields = zip(entry, widths).map { Text.left($0, $1) }
-            return fields.joined(separator: "  ") + "  " + entry[3] + "\n"
-        }.joined()
+        Text.aligned(entries)
     }
 
     private static var entries: [[String]] {

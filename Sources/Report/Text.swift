@@ -21,6 +21,19 @@ public enum Text {
         return lines
     }
 
+    /// Lines of columns, each as wide as its widest field needs; a line's last field may be any length.
+    public static func aligned(_ lines: [[String]]) -> String {
+        let columns = lines.map(\.count).max() ?? 0
+        let widths = (0..<columns).map { column in
+            lines.map { $0.count > column + 1 ? $0[column].count : 0 }.max() ?? 0
+        }
+        return lines.map { line in
+            let last = line.count - 1
+            let fields = line.enumerated().map { $0 < last ? left($1, widths[$0]) : $1 }
+            return fields.joined(separator: "  ") + "\n"
+        }.joined()
+    }
+
     /// On one line: whatever controls a terminal becomes a space.
     public static func printable(_ text: String) -> String {
         String(String.UnicodeScalarView(text.unicodeScalars.map { isControl($0) ? " " : $0 }))

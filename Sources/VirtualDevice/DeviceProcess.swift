@@ -50,7 +50,7 @@ public final class DeviceProcess {
                 arena: try Arena(attaching: arena))
             var done = DeviceReply(.done)
             do throws(TurnFailure) {
-                done.faults = try serve(strategy, setup)
+                try serve(strategy, setup, &done)
             } catch {
                 try control.send(DeviceReply(.failed), text: error.description)
                 continue
@@ -59,10 +59,10 @@ public final class DeviceProcess {
         }
     }
 
-    /// Serves one turn, and returns what its faults came to.
+    /// Serves one turn, and puts what there is to say into the answer.
     private func serve<S: PinStrategy>(
-        _ strategy: S, _ setup: TurnSetup
-    ) throws(TurnFailure) -> FaultTotals {
+        _ strategy: S, _ setup: TurnSetup, _ done: inout DeviceReply
+    ) throws(TurnFailure) {
         let view = GuestView(memory, pages: PageCount(setup.guestPages))
         let layout: VirtqueueLayout
         do throws(LayoutError) {
@@ -98,11 +98,24 @@ public final class DeviceProcess {
         let protection = try makeProtection(setup)
         try reply(ready)
         if let protection { try send(protection) }
-        let broken = loop.run()
+        let broken = setup.isRogue == 0 ? loop.run() : nil
+        if setup.isRogue != 0 { done.attack = try attack(with: pinner, view, setup) }
         pinner.unregister()
         pinner.unpin(queuePin)
         if let broken { throw TurnFailure(description: "the virtqueue is broken: \(broken)") }
-        return loop.faultTotals
+        done.faults = loop.faultTotals
+    }
+
+    private func attack(
+        with pinner: any Pinner, _ view: GuestView, _ setup: TurnSetup
+    ) throws(TurnFailure) -> RogueReport {
+        guard let writer = try makeWriter(setup) else { return RogueReport() }
+        do throws(SystemError) {
+            guard let (page, _) = try control.receive(UInt64.self) else { return RogueReport() }
+            return RogueDevice(pinner: pinner, view: view, writer: writer).attack(GFN(page))
+        } catch {
+            throw TurnFailure(description: error.description)
+        }
     }
 
     private static func faultPolicy(_ setup: TurnSetup) -> FaultPolicy? {

@@ -31,6 +31,8 @@ public struct TurnSetup: BitwiseCopyable, Sendable {
     public var enforces: UInt32 = 0
     /// One more than the place in `FaultPolicy.allCases`; zero where a fault is a violation.
     public var faultPolicy: UInt32 = 0
+    /// Non-zero: the device serves nothing. It waits for the number of a page on the control socket and attacks that.
+    public var isRogue: UInt32 = 0
     public var scale: ClockScale
 
     public init(scale: ClockScale) { self.scale = scale }
@@ -54,6 +56,8 @@ public struct DeviceReply: BitwiseCopyable, Sendable {
     public var pairHotNanoseconds: Double = 0
     /// Of the whole turn, once it is done.
     public var faults = FaultTotals()
+    /// Of a rogue device, once it is done.
+    public var attack = RogueReport()
 
     init(_ kind: Kind) { self.kind = kind }
 }

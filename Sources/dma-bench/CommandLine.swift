@@ -23,7 +23,9 @@ struct DmaBench: ParsableCommand {
             something, 70 internal error or a device died, 74 output could not be written, 130 interrupted.
             """,
         version: Build.description,
-        subcommands: [Strategies.self, Env.self, SchemaCommand.self])
+        subcommands: [
+            Strategies.self, OutcomesCommand.self, Env.self, SchemaCommand.self,
+        ])
 
     @Option(parsing: .unconditional, help: "Bytes of one DMA request: 4K, 64M, 1G (range).")
     var size = "1G"

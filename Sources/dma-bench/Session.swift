@@ -132,7 +132,7 @@ struct Session {
 
 extension Failure {
     /// A run that did not come to its end, with the exit status that it has.
-    fileprivate init(_ failure: RunFailure) {
+    init(_ failure: RunFailure) {
         switch failure {
         case .usage: self.init(.usage, failure.description)
         case .unavailable: self.init(.unavailable, failure.description)

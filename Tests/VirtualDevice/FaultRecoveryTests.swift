@@ -1,3 +1,4 @@
+import DmaWriter
 import Glibc
 import GuestMemory
 import Linux
@@ -106,6 +107,30 @@ final class FaultRecoveryTests {
             #expect(
                 status == [StatusRecord(.writeFault, gfn: GFN(22), bytesWritten: 4 * pageSize)])
         }
+    }
+
+    // MARK: A device that ignores the rules
+
+    private func attack(_ gfn: GFN) throws -> RogueReport {
+        let writer = try DmaWriter(engine: .nt, lanes: 1, device: 0, expectsFaults: true)
+        return RogueDevice(pinner: bench.pinner, view: bench.view, writer: writer).attack(gfn)
+    }
+
+    @Test func aRogueDeviceIsStoppedHoweverItWrites() throws {
+        try convert(page(22), to: .private)
+        let report = try attack(GFN(22))
+        #expect(report.storedBytes == 0)
+        #expect(report.readResult == -Int64(EFAULT))
+        #expect([-Int64(EFAULT), -Int64(ENOSYS), -Int64(EPERM)].contains(report.uringResult))
+        #expect(bench.pages(writtenBy: 1).untouched.contains(22))
+    }
+
+    /// The control: it is the protection that stops it.
+    @Test func withoutProtectionItWrites() throws {
+        try bench.convert(page(22), to: .private)
+        let report = try attack(GFN(22))
+        #expect(report.storedBytes == pageSize && report.readResult == Int64(pageSize))
+        #expect(!bench.pages(writtenBy: 1).untouched.contains(22))
     }
 
     /// Serves on a thread of its own while `body` runs here.

@@ -74,6 +74,8 @@ int64_t clinux_wait_readable(const int *descriptors, int count, int timeout_ms);
 int clinux_uring_create(unsigned buffer_slots);
 /// Pins `[start, start + bytes)`, at most 1 GiB, into a slot, or lets go of what is in it where `start` is NULL.
 int clinux_uring_set_buffer(int ring, unsigned slot, void *start, size_t bytes);
+/// Reads from `file` into memory as an io_uring operation (IORING_OP_READ), and waits for it: bytes, or -errno.
+int clinux_uring_read(int file, void *to, unsigned bytes);
 /// Raises RLIMIT_MEMLOCK (getrlimit(2)) to its hard limit; that limit in bytes, INT64_MAX for none.
 int64_t clinux_raise_locked_memory(void);
 

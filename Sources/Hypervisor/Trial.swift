@@ -1,0 +1,76 @@
+import Guest
+import GuestMemory
+import Linux
+import PinLock
+import VirtualDevice
+
+/// What came of a device and a vCPU that break the rules.
+public struct Trial: Sendable {
+    /// What a device met that wrote to a private page in every way there is.
+    public let attack: RogueReport
+    /// The page at which a vCPU was stopped that took a shared page for a private one; nil where it ran on.
+    public let stoppedVCPU: GFN?
+    /// Page state changes of another vCPU meanwhile, and how many were asked for.
+    public let conversions: Int
+    public let conversionsAsked: Int
+    /// Private pages whose canary is damaged.
+    public let violations: UInt64
+
+    /// Whether everything came out as it must.
+    public var isAsPromised: Bool {
+        attack.storedBytes == 0 && attack.readResult < 0
+            && attack.uringResult < 0 && stoppedVCPU != nil && conversions == conversionsAsked
+            && violations == 0
+    }
+}
+
+extension VirtualMachine {
+    /// Lets the first device of `plan` attack a private page, and a vCPU use a page of the wrong type, with private
+    /// pages write-protected in the device.
+    public func trial(_ plan: TurnPlan) throws(MachineError) -> Trial {
+        var plan = plan
+        plan.enforces = true
+        plan.isTrial = true
+        let turn = RunningTurn(machine: self, plan: plan, guest: try boot(plan))
+        return try turn.runTrial()
+    }
+}
+
+/// The vCPUs of a trial.
+struct TrialVCPUs {
+    static let conversionsAsked = 64
+    let machine: VirtualMachine
+    let handler: PSCHandler
+    let map: MemoryMap
+
+    /// One vCPU uses the first page of a buffer as its own, which is shared: it is stopped there. Another one goes on
+    /// converting pages that nobody else uses.
+    func run() throws(SystemError) -> (stopped: GFN?, conversions: Int) {
+        let outcome = Outcome()
+        let wrong = map.buffers[0].page(0)
+        let free = map.free.lower + 1
+        let (handler, asked) = (handler, Self.conversionsAsked)
+        let careless = JoinableThread(
+            try machine.startVCPU("vcpu-careless") {
+                if handler.stopsAccess(to: wrong, asPrivate: true) { outcome.stopped = wrong }
+            })
+        let other = JoinableThread(
+            try machine.startVCPU("vcpu-other") {
+                let page = PageRange(start: free, count: 1)
+                for index in 0..<asked {
+                    let answer = handler.changePageState(
+                        page, toPrivate: index % 2 == 1, due: monotonicNanoseconds())
+                    if answer == .done { outcome.conversions += 1 }
+                }
+            })
+        careless.join()
+        other.join()
+        return (outcome.stopped, outcome.conversions)
+    }
+
+    /// Each field is one thread's, until that has been joined.
+    private final class Outcome: @unchecked Sendable {
+        var stopped: GFN?
+        var conversions = 0
+    }
+}
