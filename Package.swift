@@ -53,7 +53,7 @@ let package = Package(
         room("DmaWriter", on: "GuestMemory", "Linux", "CLinux"),
         room("Virtqueue", on: "GuestMemory"),
         // Floor 4
-        room("Guest", on: "Virtqueue", "GuestMemory", "Linux"),
+        room("Guest", on: "Virtqueue", "GuestMemory", "Telemetry", "Linux"),
         room(
             "VirtualDevice", on: "PinLock", "DmaWriter", "Virtqueue", "GuestMemory", "Telemetry",
             "Linux"),
@@ -84,7 +84,8 @@ let package = Package(
         suite("DmaWriter", on: "DmaWriter", "GuestMemory", "Linux", "CLinux"),
         suite("Virtqueue", on: "Virtqueue", "GuestMemory", "Linux"),
         suite("Report", on: "Report", "Linux"),
-        suite("Guest", on: "Guest", "Virtqueue", "GuestMemory", "Linux"),
+        suite(
+            "Guest", on: "Guest", "Virtqueue", "DmaWriter", "GuestMemory", "Telemetry", "Linux"),
         suite(
             "VirtualDevice",
             on: "VirtualDevice", "PinLock", "DmaWriter", "Virtqueue", "GuestMemory", "Telemetry",

@@ -5,18 +5,37 @@ import Virtqueue
 ///
 /// A buffer starts at a multiple of its size rounded up to a power of two, at most 1 GiB, plus the misalignment asked
 /// for; so a 1 GiB buffer with no misalignment is one aligned GiB.
+///
+/// With a pool the devices' buffers are pools, one each, and the targets of the requests lie between them and the
+/// virtqueues: the guest's own, never shared.
 public struct MemoryMap: Sendable, Equatable {
     /// Guest memory that no buffer takes, unless more is asked for.
     public static let freeBytes = ByteCount(64 << 20)
 
+    /// So many pieces a request may have at most.
+    public static let pieceLimit: UInt64 = 1 << 20
+
     public let pages: PageCount
+    /// What the devices write.
     public let buffers: [ScatterLayout]
+    /// Where the guest copies to from its pools; empty where the devices write to the place itself.
+    public let targets: [ScatterLayout]
     public let queueLayout: VirtqueueLayout
     public let queueStarts: [GFN]
     /// What is left: private, and the guest's own.
     public let free: PageRange
 
     public var queueAreas: [PageRange] { queueStarts.map(queueLayout.area(at:)) }
+
+    /// How many pieces a request goes in.
+    public var piecesPerRequest: UInt64 { targets.first?.pieceCount(through: buffers[0]) ?? 1 }
+
+    /// A piece of a device's request.
+    public func piece(_ index: UInt64, of device: Int) -> Piece {
+        targets.isEmpty
+            ? Piece(ranges: buffers[device].ranges)
+            : targets[device].piece(index, through: buffers[device])
+    }
 
     /// What stays private when the guest has shared its queues and buffers: everything else.
     public var privateRanges: [PageRange] {
@@ -37,10 +56,11 @@ public struct MemoryMap: Sendable, Equatable {
 
     /// A guest whose devices' requests have `rangeCount` ranges of `pagesPerRange` each.
     ///
-    /// `total` is the guest's memory, nil for what the buffers need and `freeBytes`.
+    /// `pool` is that of each device, nil for none; a request takes no more of it than it has pages. `total` is the
+    /// guest's memory, nil for what the buffers need and `freeBytes`.
     public init(
         devices: Int, pagesPerRange: PageCount, rangeCount: Int, misalignment: PageCount,
-        total: PageCount?
+        pool: PageCount? = nil, total: PageCount?
     ) throws(MemoryMapError) {
         let entry = pagesPerRange.rawValue
         let stride = rangeCount == 1 ? entry : entry + 1
@@ -51,18 +71,35 @@ public struct MemoryMap: Sendable, Equatable {
         let pieces = max(1, (entry + (1 << 19) - 1) >> 19)
         queueLayout = try Self.layout(dataDescriptors: Int(pieces) * rangeCount)
 
-        let alignment = min(pagesPerGiB, span.nextPowerOfTwo)
         var next: UInt64 = 0
-        var buffers: [ScatterLayout] = []
-        for _ in 0..<devices {
-            let start = (next + alignment - 1) / alignment * alignment + misalignment.rawValue
-            next = start + span
-            guard next <= PageRange.frameLimit else { throw .tooLarge }
-            buffers.append(
-                ScatterLayout(
-                    start: GFN(start), pagesPerRange: pagesPerRange, rangeCount: rangeCount))
+        func place(
+            _ layout: (pagesPerRange: UInt64, rangeCount: Int), span: UInt64
+        ) throws(MemoryMapError) -> [ScatterLayout] {
+            let alignment = min(pagesPerGiB, span.nextPowerOfTwo)
+            var placed: [ScatterLayout] = []
+            for _ in 0..<devices {
+                let start = (next + alignment - 1) / alignment * alignment + misalignment.rawValue
+                next = start + span
+                guard next <= PageRange.frameLimit else { throw .tooLarge }
+                placed.append(
+                    ScatterLayout(
+                        start: GFN(start), pagesPerRange: PageCount(layout.pagesPerRange),
+                        rangeCount: layout.rangeCount))
+            }
+            return placed
         }
-        self.buffers = buffers
+        if let pool {
+            let request = entry * UInt64(rangeCount)
+            let slots = min(pool.rawValue, request)
+            guard slots > 0, (request - 1) / slots < Self.pieceLimit else {
+                throw .tooManyPieces(limit: Self.pieceLimit)
+            }
+            buffers = try place((slots, 1), span: slots)
+            targets = try place((entry, rangeCount), span: span)
+        } else {
+            buffers = try place((entry, rangeCount), span: span)
+            targets = []
+        }
         queueStarts = (0..<devices).map { [next, queueLayout] in
             GFN(next + UInt64($0) * queueLayout.pages.rawValue)
         }
@@ -91,6 +128,7 @@ public enum MemoryMapError: Error, Equatable, Sendable, CustomStringConvertible 
     case tooLarge
     case tooSmall(needed: PageCount)
     case tooManyRanges(limit: Int)
+    case tooManyPieces(limit: UInt64)
 
     public var description: String {
         switch self {
@@ -102,6 +140,8 @@ public enum MemoryMapError: Error, Equatable, Sendable, CustomStringConvertible 
         case .tooManyRanges(let limit):
             "a request of so many ranges does not fit a virtqueue: at most \(limit) descriptors of at "
                 + "most 2G each (VIRTIO 1.2, 2.7.5.3.1); choose fewer --ranges or a smaller --size"
+        case .tooManyPieces(let limit):
+            "a request goes through its pool in at most \(limit) pieces; choose a larger --pool"
         }
     }
 }

@@ -60,11 +60,16 @@ final class PrivatePageOracle: Sendable {
         }
     }
 
-    /// Checks every page that is private in the table.
-    func checkPrivatePages(_ table: RMPTable) {
+    /// Checks every page that is private in the table, but for those that the guest itself writes: `own`, in the order
+    /// of their addresses.
+    func checkPrivatePages(_ table: RMPTable, except own: [PageRange]) {
         guard isAwake else { return }
-        for page in 0..<view.pages.rawValue where table.state(of: GFN(page)) == .private {
-            check(PageRange(start: page, count: 1))
+        let starts = [0] + own.map(\.upper)
+        let ends = own.map(\.lower) + [view.pages.rawValue]
+        for (start, end) in zip(starts, ends) {
+            for page in start..<end where table.state(of: GFN(page)) == .private {
+                check(PageRange(start: page, count: 1))
+            }
         }
     }
 

@@ -43,7 +43,8 @@ final class RunningTurn {
         devices = Array(machine.devices.prefix(plan.map.buffers.count))
         collector = SampleCollector(
             devices, clock: machine.clock, writes: plan.writes,
-            newestGeneration: { guest.driver.generation.load(ordering: .acquiring) })
+            piecesPerRequest: plan.map.piecesPerRequest,
+            countFromNextRequest: { guest.driver.countFromNextRequest() })
     }
 
     func run(
@@ -138,7 +139,9 @@ final class RunningTurn {
         setup.queueStart = plan.map.queueStarts[index].rawValue
         setup.guestPages = plan.map.pages.rawValue
         setup.buffer = plan.map.buffers[index]
-        setup.chunkPages = plan.chunk.rawValue
+        setup.requestPages = (plan.map.targets.first ?? plan.map.buffers[index]).pages.rawValue
+        // A piece is never larger than its pool.
+        setup.chunkPages = min(plan.chunk, plan.map.buffers[index].pages).rawValue
         setup.retryNanoseconds = plan.patienceNanoseconds
         setup.enforces = enforces ? 1 : 0
         setup.isRogue = plan.isTrial ? 1 : 0
@@ -280,7 +283,8 @@ final class RunningTurn {
         }
         let splits = try system { () throws(SystemError) in try machine.arena.splitCount() }
         return TurnOutcome(
-            measurements: collector.measurements, conversions: conversions,
+            measurements: collector.measurements, copies: guest.driver.copies,
+            conversions: conversions,
             setupPSCNanoseconds: guest.setupPSCNanoseconds, setupPinNanoseconds: setupPin,
             pairHotNanoseconds: pairHot.sorted()[pairHot.count / 2],
             violationsPrivate: plan.writes ? guest.oracle.violations + wrongStores : nil,

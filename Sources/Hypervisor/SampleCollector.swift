@@ -16,7 +16,8 @@ final class SampleCollector {
     private var warmUp: WarmUp
     private let rings: [Ring]
     private let clock: TickClock
-    private let newestGeneration: () -> UInt64
+    private let countFromNextRequest: () -> UInt64
+    private let piecesPerRequest: UInt64
     private var measuresFrom: UInt64?
 
     /// One device's samples, and the last of its requests.
@@ -25,7 +26,10 @@ final class SampleCollector {
         let shared: SampleRing
         let stallsBefore: UInt64
         var samples: SampleRing.Consumer
-        var last: DMASample?
+        /// Its last request: the sum of the pieces that have come, and their generations.
+        var request = DMASample()
+        var generations: [UInt64] = []
+        var isWhole = true
 
         init(_ device: DeviceHandle) {
             self.device = device.id
@@ -33,17 +37,31 @@ final class SampleCollector {
             stallsBefore = shared.stalls
             samples = shared.consumer()
         }
+
+        /// Takes a piece; true where its request is over, since it was the last or it failed.
+        func take(_ piece: DMASample, of count: UInt64) -> Bool {
+            if isWhole {
+                request = piece
+                generations.removeAll(keepingCapacity: true)
+            } else {
+                request.add(piece)
+            }
+            generations.append(piece.generation)
+            isWhole = piece.status != 0 || generations.count == count
+            return isWhole
+        }
     }
 
-    /// `newestGeneration` tells which request was submitted last.
+    /// `countFromNextRequest` is called when the measurement begins, and tells the first generation that counts.
     init(
-        _ devices: [DeviceHandle], clock: TickClock, writes: Bool,
-        newestGeneration: @escaping () -> UInt64
+        _ devices: [DeviceHandle], clock: TickClock, writes: Bool, piecesPerRequest: UInt64,
+        countFromNextRequest: @escaping () -> UInt64
     ) {
         rings = devices.map(Ring.init)
         warmUp = WarmUp(writes: writes)
         self.clock = clock
-        self.newestGeneration = newestGeneration
+        self.piecesPerRequest = piecesPerRequest
+        self.countFromNextRequest = countFromNextRequest
     }
 
     var isMeasuring: Bool { measuresFrom != nil }
@@ -51,15 +69,16 @@ final class SampleCollector {
     /// Counts from the next request on; the one in flight began before.
     func startMeasuring() {
         guard measuresFrom == nil else { return }
-        measuresFrom = newestGeneration() + 1
+        measuresFrom = countFromNextRequest()
     }
 
     /// Takes every sample there is. The measurement begins when memory has settled.
     func drain(_ onSample: (DeviceID, DMASample) -> Void) {
         for ring in rings {
-            ring.samples.drain { sample in
-                ring.last = sample
-                noteViolation(sample, by: ring.device)
+            ring.samples.drain { piece in
+                noteViolation(piece, by: ring.device)
+                guard ring.take(piece, of: piecesPerRequest) else { return }
+                let sample = ring.request
                 if let first = measuresFrom {
                     guard sample.generation >= first else { return }
                     measurements.record(sample, clock: clock)
@@ -75,10 +94,11 @@ final class SampleCollector {
     /// How often a device had to wait for room in its ring, between two requests.
     var stalls: UInt64 { rings.reduce(0) { $0 + ($1.shared.stalls - $1.stallsBefore) } }
 
-    /// The last request of each device that completed one last, with its place among the devices.
-    var lastCompleted: [(index: Int, sample: DMASample)] {
+    /// The last request of each device that completed one last: its place among the devices, and its pieces.
+    var lastCompleted: [(index: Int, generations: [UInt64])] {
         rings.enumerated().compactMap { index, ring in
-            ring.last.flatMap { $0.status == 0 ? (index, $0) : nil }
+            let isComplete = ring.isWhole && ring.request.status == 0 && !ring.generations.isEmpty
+            return isComplete ? (index, ring.generations) : nil
         }
     }
 

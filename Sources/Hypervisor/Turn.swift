@@ -11,6 +11,8 @@ import VirtualDevice
 /// What came of one turn.
 public struct TurnOutcome {
     public let measurements: Measurements
+    /// The guest's copies out of its pools; nil where it has none.
+    public let copies: CopyLog?
     public let conversions: ConversionLog
     /// The guest's sharing of its buffers, and the devices' pins at set-up, in nanoseconds.
     public let setupPSCNanoseconds: UInt64
@@ -86,7 +88,8 @@ extension VirtualMachine {
         let driver: Driver
         do throws(PrepareError) {
             driver = try Driver(
-                map: plan.map, view: view, kicks: kicks, waitForInterrupt: interrupt)
+                map: plan.map, view: view, kicks: kicks, waitForInterrupt: interrupt,
+                copyClock: plan.writes ? clock : nil)
         } catch {
             throw .internalFault("the driver's request: \(error)")
         }

@@ -12,22 +12,36 @@ struct TurnChecks {
     /// The first promise that was broken, in words; nil where all were kept. Violations by the devices are no part of
     /// it: they are counted, since an unsafe strategy is expected to have some.
     func complaint(_ collector: SampleCollector) throws(SystemError) -> String? {
-        guest.oracle.checkPrivatePages(machine.arena.table)
+        guest.oracle.checkPrivatePages(
+            machine.arena.table, except: plan.map.targets.flatMap(\.ranges))
         if let complaint = try guest.strategy.audit() {
             return "\(plan.strategy.info.name): \(complaint)"
         }
         guard plan.writes else { return nil }
-        for (index, sample) in collector.lastCompleted {
-            let stamp = Stamp(device: UInt16(index), generation: sample.generation)
-            let missing = plan.map.buffers[index].ranges.reduce(0) {
-                $0 + missingPages(in: $1, stamp)
-            }
-            if missing > 0 {
-                return
-                    "\(DeviceID(index)) did not write \(missing) pages of request \(sample.generation)"
+        for (index, generations) in collector.lastCompleted {
+            for (number, generation) in generations.enumerated() {
+                let stamp = Stamp(device: UInt16(index), generation: generation)
+                let piece = plan.map.piece(UInt64(number), of: index)
+                // In the pool only the last piece's data is still there.
+                if generation == generations.last {
+                    let missing = missingPages(in: piece.ranges, stamp)
+                    if missing > 0 {
+                        return
+                            "\(DeviceID(index)) did not write \(missing) pages of request \(generation)"
+                    }
+                }
+                let lost = missingPages(in: piece.targets, stamp)
+                if lost > 0 {
+                    return
+                        "the guest did not get \(lost) pages of \(DeviceID(index))'s request \(generation)"
+                }
             }
         }
         return nil
+    }
+
+    private func missingPages(in ranges: [PageRange], _ stamp: Stamp) -> Int {
+        ranges.reduce(0) { $0 + missingPages(in: $1, stamp) }
     }
 
     /// Pages of the range that do not carry the stamp on the line looked at; pages that were converted in this turn

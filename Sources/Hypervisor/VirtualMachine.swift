@@ -82,7 +82,7 @@ public final class VirtualMachine {
     func isRehearsed(_ plan: TurnPlan) -> Bool {
         guard rehearsed != nil else { return true }
         return !rehearsed!.insert(
-            "\(plan.strategy.info.name) \(plan.entrySize) \(plan.map.buffers)"
+            "\(plan.strategy.info.name) \(plan.entrySize) \(plan.map.buffers) \(plan.map.targets)"
         )
         .inserted
     }

@@ -21,4 +21,19 @@ public struct DMASample: BitwiseCopyable, Sendable, Equatable {
     public var status: UInt16 = 0
 
     public init() {}
+
+    /// Takes in the next piece of the same request: its times and bytes are added, how it ended is how the request
+    /// ends. The generation stays that of the first.
+    public mutating func add(_ piece: DMASample) {
+        bytes &+= piece.bytes
+        pinTicks &+= piece.pinTicks
+        writeTicks &+= piece.writeTicks
+        unpinTicks &+= piece.unpinTicks
+        totalTicks &+= piece.totalTicks
+        gapTicks = UInt32(clamping: UInt64(gapTicks) + UInt64(piece.gapTicks))
+        retries = UInt16(clamping: Int(retries) + Int(piece.retries))
+        if stalePages == 0 { firstGFN = piece.firstGFN }
+        stalePages = UInt32(clamping: UInt64(stalePages) + UInt64(piece.stalePages))
+        status = piece.status
+    }
 }

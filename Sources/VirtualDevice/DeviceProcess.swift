@@ -91,7 +91,7 @@ public final class DeviceProcess {
         try pinned { () throws(PinRefusal) in try pinner.register(ranges) }
         var ready = DeviceReply(.ready)
         ready.setupPinNanoseconds = clock.nanoseconds(from: clock.now() &- start)
-        guard let hot = loop.hotPair(ranges) else {
+        guard let hot = loop.hotPair(Self.request(setup)) else {
             throw TurnFailure(description: "the hot loop's pin was refused")
         }
         ready.pairHotNanoseconds = hot
@@ -115,6 +115,15 @@ public final class DeviceProcess {
             return RogueDevice(pinner: pinner, view: view, writer: writer).attack(GFN(page))
         } catch {
             throw TurnFailure(description: error.description)
+        }
+    }
+
+    /// All that the device pins for one request: of a pool as much as its pieces take, one after the other.
+    private static func request(_ setup: TurnSetup) -> [PageRange] {
+        let (buffer, pages) = (setup.buffer, setup.requestPages)
+        guard pages > buffer.pages.rawValue else { return buffer.ranges }
+        return stride(from: 0, to: pages, by: Int(buffer.pages.rawValue)).map {
+            PageRange(start: buffer.start, count: min(buffer.pages.rawValue, pages - $0))
         }
     }
 

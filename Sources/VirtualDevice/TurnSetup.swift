@@ -22,6 +22,8 @@ public struct TurnSetup: BitwiseCopyable, Sendable {
 
     public var guestPages: UInt64 = 0
     public var buffer = ScatterLayout(start: GFN(0), pagesPerRange: PageCount(1), rangeCount: 1)
+    /// Pages of a whole request. Where it has more than the buffer, that is a pool, and the request comes in pieces.
+    public var requestPages: UInt64 = 0
     /// A request is pinned, written and unpinned in pieces of at most so many pages.
     public var chunkPages: UInt64 = 0
     /// How long a request tries to pin pages that are being converted.

@@ -6,11 +6,12 @@ import Testing
 
 /// A guest of small buffers and the free memory that every guest has.
 func smallMap(
-    devices: Int = 2, pagesPerRange: UInt64 = 4, ranges: Int = 4, misalignment: UInt64 = 0
+    devices: Int = 2, pagesPerRange: UInt64 = 4, ranges: Int = 4, misalignment: UInt64 = 0,
+    pool: UInt64? = nil
 ) throws -> MemoryMap {
     try MemoryMap(
         devices: devices, pagesPerRange: PageCount(pagesPerRange), rangeCount: ranges,
-        misalignment: PageCount(misalignment), total: nil)
+        misalignment: PageCount(misalignment), pool: pool.map { PageCount($0) }, total: nil)
 }
 
 /// Sparse memory for the guest.

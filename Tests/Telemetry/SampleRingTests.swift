@@ -23,6 +23,26 @@ import Testing
         #expect(SampleRing.byteCount(capacity: 16) == 256 + 16 * 64)
     }
 
+    @Test func piecesOfARequestAddUp() {
+        var request = sample(7)
+        (request.bytes, request.pinTicks, request.writeTicks) = (1, 2, 3)
+        (request.unpinTicks, request.totalTicks, request.gapTicks) = (4, 5, 6)
+        var piece = request
+        piece.generation = 8
+        (piece.retries, piece.stalePages, piece.firstGFN) = (9, 10, 11)
+        request.add(piece)
+        #expect(request.generation == 7 && request.status == 0 && request.bytes == 2)
+        #expect(request.pinTicks == 4 && request.writeTicks == 6 && request.unpinTicks == 8)
+        #expect(request.totalTicks == 10 && request.gapTicks == 12)
+        #expect(request.retries == 9 && request.stalePages == 10 && request.firstGFN == 11)
+        (piece.retries, piece.stalePages, piece.gapTicks) = (.max, .max, .max)
+        (piece.firstGFN, piece.status) = (12, 3)
+        request.add(piece)
+        #expect(request.retries == .max && request.stalePages == .max && request.gapTicks == .max)
+        // The first page found, and how the request ended.
+        #expect(request.firstGFN == 11 && request.status == 3)
+    }
+
     @Test func zerosAreAnEmptyRing() throws {
         let ring = SampleRing(in: try mapping(8), capacity: 8)
         var consumer = ring.consumer()
