@@ -10,6 +10,8 @@ public struct Shape: Sendable {
     public let size: PageCount
     public let ranges: Int
     public let devices: Int
+    /// The pool of each device, where requests go through pools.
+    public var pool: PageCount? { map.targets.isEmpty ? nil : map.buffers[0].pages }
     public let map: MemoryMap
 }
 
@@ -50,6 +52,8 @@ public struct Request: Sendable {
 
     public var entrySize = EntrySize.small
     public var misalignment = PageCount(0)
+    /// The pool of each device of strategies that need one; nil for one as large as the request.
+    public var pool: PageCount?
     public var guestMemory: PageCount?
     public var lanes = 1
     public var writes = true
@@ -94,26 +98,32 @@ public struct Plan: Sendable {
                 "the lists multiply to more than 100000 cells; shorten some, or run them one after another"
             )
         }
-        var shapes: [Shape] = []
+        // Of the same requests, without a pool and with one.
+        var shapes: [(plain: Shape, pooled: Shape?)] = []
+        let needsPool = request.strategies.contains { $0.info.exclusion == .bounce }
         for backing in request.backings {
             for size in request.sizes {
                 for ranges in request.ranges {
                     for devices in request.devices {
-                        let map = try Self.map(
-                            request, size: size, ranges: ranges, devices: devices)
-                        shapes.append(
+                        func shape(pool: PageCount?) throws(UsageError) -> Shape {
                             Shape(
                                 backing: backing, size: size, ranges: ranges, devices: devices,
-                                map: map))
+                                map: try Self.map(
+                                    request, size: size, ranges: ranges, devices: devices,
+                                    pool: pool))
+                        }
+                        let pooled = needsPool ? try shape(pool: request.pool ?? size) : nil
+                        shapes.append((try shape(pool: nil), pooled))
                     }
                 }
             }
         }
-        var groups = shapes.flatMap { shape in
-            (request.chunks.isEmpty ? [shape.size] : request.chunks).flatMap { chunk in
+        var groups = shapes.flatMap { plain, pooled in
+            (request.chunks.isEmpty ? [plain.size] : request.chunks).flatMap { chunk in
                 request.engines.map { engine in
                     request.strategies.map { strategy in
-                        Cell(strategy: strategy, shape: shape, chunk: chunk, engine: engine)
+                        let shape = strategy.info.exclusion == .bounce ? pooled! : plain
+                        return Cell(strategy: strategy, shape: shape, chunk: chunk, engine: engine)
                     }
                 }
             }
@@ -148,7 +158,7 @@ public struct Plan: Sendable {
     }
 
     private static func map(
-        _ request: Request, size: PageCount, ranges: Int, devices: Int
+        _ request: Request, size: PageCount, ranges: Int, devices: Int, pool: PageCount?
     ) throws(UsageError) -> MemoryMap {
         let (perRange, rest) = size.rawValue.quotientAndRemainder(dividingBy: UInt64(ranges))
         guard rest == 0, perRange > 0 else {
@@ -159,9 +169,10 @@ public struct Plan: Sendable {
         do throws(MemoryMapError) {
             return try MemoryMap(
                 devices: devices, pagesPerRange: PageCount(perRange), rangeCount: ranges,
-                misalignment: request.misalignment, total: request.guestMemory)
+                misalignment: request.misalignment, pool: pool, total: request.guestMemory)
         } catch {
-            throw UsageError("--size \(size.bytes): \(error)")
+            let pools = pool.map { " with pools of \(min($0, size).bytes)" } ?? ""
+            throw UsageError("--size \(size.bytes)\(pools): \(error)")
         }
     }
 

@@ -83,7 +83,8 @@ final class RunningTurn {
             recoverDeadDevices()
             throw error
         }
-        guest.oracle.checkPrivatePages(machine.arena.table)
+        guest.oracle.checkPrivatePages(
+            machine.arena.table, except: plan.map.targets.flatMap(\.ranges))
         return Trial(
             attack: attack, stoppedVCPU: vcpus.stopped, conversions: vcpus.conversions,
             conversionsAsked: TrialVCPUs.conversionsAsked, violations: guest.oracle.violations)
@@ -299,7 +300,7 @@ final class RunningTurn {
     }
 
     /// Whether conversions under a write are the strategy's fault.
-    private var isPinned: Bool { plan.strategy.info.exclusion == .pins }
+    private var isPinned: Bool { plan.strategy.info.promisesByPins }
 
     /// Stores to private pages that the devices' page tables kept out of them: as wrong as if they had landed.
     private var wrongStores: UInt64 { isPinned ? faults.count : 0 }

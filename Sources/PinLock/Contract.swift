@@ -137,6 +137,9 @@ public struct StrategyInfo: Sendable {
         self.twin = twin
         self.exclusion = exclusion
     }
+
+    /// Whether pages that are pinned keep their state: then a conversion under a write breaks the promise.
+    public var promisesByPins: Bool { exclusion == .pins || exclusion == .bounce }
 }
 
 /// What stands between a device's store and a private page.
@@ -148,6 +151,9 @@ public enum Exclusion: Sendable {
     case faults
     /// Frames: a private page lies where no device has a mapping.
     case frames
+    /// The guest's driver: its requests name pages of a pool, which is shared and pinned for good; the guest copies
+    /// from there to its buffers, which are private.
+    case bounce
 }
 
 /// A way of keeping devices' pins and the guest's conversions apart: the hypervisor's side.

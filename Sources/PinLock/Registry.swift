@@ -15,6 +15,7 @@ public enum Registry {
         OFDLock.self,
         Fault.self,
         Dual.self,
+        Bounce.self,
         KernelPin.self,
         Toctou.self,
         SRCUv5.self,

@@ -88,6 +88,7 @@ public struct Row: Sendable, Equatable {
     public var recoveryNsMean: Double?
     public var recoveryNsMax: Double?
     public var convertTo: String?
+    public var poolBytes: UInt64?
 
     /// A row of the plan with nothing measured yet; `env` is `Environment.hash`.
     public init(

@@ -130,7 +130,7 @@ public enum Schema {
             "splits", \.splits, "2 MiB entries that the conversion of a 4 KiB page split."),
         Column(
             "copy_ns_p50", \.copyNsP50, unit: "ns",
-            "Median time of the guest's copy out of a bounce buffer."),
+            "Median time of the guest's copy of a DMA request out of a bounce buffer."),
         Column("clock_ns", \.clockNs, unit: "ns", "Cost of one reading of the clock."),
         Column(
             "noisy", \.noisy, "Why the row may be less exact than others: cpu, warmup, samples."),
@@ -160,6 +160,9 @@ public enum Schema {
         Column(
             "convert_to", \.convertTo,
             "What shared pages become: private, or free, which leaves a hole in guest memory."),
+        Column(
+            "pool_bytes", \.poolBytes, unit: "B",
+            "Pool of each device, from which the guest copies; a larger request goes in pieces."),
     ]
 
     /// The list itself as CSV: column, type, unit, meaning.

@@ -65,6 +65,10 @@ struct DmaBench: ParsableCommand {
         parsing: .unconditional, help: "Guest memory: memfd, hugetlb-2m, hugetlb-1g, thp (list).")
     var backing = "memfd"
     @Option(parsing: .unconditional, help: "Size of RMP entries: 4K or 2M.") var entry = "4K"
+    @Option(
+        parsing: .unconditional,
+        help: "Pool of each device under strategy bounce; default: as large as the request.")
+    var pool: String?
     @Option(parsing: .unconditional, help: "Pages by which buffers miss their natural alignment.")
     var misalign = "0"
     @Option(

@@ -39,6 +39,7 @@ enum RequestParser {
         request.misalignment = PageCount(
             try Quantity.count(run.misalign, option: "--misalign", in: 0...PageRange.frameLimit - 1)
         )
+        if let pool = run.pool { request.pool = try Quantity.pages(pool, option: "--pool") }
         if let memory = run.guestMemory {
             request.guestMemory = try Quantity.pages(memory, option: "--guest-memory")
         }

@@ -27,6 +27,7 @@ struct RowBuilder {
         row.convertTo = request.frees ? "free" : "private"
         row.enforce = request.enforces ? "mmu" : "none"
         if info.exclusion == .faults { row.onFault = request.faultPolicy.rawValue }
+        row.poolBytes = cell.shape.pool?.bytes.rawValue
         row.memoryNode = runner.memoryNode
         row.deviceCpu = (0..<cell.shape.devices).map {
             runner.deviceProcessors[$0 % runner.deviceProcessors.count]
@@ -67,6 +68,7 @@ struct RowBuilder {
         row.setupPscNs = Double(outcome.setupPSCNanoseconds)
         row.setupPinNs = outcome.setupPinNanoseconds
         row.splits = outcome.splits
+        row.copyNsP50 = outcome.copies?.latency.percentile(50).map { Double($0) }
         row.leakedPins = UInt64(outcome.leakedPins)
         row.faults = outcome.faults?.count
         row.lostBytes = outcome.lostBytes

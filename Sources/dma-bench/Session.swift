@@ -105,8 +105,9 @@ struct Session {
         ]
         for (index, group) in plan.groups.enumerated() {
             let cell = group[0]
-            let order = plan.order(ofGroup: index, round: 1).map { $0.strategy.info.name }.joined(
-                separator: ", ")
+            let order = plan.order(ofGroup: index, round: 1).map { cell in
+                cell.strategy.info.name + (cell.shape.pool.map { " (pool \($0.bytes))" } ?? "")
+            }.joined(separator: ", ")
             lines.append(
                 """
                 size \(cell.shape.size.bytes), chunk \(cell.chunk.bytes), ranges \(cell.shape.ranges), devices \

@@ -25,6 +25,10 @@ extension EndToEnd {
             ["--size", "4M", "--chunk", "8M"], ["--size", "4M", "--ranges", "3"],
             ["--size", "1G", "--ranges", "65536"], ["--size", "4M", "--guest-memory", "4M"],
             ["--size", "4M", "--convert-where", "inside", "--convert-pages", "1025"],
+            ["--pool", "0"], ["--pool", "5K"], ["--strategy", "bounce", "--policy", "revoke"],
+            ["--strategy", "bounce", "--size", "8G", "--pool", "4K"],
+            ["--strategy", "bounce", "--size", "4M", "--guest-memory", "70M"],
+            ["--strategy", "none,bounce", "--size", "8T", "--no-write"],
             ["--bogus"], ["-x"], ["unexpected"], ["strategies", "unexpected"],
             ["schema", "--bogus"], ["device"], ["device", "64", "1", "any"],
         ]

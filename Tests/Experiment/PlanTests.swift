@@ -89,6 +89,26 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
         #expect(map.buffers[0].start == 1)
     }
 
+    /// Only what goes through pools has them, and none is larger than its request.
+    @Test func poolsAreTheStrategysOwn() throws {
+        let plan = try Plan(
+            request {
+                $0.strategies = [RangeTree.self, Bounce.self]
+                $0.sizes = [PageCount(16), PageCount(64)]
+                $0.devices = [2]
+                $0.pool = PageCount(24)
+            })
+        #expect(plan.groups.map(names) == [["rangetree", "bounce"], ["rangetree", "bounce"]])
+        #expect(plan.cells.map(\.shape.pool) == [nil, PageCount(16), nil, PageCount(24)])
+        for cell in plan.cells where cell.shape.pool != nil {
+            let map = cell.shape.map
+            #expect(map.buffers.map(\.pages) == [cell.shape.pool, cell.shape.pool])
+            #expect(map.targets.map(\.pages) == [cell.shape.size, cell.shape.size])
+        }
+        let whole = try Plan(request { $0.strategies = [Bounce.self] })
+        #expect(whole.cells.map(\.shape.pool) == [PageCount(16)])
+    }
+
     @Test(arguments: 1...4, [0, 1, 2, 7, 1 << 40] as [UInt64])
     func everyStrategyComesFirstEquallyOften(count: Int, seed: UInt64) throws {
         let strategies: [any PinStrategy.Type] = [
@@ -183,6 +203,20 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
                 $0.sizes = [PageCount(1 << 20)]
                 $0.ranges = [1 << 20]
             }?.contains("virtqueue") == true)
+    }
+
+    @Test func ofAPoolThatIsTooSmall() {
+        func refusal(pages: UInt64, _ strategy: any PinStrategy.Type) -> String? {
+            self.refusal {
+                $0.strategies = [strategy]
+                $0.sizes = [PageCount(pages)]
+                $0.pool = PageCount(2)
+            }
+        }
+        #expect(refusal(pages: 1 << 21, Bounce.self) == nil)
+        let reason = refusal(pages: (1 << 21) + 1, Bounce.self)
+        #expect(reason?.contains("at most 1048576 pieces; choose a larger --pool") == true)
+        #expect(refusal(pages: 1 << 22, RangeTree.self) == nil)
     }
 
     @Test func ofConversionsThatHaveNoPlace() {

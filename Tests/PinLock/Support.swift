@@ -23,7 +23,7 @@ struct Candidate: Sendable, CustomTestStringConvertible {
     static let available = all.filter { $0.type.unavailability(pinning: PageCount(1)) == nil }
     /// Those that promise by their pins.
     static let safe = available.filter {
-        $0.type.info.isSafe && $0.type.info.exclusion == .pins
+        $0.type.info.isSafe && $0.type.info.promisesByPins
     }
     /// They promise nothing about pins and conversions that meet; for the rest they are strategies as any.
     static let unsafe = available.filter { !$0.type.info.isSafe }

@@ -40,6 +40,9 @@ extension PinStrategy {
         return (self as? any CountingStrategy.Type).map { cover($0) } ?? false
     }
 }
+extension Bounce: CountingStrategy {
+    static func cover(_ arena: Arena) -> ForestCover { ForestCover(arena: arena) }
+}
 
 /// A counting strategy of the registry, as an argument of a test.
 struct CountingCandidate: Sendable, CustomTestStringConvertible {

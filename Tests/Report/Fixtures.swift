@@ -67,7 +67,7 @@ extension Row {
         let counts: [WritableKeyPath<Row, UInt64?>] = [
             \.conversions, \.conversionsDenied, \.conversionsWaited, \.conversionsRevoked,
             \.violationsPrivate, \.violationsStale, \.faults, \.leakedPins, \.metadataBytes,
-            \.splits, \.lostBytes, \.surprises,
+            \.splits, \.lostBytes, \.surprises, \.poolBytes,
         ]
         for (index, path) in counts.enumerated() { row[keyPath: path] = UInt64(index) + 100 }
         row.noisy = ["cpu", "warmup"]

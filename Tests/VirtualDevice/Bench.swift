@@ -187,7 +187,7 @@ struct Candidate: Sendable, CustomStringConvertible {
     var description: String { type.info.name }
 
     /// Those that promise by their pins.
-    static let safe = Registry.all.filter { $0.info.isSafe && $0.info.exclusion == .pins }.map {
+    static let safe = Registry.all.filter { $0.info.isSafe && $0.info.promisesByPins }.map {
         Candidate(type: $0)
     }
 }

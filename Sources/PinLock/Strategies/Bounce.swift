@@ -1,0 +1,51 @@
+import GuestMemory
+import Linux
+
+/// The device never touches the guest's buffer: it writes into a pool, and the guest copies.
+///
+/// The idea: the guest shares a pool once and for all, and the device pins it at set-up, as `longlived` does. Requests
+/// name pages of the pool; when one is completed the guest copies what came to its own buffer. A request larger than
+/// the pool goes in pieces.
+///
+/// Why no page is both pinned and private: the pool is pinned from set-up on, so a conversion inside it is denied. The
+/// buffer is private throughout, and no request names a page of it.
+///
+/// Cost: nothing per DMA in the device; the guest copies every byte with a processor of its own, gives up the pool's
+/// memory, and cannot convert a page of it.
+///
+/// Its twin: swiotlb (Linux, kernel/dma/swiotlb.c), forced on where a guest's memory is encrypted
+/// (arch/x86/kernel/pci-dma.c). One of its mappings is 256 KiB at most (IO_TLB_SEGSIZE, include/linux/swiotlb.h).
+public struct Bounce: PinStrategy {
+    public static let info = StrategyInfo(
+        name: "bounce",
+        summary: "the device writes into a pool that is pinned at set-up, the guest copies",
+        isSafe: true,
+        cost: "the guest: a copy of every byte, and a pool that stays shared",
+        policies: [.deny, .wait],
+        kernelNeeds: nil,
+        twin: "swiotlb (kernel/dma/swiotlb.c), the default of SEV-SNP and TDX guests",
+        exclusion: .bounce)
+
+    public static func sectionByteCount(pages: PageCount) -> Int {
+        LongLived.sectionByteCount(pages: pages)
+    }
+    public static func metadataByteCount(pages: PageCount) -> Int {
+        LongLived.metadataByteCount(pages: pages)
+    }
+
+    public var arena: Arena { pool.arena }
+    private let pool: LongLived
+
+    public init(arena: Arena) { pool = LongLived(arena: arena) }
+
+    public func pinner(for device: DeviceID) -> LongLived.Device { pool.pinner(for: device) }
+
+    public func close(_ range: PageRange) { pool.close(range) }
+    public func open(_ range: PageRange) { pool.open(range) }
+    public func firstPinned(in range: PageRange) -> GFN? { pool.firstPinned(in: range) }
+    public func recover(_ device: DeviceID, until deadline: Deadline) throws(RecoveryRefusal) -> Int
+    {
+        try pool.recover(device, until: deadline)
+    }
+    public func audit() throws(SystemError) -> String? { try pool.audit() }
+}
