@@ -16,12 +16,21 @@ public enum Verification {
         in buffer: UnsafeRawBufferPointer, expected stamp: Stamp, engine: FillEngine,
         coverage: Coverage
     ) -> Int {
-        guard let start = buffer.baseAddress else { return 0 }
-        let word = engine.pattern(of: stamp)
+        missingLines(in: buffer, expectedOneOf: [stamp], engine: engine, coverage: coverage)
+    }
+
+    /// The same for a buffer that several requests may have written last, line by line.
+    public static func missingLines(
+        in buffer: UnsafeRawBufferPointer, expectedOneOf stamps: [Stamp], engine: FillEngine,
+        coverage: Coverage
+    ) -> Int {
+        guard let start = buffer.baseAddress, let stamp = stamps.first else { return 0 }
+        let words = stamps.map(engine.pattern)
         let lines = buffer.count / lineByteCount
         var missing = 0
         func look(at line: Int) {
-            if lineDiffers(at: start + line * lineByteCount, from: word) { missing += 1 }
+            let line = start + line * lineByteCount
+            if words.allSatisfy({ lineDiffers(at: line, from: $0) }) { missing += 1 }
         }
         switch coverage {
         case .everyLine:

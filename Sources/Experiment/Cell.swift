@@ -50,6 +50,7 @@ public struct Request: Sendable {
     /// Whether pages that become private are freed: `--convert-to free`.
     public var frees = false
 
+    public var placement = MemoryMap.Placement.disjoint
     public var entrySize = EntrySize.small
     public var misalignment = PageCount(0)
     /// The pool of each device of strategies that need one; nil for one as large as the request.
@@ -169,7 +170,8 @@ public struct Plan: Sendable {
         do throws(MemoryMapError) {
             return try MemoryMap(
                 devices: devices, pagesPerRange: PageCount(perRange), rangeCount: ranges,
-                misalignment: request.misalignment, pool: pool, total: request.guestMemory)
+                misalignment: request.misalignment, pool: pool, placement: request.placement,
+                total: request.guestMemory)
         } catch {
             let pools = pool.map { " with pools of \(min($0, size).bytes)" } ?? ""
             throw UsageError("--size \(size.bytes)\(pools): \(error)")
@@ -185,6 +187,11 @@ public struct Plan: Sendable {
         }
         guard cell.chunk <= cell.shape.size else {
             throw UsageError("--chunk \(cell.chunk.bytes) is above --size \(cell.shape.size.bytes)")
+        }
+        if request.placement == .same, info.exclusion == .bounce {
+            throw UsageError(
+                "--buffers same: strategy \(info.name) needs a pool for each device; leave one of them out"
+            )
         }
         if cell.shape.backing.isHugetlb, request.frees || request.enforces {
             throw UsageError(

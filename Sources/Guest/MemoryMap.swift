@@ -4,11 +4,23 @@ import Virtqueue
 /// How a guest lays out its memory: DMA buffers from address 0, then a virtqueue per device, then free memory.
 ///
 /// A buffer starts at a multiple of its size rounded up to a power of two, at most 1 GiB, plus the misalignment asked
-/// for; so a 1 GiB buffer with no misalignment is one aligned GiB.
+/// for; so a 1 GiB buffer with no misalignment is one aligned GiB. With several devices it is eight pages at least.
+///
+/// Devices may also share one buffer, or have theirs side by side.
 ///
 /// With a pool the devices' buffers are pools, one each, and the targets of the requests lie between them and the
 /// virtqueues: the guest's own, never shared.
 public struct MemoryMap: Sendable, Equatable {
+    /// Where the devices' buffers lie.
+    public enum Placement: String, CaseIterable, Sendable {
+        /// Each at an alignment of its own.
+        case disjoint
+        /// All in one and the same place.
+        case same
+        /// One behind the other, without a gap: pages of two devices may share a cache line of RMP entries.
+        case adjacent
+    }
+
     /// Guest memory that no buffer takes, unless more is asked for.
     public static let freeBytes = ByteCount(64 << 20)
 
@@ -24,6 +36,34 @@ public struct MemoryMap: Sendable, Equatable {
     public let queueStarts: [GFN]
     /// What is left: private, and the guest's own.
     public let free: PageRange
+
+    /// What the devices write, each page once.
+    public var bufferRanges: [PageRange] {
+        var seen: Set<PageRange> = []
+        return buffers.flatMap(\.ranges).filter { seen.insert($0).inserted }
+    }
+
+    /// Pages that more than one device writes.
+    public var sharedPages: PageCount {
+        let all = buffers.reduce(0) { $0 + $1.pages.rawValue }
+        return PageCount(all - bufferRanges.reduce(0) { $0 + $1.count.rawValue })
+    }
+
+    /// Cache lines of RMP entries, of 64 bytes each, in which different devices have different pages: where entries
+    /// are counted on, devices slow each other down there without any conflict.
+    public func sharedLines(entryByteCount: UInt64) -> Int {
+        let perLine = 64 / entryByteCount
+        let owned = buffers.enumerated()
+            .flatMap { device, buffer in buffer.ranges.map { (device: device, range: $0) } }
+            .sorted { $0.range.lower < $1.range.lower }
+        var lines: Set<UInt64> = []
+        for (one, next) in zip(owned, owned.dropFirst())
+        where one.device != next.device && one.range.upper <= next.range.lower {
+            let line = next.range.lower / perLine
+            if (one.range.upper - 1) / perLine == line { lines.insert(line) }
+        }
+        return lines.count
+    }
 
     public var queueAreas: [PageRange] { queueStarts.map(queueLayout.area(at:)) }
 
@@ -60,7 +100,7 @@ public struct MemoryMap: Sendable, Equatable {
     /// guest's memory, nil for what the buffers need and `freeBytes`.
     public init(
         devices: Int, pagesPerRange: PageCount, rangeCount: Int, misalignment: PageCount,
-        pool: PageCount? = nil, total: PageCount?
+        pool: PageCount? = nil, placement: Placement = .disjoint, total: PageCount?
     ) throws(MemoryMapError) {
         let entry = pagesPerRange.rawValue
         let stride = rangeCount == 1 ? entry : entry + 1
@@ -75,10 +115,13 @@ public struct MemoryMap: Sendable, Equatable {
         func place(
             _ layout: (pagesPerRange: UInt64, rangeCount: Int), span: UInt64
         ) throws(MemoryMapError) -> [ScatterLayout] {
-            let alignment = min(pagesPerGiB, span.nextPowerOfTwo)
+            // Eight RMP entries are a pair of cache lines, which processors fetch together.
+            let alignment = max(devices > 1 ? 8 : 1, min(pagesPerGiB, span.nextPowerOfTwo))
             var placed: [ScatterLayout] = []
-            for _ in 0..<devices {
-                let start = (next + alignment - 1) / alignment * alignment + misalignment.rawValue
+            for device in 0..<devices {
+                var start = (next + alignment - 1) / alignment * alignment + misalignment.rawValue
+                if device > 0, placement == .same { start = placed[0].start }
+                if device > 0, placement == .adjacent { start = next }
                 next = start + span
                 guard next <= PageRange.frameLimit else { throw .tooLarge }
                 placed.append(

@@ -10,6 +10,8 @@ public final class Measurements {
     public private(set) var operations: UInt64 = 0
     public private(set) var refused: UInt64 = 0
     public private(set) var bytes: UInt64 = 0
+    /// Pins tried again because a page was being converted.
+    public private(set) var retries: UInt64 = 0
     /// Totals of the completed requests, in nanoseconds with fractions.
     public private(set) var pinTotal = 0.0
     public private(set) var writeTotal = 0.0
@@ -20,6 +22,7 @@ public final class Measurements {
     init() {}
 
     func record(_ sample: DMASample, clock: TickClock) {
+        retries += UInt64(sample.retries)
         guard sample.status == 0 else {
             refused += 1
             return

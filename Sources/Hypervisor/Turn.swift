@@ -95,8 +95,7 @@ extension VirtualMachine {
         }
         var refusal = driver.share(plan.map.queueAreas, through: handler)
         let start = monotonicNanoseconds()
-        let buffers = plan.map.buffers.flatMap(\.ranges)
-        refusal = refusal ?? driver.share(buffers, through: handler)
+        refusal = refusal ?? driver.share(plan.map.bufferRanges, through: handler)
         let elapsed = monotonicNanoseconds() - start
         if let refusal { throw .internalFault("the guest's first sharing got \(refusal)") }
         oracle.arm(plan.map.privateRanges)

@@ -18,6 +18,7 @@ struct TurnChecks {
             return "\(plan.strategy.info.name): \(complaint)"
         }
         guard plan.writes else { return nil }
+        if plan.map.sharedPages > PageCount(0) { return mixedComplaint(collector) }
         for (index, generations) in collector.lastCompleted {
             for (number, generation) in generations.enumerated() {
                 let stamp = Stamp(device: UInt16(index), generation: generation)
@@ -40,26 +41,37 @@ struct TurnChecks {
         return nil
     }
 
+    /// Of a buffer that all devices write: each line is some device's last request's. Where one of them was not
+    /// completed, what it left cannot be told.
+    private func mixedComplaint(_ collector: SampleCollector) -> String? {
+        let last = collector.lastCompleted.compactMap { index, generations in
+            generations.last.map { Stamp(device: UInt16(index), generation: $0) }
+        }
+        guard last.count == plan.map.buffers.count else { return nil }
+        let missing = plan.map.bufferRanges.reduce(0) { $0 + missingPages(in: $1, oneOf: last) }
+        return missing == 0 ? nil : "\(missing) pages have data of no device's last request"
+    }
+
     private func missingPages(in ranges: [PageRange], _ stamp: Stamp) -> Int {
-        ranges.reduce(0) { $0 + missingPages(in: $1, stamp) }
+        ranges.reduce(0) { $0 + missingPages(in: $1, oneOf: [stamp]) }
     }
 
     /// Pages of the range that do not carry the stamp on the line looked at; pages that were converted in this turn
     /// hold what the guest or the oracle left there.
-    private func missingPages(in range: PageRange, _ stamp: Stamp) -> Int {
+    private func missingPages(in range: PageRange, oneOf stamps: [Stamp]) -> Int {
         guard guest.ledger.pagesConverted(in: range, since: .start) != nil else {
-            return missing(range, stamp)
+            return missing(range, stamps)
         }
         return (range.lower..<range.upper).reduce(0) { sum, page in
             let single = PageRange(start: page, count: 1)
             let isConverted = guest.ledger.pagesConverted(in: single, since: .start) != nil
-            return sum + (isConverted ? 0 : missing(single, stamp))
+            return sum + (isConverted ? 0 : missing(single, stamps))
         }
     }
 
-    private func missing(_ range: PageRange, _ stamp: Stamp) -> Int {
+    private func missing(_ range: PageRange, _ stamps: [Stamp]) -> Int {
         Verification.missingLines(
-            in: UnsafeRawBufferPointer(guest.view.bytes(of: range)), expected: stamp,
+            in: UnsafeRawBufferPointer(guest.view.bytes(of: range)), expectedOneOf: stamps,
             engine: plan.engine, coverage: .oneLinePerPage)
     }
 }

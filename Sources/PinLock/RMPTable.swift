@@ -16,7 +16,7 @@ import Synchronization
 /// With 2 MiB entries, the entry of a 2 MiB region's first page (its head) speaks for the whole region until it is
 /// `split`, as PSMASH does; a look-up reads the head first, as the hardware's does. What is split stays split.
 public struct RMPTable {
-    static let entryByteCount = 16
+    public static let entryByteCount = 16
 
     enum Bits {
         static let shared: UInt64 = 1 << 63

@@ -89,6 +89,10 @@ public struct Row: Sendable, Equatable {
     public var recoveryNsMax: Double?
     public var convertTo: String?
     public var poolBytes: UInt64?
+    public var buffers: String?
+    public var sharedPages: UInt64?
+    public var sharedLines: Int?
+    public var retries: UInt64?
 
     /// A row of the plan with nothing measured yet; `env` is `Environment.hash`.
     public init(

@@ -163,6 +163,16 @@ public enum Schema {
         Column(
             "pool_bytes", \.poolBytes, unit: "B",
             "Pool of each device, from which the guest copies; a larger request goes in pieces."),
+        Column(
+            "buffers", \.buffers, "Where the devices' buffers lie: disjoint, same, or adjacent."),
+        Column(
+            "shared_pages", \.sharedPages, "Pages that more than one device writes."),
+        Column(
+            "shared_lines", \.sharedLines,
+            "Cache lines of RMP entries in which devices have different pages: false sharing."),
+        Column(
+            "retries", \.retries,
+            "Pins tried again since a page was being converted: real conflict, of all requests."),
     ]
 
     /// The list itself as CSV: column, type, unit, meaning.

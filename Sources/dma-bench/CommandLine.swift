@@ -38,8 +38,12 @@ struct DmaBench: ParsableCommand {
     @Option(parsing: .unconditional, help: "Ranges of a request's scatter-gather list (range).")
     var ranges = "1"
     @Option(
-        parsing: .unconditional, help: "Device processes, each with a buffer of its own (range).")
+        parsing: .unconditional, help: "Device processes (range).")
     var devices = "1"
+    @Option(
+        parsing: .unconditional,
+        help: "Where their buffers lie: disjoint, same, or adjacent, without a gap.")
+    var buffers = "disjoint"
     @Option(parsing: .unconditional, help: "Conversions a second; 0 for none (range).")
     var convertRate = "1000"
     @Option(parsing: .unconditional, help: "Pages of each conversion (range).") var convertPages =

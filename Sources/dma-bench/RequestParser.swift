@@ -15,6 +15,9 @@ enum RequestParser {
         request.ranges = try counts(run.ranges, "--ranges", 1...(1 << 20)).map { Int($0) }
         request.devices = try counts(run.devices, "--devices", 1...UInt64(Arena.deviceCapacity - 1))
             .map { Int($0) }
+        request.placement = try Choice.named(
+            run.buffers, option: "--buffers",
+            among: MemoryMap.Placement.allCases.map { ($0.rawValue, $0) })
         request.convertRates = try counts(run.convertRate, "--convert-rate", 0...10_000_000)
         request.convertPages = try counts(
             run.convertPages, "--convert-pages", 1...PageRange.frameLimit

@@ -24,6 +24,10 @@ struct RowBuilder {
             convertRateHz: Double(cell.convertRate),
             convertPages: cell.convertPages.rawValue, convertWhere: request.convertPlace.rawValue,
             status: .ok, env: environment)
+        row.buffers = request.placement.rawValue
+        row.sharedPages = cell.shape.map.sharedPages.rawValue
+        row.sharedLines = cell.shape.map.sharedLines(
+            entryByteCount: UInt64(RMPTable.entryByteCount))
         row.convertTo = request.frees ? "free" : "private"
         row.enforce = request.enforces ? "mmu" : "none"
         if info.exclusion == .faults { row.onFault = request.faultPolicy.rawValue }
@@ -50,6 +54,7 @@ struct RowBuilder {
         let dma = outcome.measurements
         row.ops = dma.operations
         row.refused = dma.refused
+        row.retries = dma.retries
         row.pinNsP50 = dma.pin.percentile(50).map { Double($0) }
         row.pinNsP99 = dma.pin.percentile(99).map { Double($0) }
         row.pinNsMax = dma.pin.maximum.map { Double($0) }

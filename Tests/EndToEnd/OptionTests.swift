@@ -46,6 +46,27 @@ extension EndToEnd {
             }
         }
 
+        /// Devices that write the same pages leave the data of one of them on each line; neighbours have a line of RMP
+        /// entries in common.
+        @Test(arguments: ["same", "adjacent", "disjoint"])
+        func devicesMeetInPagesOrNot(buffers: String) throws {
+            let rows = try rows(
+                "--strategy", "perpage,rangetree,slots,epoch", "--devices", "3", "--buffers",
+                buffers, "--convert-rate", "2000", "--convert-where", "mixed")
+            #expect(rows.count == 4)
+            for row in rows {
+                #expect(row["buffers"] == buffers && row["shared_lines"] == "0")
+                let shared = try row.count("shared_pages")
+                #expect(shared == (buffers == "same" ? 2 * 1024 : 0))
+            }
+        }
+
+        @Test func neighboursShareALine() throws {
+            let rows = try rows(
+                "--size", "4K", "--strategy", "perpage", "--devices", "3", "--buffers", "adjacent")
+            #expect(rows[0]["shared_lines"] == "1" && rows[0]["shared_pages"] == "0")
+        }
+
         @Test func scatterGatherListsAreWhole() throws {
             let rows = try rows("--strategy", "perpage,longlived", "--ranges", "64")
             #expect(rows.map { $0["ranges"] } == ["64", "64"])

@@ -30,7 +30,10 @@ extension EndToEnd {
             ["--strategy", "bounce", "--size", "4M", "--guest-memory", "70M"],
             ["--strategy", "none,bounce", "--size", "8T", "--no-write"],
             ["--bogus"], ["-x"], ["unexpected"], ["strategies", "unexpected"],
-            ["schema", "--bogus"], ["device"], ["device", "64", "1", "any"],
+            ["schema", "--bogus"], ["device"], ["--buffers", "samey"], ["--enforce", "cpu"],
+            ["--on-fault", "ignore"], ["--convert-to", "nothing"],
+            ["--strategy", "bounce", "--devices", "2", "--buffers", "same"],
+            ["--backing", "hugetlb-2m", "--convert-to", "free"], ["device", "64", "1", "any"],
         ]
         private static let unavailable: [[String]] = [
             ["--size", "15T"], ["--size", "4T", "--devices", "3"], ["--size", "15T", "--no-write"],

@@ -67,11 +67,12 @@ extension Row {
         let counts: [WritableKeyPath<Row, UInt64?>] = [
             \.conversions, \.conversionsDenied, \.conversionsWaited, \.conversionsRevoked,
             \.violationsPrivate, \.violationsStale, \.faults, \.leakedPins, \.metadataBytes,
-            \.splits, \.lostBytes, \.surprises, \.poolBytes,
+            \.splits, \.lostBytes, \.surprises, \.sharedPages, \.retries, \.poolBytes,
         ]
         for (index, path) in counts.enumerated() { row[keyPath: path] = UInt64(index) + 100 }
         row.noisy = ["cpu", "warmup"]
         (row.enforce, row.onFault, row.convertTo) = ("mmu", "retry", "free")
+        (row.buffers, row.sharedLines) = ("adjacent", 9)
         return row
     }
 }
