@@ -166,10 +166,11 @@ final class RunningTurn {
         hasRecovered = true
         for device in devices { device.end() }
         for device in devices where device.process.poll() == nil {
-            // A device that is alive but does not answer is no use to anybody any more.
-            if (try? device.answer(until: .after(milliseconds: 1000))) == nil {
-                device.process.terminate()
-            }
+            // A device that is alive but does not come to its end is no use to anybody any more.
+            let deadline = Deadline.after(milliseconds: 1000)
+            var reply: DeviceReply?
+            repeat { reply = try? device.answer(until: deadline) } while reply?.kind == .ready
+            if reply == nil { device.process.terminate() }
         }
         for device in devices { device.endService() }
         for service in services { service.join() }

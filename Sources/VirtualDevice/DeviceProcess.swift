@@ -1,4 +1,5 @@
 import DmaWriter
+import Glibc
 import GuestMemory
 import Linux
 import PinLock
@@ -48,14 +49,20 @@ public final class DeviceProcess {
             try ledger.mapPopulated()
             let strategy = Registry.all[Int(setup.strategy)].init(
                 arena: try Arena(attaching: arena))
-            var done = DeviceReply(.done)
+            var reply = DeviceReply(.done)
+            var text = ""
             do throws(TurnFailure) {
-                try serve(strategy, setup, &done)
+                try serve(strategy, setup, &reply)
             } catch {
-                try control.send(DeviceReply(.failed), text: error.description)
-                continue
+                (reply, text) = (DeviceReply(.failed), error.description)
             }
-            try control.send(done)
+            do throws(SystemError) {
+                try control.send(reply, text: text)
+            } catch {
+                // The hypervisor has hung up in the meantime: it knows why.
+                guard ![EPIPE, ECONNRESET].contains(error.code) else { return }
+                throw error
+            }
         }
     }
 

@@ -205,7 +205,7 @@ import Testing
             let traffic = Traffic(
                 pins: [range(0..<9), range(2..<5), page(3), range(510..<515), page(520)],
                 conversions: [page(3), page(8), page(512), range(4..<6)], policy: .wait,
-                operations: 3000, devices: 1...2)
+                operations: 1500, devices: 1...2)
             let torn = [range(0..<7), page(3), range(1..<9), range(509..<514)]
             var outcome = Traffic.Outcome()
             let thread = try WorkerThread(name: "recovery") { [dead] in

@@ -26,7 +26,7 @@ struct Matchup: Sendable, CustomTestStringConvertible {
             let traffic = Traffic(
                 pins: everyRange(pages: 8), conversions: (0..<8).map(page) + [range(3..<5)],
                 registrations: matchup.policy == .revoke ? [range(0..<3), range(4..<6)] : [],
-                policy: matchup.policy, operations: 20_000)
+                policy: matchup.policy, operations: 8000)
             let outcome = try traffic.run(on: strategy)
             #expect(outcome.violations == 0)
             #expect(outcome.pinned > 0 && outcome.converted > 0)
@@ -50,7 +50,7 @@ struct Matchup: Sendable, CustomTestStringConvertible {
             }
             let traffic = Traffic(
                 pins: pins, conversions: (gib - 2..<gib + 2).map(page) + [page(0)],
-                policy: matchup.policy, operations: 10_000)
+                policy: matchup.policy, operations: 4000)
             let outcome = try traffic.run(on: strategy)
             #expect(outcome.violations == 0)
             #expect(outcome.pinned > 0 && outcome.converted > 0)
