@@ -36,14 +36,15 @@ final class StoreBuffering {
         try ProcessBarrier.register()
     }
 
-    /// Plays until neither saw the other, at most `limit` rounds; the round where it came to that.
-    func firstFailure(within limit: Int) throws -> Int? {
+    /// Plays until neither saw the other, at most `limit` rounds, or until the deadline; the round where it came to that.
+    func firstFailure(within limit: Int, until deadline: Deadline = .never) throws -> Int? {
         let failure = Counter()
         try inParallel([
             { self.playDevice() },
             {
                 var random = SeededRandom(seed: 1)
-                for number in 1...limit where failure.value == 0 {
+                for number in 1...limit {
+                    if failure.value != 0 || deadline.hasPassed { break }
                     if self.playConverter(number, &random) { failure.add(number) }
                 }
                 self.round.store(-1, ordering: .releasing)
