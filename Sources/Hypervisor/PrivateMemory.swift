@@ -19,6 +19,8 @@ struct PrivateMemory: Sendable {
         // frame, its first touch says so.
         if frees {
             try? shared.mapping.discard(bytes)
+            // What the page held the last time it was private goes, too.
+            if hasOwnFrames { try? frames.mapping.discard(bytes) }
         } else if hasOwnFrames {
             try? frames.mapping.populate(bytes)
         }

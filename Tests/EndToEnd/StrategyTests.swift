@@ -85,6 +85,17 @@ extension EndToEnd {
             #expect(isCaught)
         }
 
+        /// Every strategy frees pages outside the buffers, where no device is: nobody has written to them then.
+        @Test func freedPagesNobodyTouchesStayFree() throws {
+            let rows = try rows(
+                "--size", "4M", "--strategy", "all", "--convert-to", "free", "--convert-rate",
+                "5000", "--rounds", "1", "--seconds", "0.05")
+            for row in rows where !row["status"].hasPrefix("unavailable:") {
+                expectGood(row)
+                #expect(row["violations_private"] == "0", "\(row.strategy)")
+            }
+        }
+
         /// The device's writes to converted pages land where nobody reads: lost, and no violation.
         @Test func framesOfTheirOwnLoseWhatIsWritten() throws {
             var isLost = false
