@@ -15,7 +15,7 @@ import Linux
 ///
 /// Its twins: io_uring's registered buffers (Linux, io_uring/rsrc.c), pin_user_pages() (mm/gup.c), on which VFIO and
 /// RDMA stand.
-public struct KernelPin: PinStrategy {
+public struct KernelPin: StandsOnTree {
     public static let info = StrategyInfo(
         name: "kernelpin",
         summary:
@@ -26,9 +26,6 @@ public struct KernelPin: PinStrategy {
         kernelNeeds: "io_uring (5.19), and memory that may be locked: CAP_IPC_LOCK or ulimit -l",
         twin:
             "pin_user_pages() (mm/gup.c) as called by io_uring (io_uring/rsrc.c), VFIO and RDMA")
-
-    public static func sectionByteCount(pages: PageCount) -> Int { Forest.byteCount(pages: pages) }
-    public static func metadataByteCount(pages: PageCount) -> Int { Forest.byteCount(pages: pages) }
 
     public static func unavailability(pinning pages: PageCount) -> String? {
         do throws(SystemError) {
@@ -42,8 +39,7 @@ public struct KernelPin: PinStrategy {
             "\(ByteCount(limit)) of locked memory are allowed, \(pages.bytes) needed; run as root: ulimit -l unlimited"
     }
 
-    public var arena: Arena { tree.arena }
-    private let tree: RangeTree
+    let tree: RangeTree
 
     public init(arena: Arena) { tree = RangeTree(arena: arena) }
 
@@ -83,16 +79,6 @@ public struct KernelPin: PinStrategy {
         }
     }
 
-    public func close(_ range: PageRange) { tree.close(range) }
-    public func open(_ range: PageRange) { tree.open(range) }
-    public func firstPinned(in range: PageRange) -> GFN? { tree.firstPinned(in: range) }
-
-    /// The kernel has dropped the references of the dead process; the tree's are here.
-    public func recover(_ device: DeviceID, until deadline: Deadline) throws(RecoveryRefusal) -> Int
-    {
-        try tree.recover(device, until: deadline)
-    }
-    public func audit() throws(SystemError) -> String? { try tree.audit() }
 }
 
 /// The kernel's references to the pages of each pin: chains of buffer slots, one slot per GiB.

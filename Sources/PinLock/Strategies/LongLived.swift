@@ -15,7 +15,7 @@ import Linux
 /// makes the device register again (revoked).
 ///
 /// Its twins: VFIO and iommufd mappings, RDMA memory regions, io_uring's fixed buffers.
-public struct LongLived: PinStrategy {
+public struct LongLived: StandsOnTree {
     public static let info = StrategyInfo(
         name: "longlived",
         summary: "pin at set-up through the range tree, hold across DMAs",
@@ -28,26 +28,13 @@ public struct LongLived: PinStrategy {
             "VFIO (drivers/vfio/vfio_iommu_type1.c), iommufd, RDMA memory regions, io_uring fixed buffers"
     )
 
-    public static func sectionByteCount(pages: PageCount) -> Int { Forest.byteCount(pages: pages) }
-    public static func metadataByteCount(pages: PageCount) -> Int { Forest.byteCount(pages: pages) }
-
-    public var arena: Arena { tree.arena }
-    private let tree: RangeTree
+    let tree: RangeTree
 
     public init(arena: Arena) { tree = RangeTree(arena: arena) }
 
     public func pinner(for device: DeviceID) -> Device {
         Device(CountedPins(tree.cover, arena: arena, device: device), device: device)
     }
-
-    public func close(_ range: PageRange) { tree.close(range) }
-    public func open(_ range: PageRange) { tree.open(range) }
-    public func firstPinned(in range: PageRange) -> GFN? { tree.firstPinned(in: range) }
-    public func recover(_ device: DeviceID, until deadline: Deadline) throws(RecoveryRefusal) -> Int
-    {
-        try tree.recover(device, until: deadline)
-    }
-    public func audit() throws(SystemError) -> String? { try tree.audit() }
 
     public final class Device: Pinner {
         private let tree: CountedPins<ForestCover>

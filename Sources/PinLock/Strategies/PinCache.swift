@@ -17,7 +17,7 @@ import Linux
 ///
 /// Its twins: UCX's registration cache (src/ucs/memory/rcache.c) and libfabric's (prov/util/src/util_mr_cache.c), whose
 /// memory hooks are the revocation here.
-public struct PinCache: PinStrategy {
+public struct PinCache: StandsOnTree {
     public static let info = StrategyInfo(
         name: "pincache",
         summary: "pin on first use through the range tree, keep the pin until a conversion asks",
@@ -29,26 +29,13 @@ public struct PinCache: PinStrategy {
             "UCX's rcache (src/ucs/memory/rcache.c), libfabric's mr_cache (prov/util/src/util_mr_cache.c)"
     )
 
-    public static func sectionByteCount(pages: PageCount) -> Int { Forest.byteCount(pages: pages) }
-    public static func metadataByteCount(pages: PageCount) -> Int { Forest.byteCount(pages: pages) }
-
-    public var arena: Arena { tree.arena }
-    private let tree: RangeTree
+    let tree: RangeTree
 
     public init(arena: Arena) { tree = RangeTree(arena: arena) }
 
     public func pinner(for device: DeviceID) -> Device {
         Device(CountedPins(tree.cover, arena: arena, device: device), device: device)
     }
-
-    public func close(_ range: PageRange) { tree.close(range) }
-    public func open(_ range: PageRange) { tree.open(range) }
-    public func firstPinned(in range: PageRange) -> GFN? { tree.firstPinned(in: range) }
-    public func recover(_ device: DeviceID, until deadline: Deadline) throws(RecoveryRefusal) -> Int
-    {
-        try tree.recover(device, until: deadline)
-    }
-    public func audit() throws(SystemError) -> String? { try tree.audit() }
 
     public final class Device: Pinner {
         /// Registrations that are kept between requests at most: far fewer than the journal has room for.

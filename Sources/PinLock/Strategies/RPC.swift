@@ -12,7 +12,7 @@ import Linux
 /// What the range tree itself costs disappears in it.
 ///
 /// Its twins: vfio-user's DMA map messages; Sean Christopherson's sketch, in which the VMM alone decides what is shared.
-public struct RPC: PinStrategy {
+public struct RPC: StandsOnTree {
     public static let info = StrategyInfo(
         name: "rpc",
         summary: "the device asks the hypervisor over a socket, which pins through the range tree",
@@ -23,12 +23,9 @@ public struct RPC: PinStrategy {
         kernelNeeds: nil,
         twin: "userspace as control plane: vfio-user's VFIO_USER_DMA_MAP (libvfio-user)")
 
-    public static func sectionByteCount(pages: PageCount) -> Int { Forest.byteCount(pages: pages) }
-    public static func metadataByteCount(pages: PageCount) -> Int { Forest.byteCount(pages: pages) }
     public static let isServed = true
 
-    public var arena: Arena { tree.arena }
-    private let tree: RangeTree
+    let tree: RangeTree
 
     public init(arena: Arena) { tree = RangeTree(arena: arena) }
 
@@ -91,17 +88,6 @@ public struct RPC: PinStrategy {
             guard PacketSocket.send(answer, to: socket) else { return }
         }
     }
-
-    public func close(_ range: PageRange) { tree.close(range) }
-    public func open(_ range: PageRange) { tree.open(range) }
-    public func firstPinned(in range: PageRange) -> GFN? { tree.firstPinned(in: range) }
-
-    /// The serving thread has ended: what the device held is in the journal that it kept.
-    public func recover(_ device: DeviceID, until deadline: Deadline) throws(RecoveryRefusal) -> Int
-    {
-        try tree.recover(device, until: deadline)
-    }
-    public func audit() throws(SystemError) -> String? { try tree.audit() }
 
     // MARK: What crosses the socket
 

@@ -18,7 +18,7 @@ import Synchronization
 ///
 /// Its twin: `psc_srcu` of the SEV-SNP hypervisor series (KVM, v5), which waits for readers before the page state
 /// change and does nothing against those that start after it. It failed review.
-public struct SRCUv5: PinStrategy {
+public struct SRCUv5: StandsOnTree {
     public static let info = StrategyInfo(
         name: "srcu-v5",
         summary: "broken on purpose: waits for the pins there are, lets new ones in, and converts",
@@ -28,24 +28,11 @@ public struct SRCUv5: PinStrategy {
         kernelNeeds: nil,
         twin: "psc_srcu of the SEV-SNP hypervisor patches v5, which failed review")
 
-    public static func sectionByteCount(pages: PageCount) -> Int { Forest.byteCount(pages: pages) }
-    public static func metadataByteCount(pages: PageCount) -> Int { Forest.byteCount(pages: pages) }
-
-    public var arena: Arena { tree.arena }
-    private let tree: RangeTree
+    let tree: RangeTree
 
     public init(arena: Arena) { tree = RangeTree(arena: arena) }
 
     public func pinner(for device: DeviceID) -> RangeTree.Device { tree.pinner(for: device) }
-
-    public func close(_ range: PageRange) { tree.close(range) }
-    public func open(_ range: PageRange) { tree.open(range) }
-    public func firstPinned(in range: PageRange) -> GFN? { tree.firstPinned(in: range) }
-    public func recover(_ device: DeviceID, until deadline: Deadline) throws(RecoveryRefusal) -> Int
-    {
-        try tree.recover(device, until: deadline)
-    }
-    public func audit() throws(SystemError) -> String? { try tree.audit() }
 
     /// As every strategy's, but for the order: the range is closed when it has become private.
     public func convert(
