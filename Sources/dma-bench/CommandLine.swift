@@ -73,6 +73,12 @@ struct DmaBench: ParsableCommand {
         parsing: .unconditional,
         help: "Pool of each device under strategy bounce; default: as large as the request.")
     var pool: String?
+    @Option(
+        parsing: .unconditional,
+        help:
+            "What each device under strategy pincache keeps pinned at most; default: as much as the request."
+    )
+    var cache: String?
     @Option(parsing: .unconditional, help: "Pages by which buffers miss their natural alignment.")
     var misalign = "0"
     @Option(

@@ -43,6 +43,7 @@ enum RequestParser {
             try Quantity.count(run.misalign, option: "--misalign", in: 0...PageRange.frameLimit - 1)
         )
         if let pool = run.pool { request.pool = try Quantity.pages(pool, option: "--pool") }
+        if let cache = run.cache { request.cache = try Quantity.pages(cache, option: "--cache") }
         if let memory = run.guestMemory {
             request.guestMemory = try Quantity.pages(memory, option: "--guest-memory")
         }

@@ -106,7 +106,9 @@ struct Session {
         for (index, group) in plan.groups.enumerated() {
             let cell = group[0]
             let order = plan.order(ofGroup: index, round: 1).map { cell in
-                cell.strategy.info.name + (cell.shape.pool.map { " (pool \($0.bytes))" } ?? "")
+                cell.strategy.info.name
+                    + (cell.shape.pool.map { " (pool \($0.bytes))" } ?? "")
+                    + (cell.cache.map { " (cache \($0.bytes))" } ?? "")
             }.joined(separator: ", ")
             lines.append(
                 """
