@@ -95,8 +95,10 @@ struct DmaBench: ParsableCommand {
     var enforce = "none"
     @Option(
         parsing: .unconditional,
-        help: "What a device under strategy fault does that faults: abort, retry, convert-back.")
-    var onFault = "abort"
+        help:
+            "What a device under strategy fault does that faults: abort, retry, convert-back; default: abort."
+    )
+    var onFault: String?
     @Flag(help: "Pin and unpin only: no write, for guests far larger than memory.") var noWrite =
         false
     @Option(parsing: .unconditional, help: "Rounds, in each of which every strategy has its turn.")

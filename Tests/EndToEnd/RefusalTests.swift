@@ -86,6 +86,27 @@ extension EndToEnd {
                     with: "<bytes> are available (<limit>)")
         }
 
+        /// An option that nothing looks at is a mistake; the same strategy beside the one that does is none.
+        @Test(arguments: [
+            ("--on-fault", "retry", "fault"), ("--pool", "1M", "bounce"),
+            ("--cache", "1M", "pincache"),
+        ])
+        func ofAnOptionThatNoStrategyUses(option: String, value: String, user: String) throws {
+            let plan = ["--dry-run", "--size", "4M"]
+            let unused = try Run(plan + ["--strategy", "none,rangetree", option, value]).finish()
+            expectOneLine(unused, status: 64, [option])
+            #expect(
+                unused.errors
+                    == "dma-bench: \(option) \(value): none of the strategies uses it; "
+                    + "\(user) does (--strategy \(user))\n")
+            for arguments in [
+                ["--strategy", "none,\(user)", option, value], ["--strategy", "none,rangetree"],
+            ] {
+                let outcome = try Run(plan + arguments).finish()
+                #expect(outcome.end == .exited(0) && outcome.errors == "", "\(arguments)")
+            }
+        }
+
         @Test func ofANodeNamesTheNodes() throws {
             let outcome = try run("--size", "4M", "--memory-node", "1023")
             expectOneLine(outcome, status: 64, ["--memory-node", "1023"])
