@@ -119,7 +119,7 @@ public enum Schema {
             "Pins left when every device had ended its turn, or had been recovered."),
         Column(
             "metadata_bytes", \.metadataBytes, unit: "B",
-            "Shared memory that makes the strategy work for this guest; for perpage the RMP table itself."
+            "Shared memory that makes the strategy work for this guest, beside what each pin takes; for perpage the RMP table."
         ),
         Column(
             "setup_psc_ns", \.setupPscNs, unit: "ns",
