@@ -76,7 +76,7 @@ struct DmaBench: ParsableCommand {
     @Option(
         parsing: .unconditional,
         help:
-            "What each device under strategy pincache keeps pinned at most; default: as much as the request."
+            "What each device under strategy pincache keeps pinned between requests at most; default: as much as the request."
     )
     var cache: String?
     @Option(parsing: .unconditional, help: "Pages by which buffers miss their natural alignment.")
