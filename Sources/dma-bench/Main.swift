@@ -8,6 +8,7 @@ import VirtualDevice
 @main
 enum Main {
     static func main() {
+        occupyStandardStreams()
         if CommandLine.arguments.dropFirst().first == DeviceArguments.command {
             Status.exit(runDevice())
         }
@@ -25,6 +26,14 @@ enum Main {
             } catch {
                 Status.exit(error)
             }
+        }
+    }
+
+    /// The first file opened would get the number of a closed stream, and rows or messages with it. What stands there
+    /// now cannot be written to either.
+    private static func occupyStandardStreams() {
+        for stream in STDIN_FILENO...STDERR_FILENO where fcntl(stream, F_GETFD) < 0 {
+            _ = open("/dev/null", O_RDONLY)
         }
     }
 
