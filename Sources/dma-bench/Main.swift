@@ -13,7 +13,7 @@ enum Main {
             Status.exit(runDevice())
         }
         Interruption.install()
-        widenHelp()
+        fitHelp()
         do {
             var command = try DmaBench.parseAsRoot(
                 JobFile.expand(Array(CommandLine.arguments.dropFirst())))
@@ -37,12 +37,11 @@ enum Main {
         }
     }
 
-    /// The parser's help traps on lines too short for its columns.
-    private static func widenHelp() {
-        let least = 40
+    /// The parser's help traps on lines too short for its columns, and nobody reads lines of 200 characters.
+    private static func fitHelp() {
         let stated = getenv("COLUMNS").flatMap { Int(String(cString: $0)) }
-        guard let width = stated ?? Terminal.width(of: STDOUT_FILENO), width < least else { return }
-        setenv("COLUMNS", "\(least)", 1)
+        guard let width = stated ?? Terminal.width(of: STDOUT_FILENO) else { return }
+        setenv("COLUMNS", "\(min(max(width, 40), 100))", 1)
     }
 
     /// The virtual-device process: everything it needs is inherited.
