@@ -5,7 +5,7 @@ extension EndToEnd {
     /// Standard streams that are closed or full.
     @Suite struct StreamTests {
         private static let commands = [
-            ["--help"], ["--version"], ["help", "schema"], ["strategies"], ["outcomes"], ["env"],
+            ["--help"], ["--version"], ["help", "schema"], ["strategies"], ["env"],
             ["schema"], ["schema", "--csv"], ["--dry-run"],
             ["--generate-completion-script", "bash"],
             ["--size", "4M", "--rounds", "1", "--ops", "1", "--no-write"],
