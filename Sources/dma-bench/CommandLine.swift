@@ -135,8 +135,12 @@ struct DmaBench: ParsableCommand {
         parsing: .unconditional,
         help: "Colour on the terminal: auto, always, never (NO_COLOR counts).")
     var color = "auto"
+    @Option(
+        parsing: .unconditional,
+        help: "How an error is told: text, or json, one object on a line.")
+    var errors = "text"
 
-    /// `--job` has been replaced by what its file says when this is parsed.
+    /// `--job` has been replaced by what its file says when this is parsed, and `--errors` been taken.
     func run() throws {
         try Session(self).run()
     }

@@ -15,8 +15,9 @@ enum Main {
         Interruption.install()
         fitHelp()
         do {
-            var command = try DmaBench.parseAsRoot(
-                JobFile.expand(Array(CommandLine.arguments.dropFirst())))
+            var arguments = Array(CommandLine.arguments.dropFirst())
+            try ErrorFormat.take(from: &arguments)
+            var command = try DmaBench.parseAsRoot(JobFile.expand(arguments))
             try command.run()
         } catch let failure as Failure {
             Status.exit(failure)
