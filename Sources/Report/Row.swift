@@ -22,7 +22,7 @@ public struct Row: Sendable, Equatable {
         }
     }
 
-    public let schema = Schema.version
+    public internal(set) var schema = Schema.version
     public var run: String
     public var round: Int
     public var position: Int
@@ -123,4 +123,12 @@ public struct Row: Sendable, Equatable {
         self.status = status
         self.env = env
     }
+}
+
+extension Row {
+    /// What a file's columns are read into.
+    static let blank = Row(
+        run: "", round: 0, position: 0, strategy: "", safe: false, policy: "", sizeBytes: 0,
+        entryBytes: 0, chunkBytes: 0, ranges: 0, misalignBytes: 0, devices: 0, engine: "", lanes: 0,
+        backing: "", convertRateHz: 0, convertPages: 0, convertWhere: "", status: .ok, env: "")
 }

@@ -175,6 +175,11 @@ public enum Schema {
             "Pins tried again since a page was being converted: real conflict, of all requests."),
     ]
 
+    private static let byName = Dictionary(uniqueKeysWithValues: columns.map { ($0.name, $0) })
+
+    /// The column of that name; nil where this version has none.
+    public static func column(_ name: String) -> Column? { byName[name] }
+
     /// The list itself as CSV: column, type, unit, meaning.
     public static var csv: String {
         entries.map { CSV.line($0) }.joined()

@@ -1,13 +1,12 @@
 import Experiment
-import Glibc
-import Linux
+import Report
 
 /// A run written down: the options of the command line, one `name value` a line, `#` before a comment.
 ///
 /// A flag stands alone. What the command line says as well wins over the file.
 enum JobFile {
     static let option = "--job"
-    private static let sizeLimit = 1 << 20
+    private static let byteLimit = 1 << 20
 
     /// The arguments with each `--job FILE` replaced by what the file says, before the others.
     static func expand(_ arguments: [String]) throws -> [String] {
@@ -53,31 +52,12 @@ enum JobFile {
     }
 
     private static func read(_ path: String) throws -> String {
-        let number = open(path, O_RDONLY | O_CLOEXEC)
-        guard number >= 0 else {
-            throw Failure(
-                .usage, "--job \(path): \(SystemError.message(errno)); name a file that can be read"
-            )
+        do throws(InputError) {
+            return String(
+                decoding: try InputFile.read(path, limit: byteLimit), as: UTF8.self)
+        } catch {
+            throw Failure(.usage, "--job \(error)")
         }
-        let file = FileDescriptor(owning: number)
-        var bytes = [UInt8](repeating: 0, count: sizeLimit + 1)
-        var count = 0
-        while count < bytes.count {
-            let got = bytes.withUnsafeMutableBytes {
-                Glibc.read(file.raw, $0.baseAddress! + count, $0.count - count)
-            }
-            if got < 0 {
-                throw Failure(
-                    .usage,
-                    "--job \(path): \(SystemError.message(errno)); name a file that can be read")
-            }
-            if got == 0 { break }
-            count += got
-        }
-        guard count <= sizeLimit else {
-            throw Failure(.usage, "--job \(path): larger than 1M: no job file")
-        }
-        return String(decoding: bytes[..<count], as: UTF8.self)
     }
 }
 

@@ -60,7 +60,7 @@ extension Row {
             \.setupPscNs, \.setupPinNs, \.copyNsP50, \.clockNs, \.outsideShare,
             \.recoveryNsMean, \.recoveryNsMax,
         ]
-        let values = [0.1, 1e-9, 1_450_000, 3e300, -0.5, 2.0 / 3, 0]
+        let values = [0.1, 1e-9, 1_450_000, 3e300, 0.5, 2.0 / 3, 0]
         for (index, path) in numbers.enumerated() {
             row[keyPath: path] = index < values.count ? values[index] : Double(index) / 3
         }
