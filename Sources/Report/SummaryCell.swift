@@ -80,36 +80,3 @@ struct SummaryCell: Sendable {
         Sample(measured.compactMap(value)).median
     }
 }
-
-/// What a plan may vary besides the strategy.
-struct PlanColumn: Sendable {
-    let title: String
-    let text: @Sendable (Row) -> String
-
-    static let size = PlanColumn(title: "size") { Human.size(bytes: $0.sizeBytes) }
-
-    static let all: [PlanColumn] = [
-        size,
-        PlanColumn(title: "entry") { Human.size(bytes: $0.entryBytes) },
-        PlanColumn(title: "chunk") { row in
-            row.chunkBytes == row.sizeBytes ? "whole" : Human.size(bytes: row.chunkBytes)
-        },
-        PlanColumn(title: "ranges") { String($0.ranges) },
-        PlanColumn(title: "misalign") { Human.size(bytes: $0.misalignBytes) },
-        PlanColumn(title: "policy") { $0.policy },
-        PlanColumn(title: "devices") { String($0.devices) },
-        PlanColumn(title: "engine") { $0.engine },
-        PlanColumn(title: "lanes") { String($0.lanes) },
-        PlanColumn(title: "backing") { $0.backing },
-        PlanColumn(title: "node") { $0.memoryNode.map { String($0) } ?? Human.missing },
-        PlanColumn(title: "device CPU") { Self.list($0.deviceCpu) },
-        PlanColumn(title: "vCPU CPU") { Self.list($0.vcpuCpu) },
-        PlanColumn(title: "conv/s asked") { JSON($0.convertRateHz).compact },
-        PlanColumn(title: "conv pages") { String($0.convertPages) },
-        PlanColumn(title: "conv where") { $0.convertWhere },
-    ]
-
-    private static func list(_ cpus: [Int]) -> String {
-        cpus.isEmpty ? Human.missing : cpus.map { String($0) }.joined(separator: ";")
-    }
-}
