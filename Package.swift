@@ -43,6 +43,8 @@ let package = Package(
         .systemLibrary(name: "CNuma", pkgConfig: "numa", providers: [.apt(["libnuma-dev"])]),
         // Floor 1: the kernel in Swift
         room("Linux", on: "CLinux"),
+        // Floor 1 as well: numbers alone
+        room("Statistics"),
         // Floor 2
         room("GuestMemory", on: "Linux", "CLinux", "CNuma"),
         room(
@@ -67,23 +69,28 @@ let package = Package(
             "Experiment", on: "Hypervisor", "VirtualDevice", "Guest", "PinLock", "DmaWriter",
             "Virtqueue",
             "GuestMemory", "Telemetry", "Linux"),
-        room("Report", on: "Linux"),
+        room("Report", on: "Statistics", "Linux"),
         // Floor 7
+        room("Analysis", on: "Report", "Statistics", "Linux"),
+        // Floor 8
         .executableTarget(
             name: "dma-bench",
             dependencies: [
-                "Report", "Experiment", "Hypervisor", "VirtualDevice", "PinLock", "DmaWriter",
+                "Analysis", "Report", "Experiment", "Hypervisor", "VirtualDevice", "PinLock",
+                "DmaWriter",
                 "GuestMemory",
                 "Telemetry", "Linux", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
+        suite("Statistics", on: "Statistics"),
         suite("GuestMemory", on: "GuestMemory", "Linux"),
         suite("Telemetry", on: "Telemetry", "Linux"),
         suite("PinLock", on: "PinLock", "GuestMemory", "Linux"),
         suite("DmaWriter", on: "DmaWriter", "GuestMemory", "Linux", "CLinux"),
         suite("Virtqueue", on: "Virtqueue", "GuestMemory", "Linux"),
         suite("Report", on: "Report", "Linux"),
+        suite("Analysis", on: "Analysis", "Report", "Statistics"),
         suite(
             "Guest", on: "Guest", "Virtqueue", "DmaWriter", "GuestMemory", "Telemetry", "Linux"),
         suite(

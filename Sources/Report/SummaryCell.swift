@@ -1,3 +1,5 @@
+import Statistics
+
 /// One combination of the plan: all its rounds, and the medians over them.
 ///
 /// Rounds that were cut short or failed count for nothing but the notes.
@@ -73,53 +75,8 @@ struct SummaryCell: Sendable {
 
     private func hasWrite(_ row: Row) -> Bool { row.writeNsP50 != nil || row.writeBytesPerS != nil }
 
-    /// Over the rounds that have a finite value; the mean of the middle two where they are even.
+    /// Over the rounds that have a finite value.
     private func median(_ value: (Row) -> Double?) -> Double? {
-        let values = measured.compactMap(value).filter(\.isFinite).sorted()
-        guard !values.isEmpty else { return nil }
-        let middle = values.count / 2
-        return values.count % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2
-    }
-}
-
-/// What a plan may vary besides the strategy. A text is `Human.missing` where the strategy has no such thing.
-struct PlanColumn: Sendable {
-    let title: String
-    let text: @Sendable (Row) -> String
-
-    static let size = PlanColumn(title: "size") { Human.size(bytes: $0.sizeBytes) }
-
-    static let all: [PlanColumn] = [
-        size,
-        PlanColumn(title: "entry") { Human.size(bytes: $0.entryBytes) },
-        PlanColumn(title: "chunk") { part($0.chunkBytes, of: $0) },
-        PlanColumn(title: "pool") { part($0.poolBytes, of: $0) },
-        PlanColumn(title: "cache") { part($0.cacheBytes, of: $0) },
-        PlanColumn(title: "ranges") { String($0.ranges) },
-        PlanColumn(title: "misalign") { Human.size(bytes: $0.misalignBytes) },
-        PlanColumn(title: "policy") { $0.policy },
-        PlanColumn(title: "devices") { String($0.devices) },
-        PlanColumn(title: "buffers") { $0.buffers ?? Human.missing },
-        PlanColumn(title: "engine") { $0.engine },
-        PlanColumn(title: "lanes") { String($0.lanes) },
-        PlanColumn(title: "backing") { $0.backing },
-        PlanColumn(title: "node") { $0.memoryNode.map { String($0) } ?? Human.missing },
-        PlanColumn(title: "device CPU") { Self.list($0.deviceCpu) },
-        PlanColumn(title: "vCPU CPU") { Self.list($0.vcpuCpu) },
-        PlanColumn(title: "conv/s asked") { JSON($0.convertRateHz).compact },
-        PlanColumn(title: "conv pages") { String($0.convertPages) },
-        PlanColumn(title: "conv where") { $0.convertWhere },
-        PlanColumn(title: "conv to") { $0.convertTo ?? Human.missing },
-        PlanColumn(title: "enforce") { $0.enforce ?? Human.missing },
-        PlanColumn(title: "on fault") { $0.onFault ?? Human.missing },
-    ]
-
-    private static func part(_ bytes: UInt64?, of row: Row) -> String {
-        guard let bytes else { return Human.missing }
-        return bytes >= row.sizeBytes ? "whole" : Human.size(bytes: bytes)
-    }
-
-    private static func list(_ cpus: [Int]) -> String {
-        cpus.isEmpty ? Human.missing : cpus.map { String($0) }.joined(separator: ";")
+        Sample(measured.compactMap(value)).median
     }
 }
