@@ -108,7 +108,7 @@ public final class Runner {
         {
             throw .unavailable("--strategy \(cell.strategy.info.name): \(reason)")
         }
-        for backing in plan.request.backings { try Self.checkMemory(plan, backing) }
+        for backing in plan.backings { try Self.checkMemory(plan, backing) }
     }
 
     private static func unavailableStrategies(_ plan: Plan) -> [String: String] {
@@ -146,7 +146,7 @@ public final class Runner {
     /// Runs all rounds, and tells the observer. Returns whether the plan was carried out to its end.
     public func run(watchedBy observer: some RunObserver) throws(RunFailure) -> Bool {
         var turn = 0
-        for backing in plan.request.backings {
+        for backing in plan.backings {
             let groups = plan.groups.indices.filter { plan.groups[$0][0].shape.backing == backing }
             let machine = try makeMachine(backing, groups.flatMap { plan.groups[$0] }, observer)
             if calibration == nil { calibration = try calibrate() }

@@ -73,7 +73,9 @@ struct DmaBench: ParsableCommand {
         parsing: .unconditional,
         help: "Pool of each device under strategy bounce; default: as large as the request.")
     var pool: String?
-    @Option(parsing: .unconditional, help: "Pages by which buffers miss their natural alignment.")
+    @Option(
+        parsing: .unconditional,
+        help: "Pages by which buffers miss their natural alignment (range).")
     var misalign = "0"
     @Option(
         parsing: .unconditional, help: "Memory of the guest; default: its buffers, queues and 64M.")
@@ -106,6 +108,11 @@ struct DmaBench: ParsableCommand {
     @Option(parsing: .unconditional, help: "Processor of the vCPUs; default: the first.")
     var vcpuCpu: String?
     @Option(parsing: .unconditional, help: "Seed of everything random.") var seed = "1"
+
+    @Option(
+        parsing: .unconditional,
+        help: "Run a part of the plan, as in 1/3; strategies of the same cell stay together.")
+    var shard: String?
 
     @Option(
         parsing: .unconditional,

@@ -39,9 +39,8 @@ enum RequestParser {
         request.lanes = Int(try Quantity.count(run.lanes, option: "--lanes", in: 1...64))
         request.entrySize = try Choice.named(
             run.entry, option: "--entry", among: [("4K", EntrySize.small), ("2M", .large)])
-        request.misalignment = PageCount(
-            try Quantity.count(run.misalign, option: "--misalign", in: 0...PageRange.frameLimit - 1)
-        )
+        request.misalignments = try counts(run.misalign, "--misalign", 0...PageRange.frameLimit - 1)
+            .map { PageCount($0) }
         if let pool = run.pool { request.pool = try Quantity.pages(pool, option: "--pool") }
         if let memory = run.guestMemory {
             request.guestMemory = try Quantity.pages(memory, option: "--guest-memory")
@@ -66,7 +65,19 @@ enum RequestParser {
         }
         request.vcpuProcessor = try optional(run.vcpuCpu, "--vcpu-cpu", 0...1023).map { Int($0) }
         request.seed = try Quantity.count(run.seed, option: "--seed", in: 0...UInt64.max)
+        request.shard = try run.shard.map { text throws(UsageError) in try shard(text) }
         return request
+    }
+
+    private static func shard(_ text: String) throws(UsageError) -> Shard {
+        let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+        guard parts.count == 2 else {
+            throw UsageError("--shard \(text): write which of how many, as in 1/3")
+        }
+        let option = "--shard \(text):"
+        let count = try Quantity.count(String(parts[1]), option: option, in: 1...100_000)
+        let index = try Quantity.count(String(parts[0]), option: option, in: 1...count)
+        return Shard(index: Int(index), count: Int(count))
     }
 
     private static func strategies(_ text: String) throws(UsageError) -> [any PinStrategy.Type] {

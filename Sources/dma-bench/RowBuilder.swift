@@ -18,7 +18,7 @@ struct RowBuilder {
             safe: info.isSafe, policy: cell.policy.rawValue,
             sizeBytes: cell.shape.size.bytes.rawValue,
             entryBytes: request.entrySize.rawValue, chunkBytes: cell.chunk.bytes.rawValue,
-            ranges: cell.shape.ranges, misalignBytes: request.misalignment.bytes.rawValue,
+            ranges: cell.shape.ranges, misalignBytes: cell.shape.misalignment.bytes.rawValue,
             devices: cell.shape.devices, engine: request.writes ? cell.engine.rawValue : "none",
             lanes: request.lanes, backing: cell.shape.backing.rawValue,
             convertRateHz: Double(cell.convertRate),

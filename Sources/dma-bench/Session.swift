@@ -108,9 +108,11 @@ struct Session {
             let order = plan.order(ofGroup: index, round: 1).map { cell in
                 cell.strategy.info.name + (cell.shape.pool.map { " (pool \($0.bytes))" } ?? "")
             }.joined(separator: ", ")
+            let misalignment = cell.shape.misalignment
             lines.append(
                 """
-                size \(cell.shape.size.bytes), chunk \(cell.chunk.bytes), ranges \(cell.shape.ranges), devices \
+                size \(cell.shape.size.bytes), chunk \(cell.chunk.bytes), ranges \(cell.shape.ranges), \
+                \(misalignment == PageCount(0) ? "" : "misaligned by \(misalignment), ")devices \
                 \(cell.shape.devices), engine \(request.writes ? cell.engine.rawValue : "none"), policy \
                 \(cell.policy.rawValue), \(cell.convertRate) conversions/s of \(cell.convertPages) \
                 \(request.convertPlace.rawValue): \(order)

@@ -27,6 +27,7 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
                 $0.sizes = [PageCount(16), PageCount(64), PageCount(256)]
                 $0.chunks = [PageCount(4), PageCount(16)]
                 $0.ranges = [1, 4]
+                $0.misalignments = [PageCount(0), PageCount(3)]
                 $0.devices = [1, 2]
                 $0.engines = [.nt, .memset]
                 $0.backings = [.memfd, .thp]
@@ -35,7 +36,7 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
                 $0.convertPages = [PageCount(1), PageCount(2)]
                 $0.rounds = 3
             })
-        let groups = 3 * 2 * 2 * 2 * 2 * 2 * 2 * 2 * 2
+        let groups = 3 * 2 * 2 * 2 * 2 * 2 * 2 * 2 * 2 * 2
         #expect(plan.groups.count == groups)
         #expect(plan.cells.count == 2 * groups)
         #expect(plan.turnCount == 3 * 2 * groups)
@@ -50,7 +51,7 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
             let shape = cell.shape
             text = """
                 \(cell.strategy.info.name) \(shape.backing) \(shape.size) \(shape.ranges) \
-                \(shape.devices) \(cell.chunk) \(cell.engine) \(cell.policy) \(cell.convertRate) \
+                \(shape.misalignment) \(shape.devices) \(cell.chunk) \(cell.engine) \(cell.policy) \(cell.convertRate) \
                 \(cell.convertPages)
                 """
         }
@@ -69,6 +70,12 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
         }
     }
 
+    @Test func misalignmentsMoveTheBuffers() throws {
+        let plan = try Plan(request { $0.misalignments = [0, 1, 5].map { PageCount($0) } })
+        #expect(plan.cells.map(\.shape.misalignment.rawValue) == [0, 1, 5])
+        #expect(plan.cells.map { $0.shape.map.buffers[0].start % 16 } == [0, 1, 5])
+    }
+
     @Test func withoutChunksIsTheWholeRequest() throws {
         let plan = try Plan(request { $0.sizes = [PageCount(16), PageCount(64)] })
         #expect(plan.cells.map(\.chunk) == [PageCount(16), PageCount(64)])
@@ -79,7 +86,7 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
             request {
                 $0.ranges = [4]
                 $0.devices = [3]
-                $0.misalignment = PageCount(1)
+                $0.misalignments = [PageCount(1)]
                 $0.guestMemory = PageCount(1 << 20)
             })
         let map = plan.cells[0].shape.map
@@ -151,6 +158,68 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
     }
 }
 
+@Suite struct ShardTests {
+    private static let lists: [@Sendable (inout Request) -> Void] = [
+        { $0.sizes = [16, 64, 256].map { PageCount($0) } },
+        { $0.devices = [1, 2, 3, 4] },
+        { $0.misalignments = (0..<7).map { PageCount($0) } },
+        { $0.convertRates = [0, 10, 100] },
+        { $0.backings = [.memfd, .thp] },
+        { $0.chunks = [PageCount(2), PageCount(4)] },
+        { $0.strategies = [None.self, PerPage.self, RangeTree.self, Bounce.self] },
+    ]
+
+    /// Every choice of the lists, in up to as many shards as it has groups.
+    @Test(arguments: 0..<1 << 7)
+    func unionIsThePlan(chosen: Int) throws {
+        let request = request { request in
+            for (index, change) in Self.lists.enumerated() where chosen & 1 << index != 0 {
+                change(&request)
+            }
+        }
+        let whole = try Plan(request)
+        for count in Set([1, 2, 3, 5, whole.groups.count]) where count <= whole.groups.count {
+            let shards = try (1...count).map { index in
+                var part = request
+                part.shard = Shard(index: index, count: count)
+                return try Plan(part)
+            }
+            let cells = shards.flatMap(\.cells).map(\.index)
+            #expect(cells.sorted() == Array(whole.cells.indices))
+            for group in shards.flatMap(\.groups) {
+                let same = whole.groups.first { $0[0].index == group[0].index }
+                #expect(names(group) == same.map(names))
+            }
+            let sizes = shards.map(\.groups.count)
+            #expect(sizes.max()! - sizes.min()! <= 1)
+        }
+    }
+
+    @Test func aBackingWithoutCellsIsLeftOut() throws {
+        let plan = try Plan(
+            request {
+                $0.backings = [.memfd, .thp]
+                $0.shard = Shard(index: 2, count: 2)
+            })
+        #expect(plan.backings == [.thp])
+    }
+
+    @Test func moreShardsThanGroupsAreRefused() {
+        #expect(
+            throws: UsageError(
+                "--shard 1/3: strategies stay together, and without them there are 2 cells; "
+                    + "split into 2 shards at most")
+        ) {
+            try Plan(
+                request {
+                    $0.strategies = [None.self, PerPage.self]
+                    $0.sizes = [PageCount(16), PageCount(64)]
+                    $0.shard = Shard(index: 1, count: 3)
+                })
+        }
+    }
+}
+
 @Suite struct PlanRefusalTests {
     private func refusal(_ change: (inout Request) -> Void) -> String? {
         do throws(UsageError) {
@@ -196,7 +265,7 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
             refusal {
                 $0.sizes = [PageCount(1 << 32)]
                 $0.devices = [63]
-                $0.misalignment = PageCount(PageRange.frameLimit - 1)
+                $0.misalignments = [PageCount(PageRange.frameLimit - 1)]
             } != nil)
         #expect(
             refusal {

@@ -53,6 +53,7 @@ extension DmaBench {
         case "device-cpu": deviceCpu = value
         case "vcpu-cpu": vcpuCpu = value
         case "seed": seed = value
+        case "shard": shard = value
         default: break
         }
     }
