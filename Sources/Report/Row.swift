@@ -93,6 +93,7 @@ public struct Row: Sendable, Equatable {
     public var sharedPages: UInt64?
     public var sharedLines: Int?
     public var retries: UInt64?
+    public var plan: String?
 
     /// A row of the plan with nothing measured yet; `env` is `Environment.hash`.
     public init(

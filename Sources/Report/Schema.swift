@@ -173,6 +173,9 @@ public enum Schema {
         Column(
             "retries", \.retries,
             "Pins tried again since a page was being converted: real conflict, of all requests."),
+        Column(
+            "plan", \.plan,
+            "Hash of everything that decides what a run measures, but for the number of rounds."),
     ]
 
     private static let byName = Dictionary(uniqueKeysWithValues: columns.map { ($0.name, $0) })
