@@ -66,6 +66,8 @@ public struct Request: Sendable {
     public var enforces = false
     public var faultPolicy = FaultPolicy.abort
     public var rounds = 10
+    /// Rounds end before that where every median is known to such a share of itself; nil where they do not.
+    public var tolerance: Double?
     public var operations: UInt64?
     public var seconds: Double?
     public var seed: UInt64 = 1

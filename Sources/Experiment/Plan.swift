@@ -18,10 +18,33 @@ public struct Plan: Sendable {
     }
     public var turnCount: Int { cells.count * request.rounds }
 
+    /// One cell in one round.
+    public struct Turn: Hashable, Sendable {
+        public let cell: Int
+        public let round: Int
+
+        public init(_ cell: Cell, round: Int) {
+            self.cell = cell.index
+            self.round = round
+        }
+    }
+
+    /// All that decides what a turn measures, as text: the same for every part of a plan, and however long it runs.
+    public var identity: String {
+        // By reflection, so that no option is ever left out.
+        Mirror(reflecting: request).children.compactMap { option in
+            let name = option.label ?? ""
+            return ["rounds", "tolerance", "shard"].contains(name) ? nil : "\(name)=\(option.value)"
+        }.joined(separator: ";")
+    }
+
     private static let cellLimit = 100_000.0
 
     /// The product of the lists. Refuses combinations that make no sense, with what to change.
     public init(_ request: Request) throws(UsageError) {
+        var request = request
+        // Where nothing is written, engines make no difference.
+        if !request.writes { request.engines = Array(request.engines.prefix(1)) }
         self.request = request
         let lengths = [
             request.backings.count, request.sizes.count, request.ranges.count,
@@ -118,6 +141,14 @@ public struct Plan: Sendable {
         let cells = groups[group]
         let shift = Int((request.seed &+ UInt64(round)) % UInt64(cells.count))
         return Array(cells[shift...] + cells[..<shift])
+    }
+
+    /// A round on one backing: its cells in the order in which they are measured, and the place of each in its group,
+    /// from 1.
+    func round(_ round: Int, on backing: Backing) -> [(cell: Cell, position: Int)] {
+        groups.indices.filter { groups[$0][0].shape.backing == backing }.flatMap { group in
+            order(ofGroup: group, round: round).enumerated().map { ($1, $0 + 1) }
+        }
     }
 
     private static func map(

@@ -95,8 +95,18 @@ struct DmaBench: ParsableCommand {
     var onFault = "abort"
     @Flag(help: "Pin and unpin only: no write, for guests far larger than memory.") var noWrite =
         false
-    @Option(parsing: .unconditional, help: "Rounds, in each of which every strategy has its turn.")
-    var rounds = "10"
+    @Option(
+        parsing: .unconditional,
+        help:
+            "Rounds, in each of which every strategy has its turn; default: 10, with --until-stable 50."
+    )
+    var rounds: String?
+    @Option(
+        parsing: .unconditional,
+        help:
+            "End after six rounds or more, when the 95 % interval of every median is within so much of it, as in 2%."
+    )
+    var untilStable: String?
     @Option(parsing: .unconditional, help: "DMAs per turn; default: 4 or more in 0.2 s.") var ops:
         String?
     @Option(parsing: .unconditional, help: "Seconds per turn, instead of a number of DMAs.")
@@ -126,6 +136,10 @@ struct DmaBench: ParsableCommand {
         name: .shortAndLong, parsing: .unconditional,
         help: "Write rows to a file, and FILE.env.json beside it.")
     var output: String?
+    @Option(
+        parsing: .unconditional,
+        help: "Go on with the unfinished run whose rows are in a file; all else as at its start.")
+    var resume: String?
     @Option(parsing: .unconditional, help: "Write a row of CSV for every DMA to a file.") var raw:
         String?
     @Flag(help: "Print what would be run, and run nothing.") var dryRun = false

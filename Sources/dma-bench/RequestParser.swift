@@ -53,7 +53,12 @@ enum RequestParser {
             run.onFault, option: "--on-fault",
             among: FaultPolicy.allCases.map { ($0.rawValue, $0) })
         request.writes = !run.noWrite
-        request.rounds = Int(try Quantity.count(run.rounds, option: "--rounds", in: 1...1_000_000))
+        if let tolerance = run.untilStable { request.tolerance = try share(tolerance) }
+        let least = request.tolerance == nil ? 1 : UInt64(Stability.leastRounds)
+        request.rounds = Int(
+            try Quantity.count(
+                run.rounds ?? (request.tolerance == nil ? "10" : "50"), option: "--rounds",
+                in: least...1_000_000))
         request.operations = try optional(run.ops, "--ops", 1...1 << 40)
         if let seconds = run.seconds { request.seconds = try duration(seconds) }
         guard run.ops == nil || run.seconds == nil else {
@@ -120,6 +125,14 @@ enum RequestParser {
     ) throws(UsageError) -> UInt64? {
         guard let text else { return nil }
         return try Quantity.count(text, option: option, in: limits)
+    }
+
+    private static func share(_ text: String) throws(UsageError) -> Double {
+        let digits = text.dropLast()
+        guard text.hasSuffix("%"), let percent = Double(digits), percent > 0, percent <= 100 else {
+            throw UsageError("--until-stable \(text): write a percentage above 0, as in 2%")
+        }
+        return percent / 100
     }
 
     private static func duration(_ text: String) throws(UsageError) -> Double {

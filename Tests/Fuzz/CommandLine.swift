@@ -54,6 +54,7 @@ extension DmaBench {
         case "vcpu-cpu": vcpuCpu = value
         case "seed": seed = value
         case "shard": shard = value
+        case "until-stable": untilStable = value
         default: break
         }
     }
