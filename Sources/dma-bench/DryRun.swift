@@ -2,14 +2,14 @@ import Experiment
 import GuestMemory
 import Report
 
-/// What a run would do, run nothing: its cells, their order.
+/// What a run would do, run nothing: its cells, their order, its memory and how long it may take.
 struct DryRun {
     private let plan: Plan
 
     init(_ plan: Plan) { self.plan = plan }
 
     func print() throws {
-        try Status.print((header + groups).joined(separator: "\n") + "\n")
+        try Status.print((header + groups + machine).joined(separator: "\n") + "\n")
     }
 
     private var header: [String] {
@@ -38,5 +38,28 @@ struct DryRun {
                 \(request.convertPlace.rawValue): \(order)
                 """
         }
+    }
+
+    /// What depends on the machine, and on the moment.
+    private var machine: [String] {
+        var lines: [String] = []
+        for backing in plan.backings {
+            let metadata = Runner.metadata(plan, on: backing).rounded
+            do throws(RunFailure) {
+                try Runner.checkMemory(plan, backing)
+                lines.append("memory here: \(backing.rawValue) fits, with \(metadata) of metadata")
+            } catch {
+                lines.append("memory here: does not fit: \(error)")
+            }
+        }
+        guard let estimate = try? Estimate(plan) else { return lines }
+        let limit = plan.request.tolerance == nil ? "" : "at most "
+        lines.append(
+            """
+            expected time: \(limit)\(Progress.clock(nanoseconds: estimate.nanoseconds)), of which touching memory \
+            \(Progress.clock(nanoseconds: estimate.prefaultNanoseconds)); an estimate from \
+            \(Estimate.probeBytes.rounded) touched and written here just now, without the cost of locking
+            """)
+        return lines
     }
 }
