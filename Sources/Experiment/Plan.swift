@@ -63,7 +63,9 @@ public struct Plan: Sendable {
                 request.engines.map { engine in
                     request.strategies.map { strategy in
                         let shape = strategy.info.exclusion == .bounce ? pooled! : plain
-                        return Cell(strategy: strategy, shape: shape, chunk: chunk, engine: engine)
+                        return Cell(
+                            strategy: strategy, shape: shape, chunk: chunk, cache: request.cache,
+                            engine: engine)
                     }
                 }
             }

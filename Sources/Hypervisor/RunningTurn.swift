@@ -20,6 +20,7 @@ final class RunningTurn {
     private var pairHot: [Double] = []
     private var hasRecovered = false
     private var faults = FaultTotals()
+    private var cache = CacheCounters()
     /// One for each device where the strategy has the hypervisor answer them.
     private var services: [JoinableThread] = []
 
@@ -143,6 +144,7 @@ final class RunningTurn {
         setup.requestPages = (plan.map.targets.first ?? plan.map.buffers[index]).pages.rawValue
         // A piece is never larger than its pool.
         setup.chunkPages = min(plan.chunk, plan.map.buffers[index].pages).rawValue
+        setup.cachePages = plan.cache.rawValue
         setup.retryNanoseconds = plan.patienceNanoseconds
         setup.enforces = enforces ? 1 : 0
         setup.isRogue = plan.isTrial ? 1 : 0
@@ -157,6 +159,7 @@ final class RunningTurn {
         for device in devices {
             let done = try device.answer(until: .after(nanoseconds: Self.deviceTimeout))
             faults.add(done.faults)
+            cache.add(done.cache)
         }
     }
 
@@ -295,7 +298,8 @@ final class RunningTurn {
                 ?? (isPinned ? collector.firstStale : nil),
             leakedPins: machine.arena.livePins,
             splits: splits - guest.splitsAtBoot,
-            faults: enforces ? faults : nil, surprises: conversions.surprises,
+            faults: enforces ? faults : nil, cache: plan.strategy.isCached ? cache : nil,
+            surprises: conversions.surprises,
             lostBytes: faults.lostBytes + (isPinned ? 0 : collector.stalePages * pageSize),
             warmedUp: collector.isSettled, stalls: collector.stalls, wasInterrupted: wasInterrupted)
     }

@@ -16,6 +16,8 @@ public struct TurnPlan: Sendable {
     /// False pins and unpins only.
     public var writes: Bool
     public var chunk: PageCount
+    /// What each device keeps pinned between requests at most, under a strategy that keeps any.
+    public var cache: PageCount
     public var usesEventfd: Bool
 
     /// Conversions a second; zero for none.
@@ -49,6 +51,7 @@ public struct TurnPlan: Sendable {
         lanes = 1
         writes = true
         chunk = map.buffers[0].pages
+        cache = map.buffers[0].pages
         usesEventfd = false
         convertRate = 0
         convertPages = PageCount(1)

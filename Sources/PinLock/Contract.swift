@@ -171,7 +171,8 @@ public protocol PinStrategy: Sendable {
     /// Bytes of the arena's strategy section for a guest of that many pages.
     static func sectionByteCount(pages: PageCount) -> Int
 
-    /// Bytes of metadata that make the strategy work for a guest of that many pages, wherever they lie.
+    /// Bytes of metadata that make the strategy work for a guest of that many pages, wherever they lie. What each pin
+    /// takes besides is left out: 16 bytes of journal, and what a strategy keeps with the entry.
     static func metadataByteCount(pages: PageCount) -> Int
 
     /// A view on the arena; any number of processes may have one.

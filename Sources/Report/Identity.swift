@@ -20,7 +20,7 @@ extension Schema {
         ("lanes", "--lanes"), ("backing", "--backing"), ("convert_rate_hz", "--convert-rate"),
         ("convert_pages", "--convert-pages"), ("convert_where", "--convert-where"),
         ("enforce", "--enforce"), ("on_fault", "--on-fault"), ("convert_to", "--convert-to"),
-        ("pool_bytes", "--pool"), ("buffers", "--buffers"),
+        ("pool_bytes", "--pool"), ("cache_bytes", "--cache"), ("buffers", "--buffers"),
     ].map { (column($0)!, $1) }
 }
 

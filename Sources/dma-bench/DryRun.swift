@@ -27,7 +27,9 @@ struct DryRun {
         return plan.groups.enumerated().map { index, group in
             let cell = group[0]
             let order = plan.order(ofGroup: index, round: 1).map { cell in
-                cell.strategy.info.name + (cell.shape.pool.map { " (pool \($0.bytes))" } ?? "")
+                cell.strategy.info.name
+                    + (cell.shape.pool.map { " (pool \($0.bytes))" } ?? "")
+                    + (cell.cache.map { " (cache \($0.bytes))" } ?? "")
             }.joined(separator: ", ")
             let misalignment = cell.shape.misalignment
             return """

@@ -38,6 +38,7 @@ struct RowBuilder {
         row.enforce = request.enforces ? "mmu" : "none"
         if info.exclusion == .faults { row.onFault = request.faultPolicy.rawValue }
         row.poolBytes = cell.shape.pool?.bytes.rawValue
+        row.cacheBytes = cell.cache?.bytes.rawValue
         row.plan = planHash
         return row
     }
@@ -99,6 +100,11 @@ struct RowBuilder {
             row.recoveryNsMean = Double(faults.recoveryNanoseconds) / Double(faults.count)
             row.recoveryNsMax = Double(faults.longestRecoveryNanoseconds)
         }
+        row.cacheHits = outcome.cache?.hits
+        row.cacheMisses = outcome.cache?.misses
+        row.cacheMerges = outcome.cache?.merges
+        row.cacheInvalidations = outcome.cache?.invalidations
+        row.cacheEvictions = outcome.cache?.evictions
         row.violationsPrivate = outcome.violationsPrivate
         row.violationsStale = outcome.violationsStale
         if row.convertRateHz > 0 {

@@ -23,8 +23,9 @@ struct Session {
                 options.color, option: "--color",
                 among: ["auto", "always", "never"].map { ($0, $0) })
             let isTerminal = Terminal.isTerminal(STDERR_FILENO)
-            usesColor =
-                color == "always" || (color == "auto" && isTerminal && getenv("NO_COLOR") == nil)
+            // https://no-color.org: an empty value says nothing.
+            let isUnwanted = getenv("NO_COLOR").map { $0.pointee != 0 } ?? false
+            usesColor = color == "always" || (color == "auto" && isTerminal && !isUnwanted)
             isForPeople = isTerminal && !options.quiet
         } catch {
             throw Failure(.usage, error.description)
