@@ -29,7 +29,7 @@ struct DmaBench: ParsableCommand {
             """,
         version: Build.description,
         subcommands: [
-            Strategies.self, OutcomesCommand.self, Env.self, SchemaCommand.self,
+            Strategies.self, OutcomesCommand.self, Env.self, SchemaCommand.self, Merge.self,
         ])
 
     @Option(parsing: .unconditional, help: "Bytes of one DMA request: 4K, 64M, 1G (range).")
@@ -157,9 +157,9 @@ struct DmaBench: ParsableCommand {
     var job: String?
 
     @Option(
-        parsing: .unconditional, help: "csv, jsonl, table or markdown.",
+        parsing: .unconditional, help: "csv, jsonl, table or markdown; default: csv.",
         completion: .names(of: Format.self))
-    var format = "csv"
+    var format: String?
     @Option(
         name: .shortAndLong, parsing: .unconditional,
         help: "Write rows to a file, and FILE.env.json beside it.",
