@@ -7,6 +7,7 @@ extension EndToEnd {
     @Suite struct ResumeTests {
         private static let plan = [
             "--size", "64K,4M", "--strategy", "none,perpage,rangetree", "--ops", "20",
+            "--no-write",
         ]
         private let directory: TemporaryDirectory
         private let file: String
@@ -167,7 +168,6 @@ extension EndToEnd {
                 (["--convert-rate", "7"], "--convert-rate differs"), (["--lanes", "2"], "--lanes"),
                 (["--seed", "2"], "an option differs that rows do not show, such as --seed"),
                 (["--ops", "21"], "an option differs that rows do not show"),
-                (["--no-write"], "--engine differs"),
                 (["--format", "jsonl"], "its rows are csv; --format must be the same"),
                 (["--format", "table"], "its rows are csv; --format must be the same"),
                 (["--raw", directory.file("raw")], "leave -o and --raw out"),
