@@ -19,6 +19,8 @@ final class RunningTurn {
     private var setupPin = 0.0
     private var pairHot: [Double] = []
     private var hasRecovered = false
+    /// Why a dead device's pins are left.
+    private var recoveryRefusal: RecoveryRefusal?
     private var faults = FaultTotals()
     private var cache = CacheCounters()
     /// One for each device where the strategy has the hypervisor answer them.
@@ -60,7 +62,8 @@ final class RunningTurn {
         } catch {
             recoverDeadDevices()
             guard case .device(let text) = error else { throw error }
-            throw .recovered(text, leakedPins: machine.arena.livePins)
+            throw .recovered(
+                text, refusal: recoveryRefusal, leakedPins: machine.arena.livePins)
         }
         collector.drain(onSample)
         return try conclude(wasInterrupted: shouldStop())
@@ -178,7 +181,11 @@ final class RunningTurn {
         for device in devices { device.endService() }
         for service in services { service.join() }
         for device in devices where device.process.poll() != nil {
-            _ = try? guest.strategy.recover(device.id, until: .after(milliseconds: 1000))
+            do throws(RecoveryRefusal) {
+                _ = try guest.strategy.recover(device.id, until: .after(milliseconds: 1000))
+            } catch {
+                recoveryRefusal = error
+            }
         }
     }
 

@@ -72,8 +72,8 @@ public enum MachineError: Error, CustomStringConvertible {
     case system(SystemError)
     /// A device process died or broke its protocol; the text names it.
     case device(String)
-    /// The same, once its pins have been recovered, and how many are left all the same.
-    case recovered(String, leakedPins: Int)
+    /// The same, once its pins have been recovered, or why they were not, and how many are left.
+    case recovered(String, refusal: RecoveryRefusal?, leakedPins: Int)
     /// What must never happen: the guest, the table and a strategy disagree.
     case internalFault(String)
 
@@ -81,8 +81,10 @@ public enum MachineError: Error, CustomStringConvertible {
         switch self {
         case .system(let error): error.description
         case .device(let text): text
-        case .recovered(let text, let leaked):
+        case .recovered(let text, nil, let leaked):
             "\(text); after recovery of its pins leaked_pins is \(leaked)"
+        case .recovered(let text, let refusal?, let leaked):
+            "\(text); its pins cannot be recovered: \(refusal); leaked_pins is \(leaked)"
         case .internalFault(let text): "internal error: \(text)"
         }
     }

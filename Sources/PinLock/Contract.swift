@@ -100,11 +100,18 @@ public struct ConversionHooks {
 }
 
 /// Why a dead device's pins could not be recovered.
-public enum RecoveryRefusal: Error, Equatable, Sendable {
+public enum RecoveryRefusal: Error, Equatable, Sendable, CustomStringConvertible {
     /// A living device has been stopped in the middle of a pin, past the deadline. Try again later.
     case stillMoving(DeviceID)
     /// The kernel refuses the barrier that a recovery needs.
     case system(SystemError)
+
+    public var description: String {
+        switch self {
+        case .stillMoving(let device): "\(device) does not come out of a pin"
+        case .system(let error): error.description
+        }
+    }
 }
 
 /// What a strategy is, for people: `dma-bench strategies` prints it.

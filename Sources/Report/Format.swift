@@ -37,7 +37,7 @@ public enum Format: String, CaseIterable, Sendable {
         return padded.joined(separator: "  ") + "\n"
     }
 
-    private static func piped(_ fields: [String]) -> String {
+    static func piped(_ fields: [String]) -> String {
         let escaped = fields.map { field in
             field.split(separator: "|", omittingEmptySubsequences: false).joined(separator: "\\|")
         }
@@ -82,7 +82,7 @@ private struct TableColumn: Sendable {
 
 extension Row {
     /// Violations of both kinds; nil where neither was looked for.
-    var violations: UInt64? {
+    package var violations: UInt64? {
         guard violationsPrivate != nil || violationsStale != nil else { return nil }
         return saturatingSum(violationsPrivate ?? 0, violationsStale ?? 0)
     }

@@ -19,7 +19,7 @@ struct SummaryAnswer {
             return
         }
         // Strategies are compared in one and the same place of the plan.
-        let alike = candidates.filter { PlanColumn.varied(in: [$0, chosen]).isEmpty }
+        let alike = candidates.filter { PlanColumn.varied(in: [$0.plan, chosen.plan]).isEmpty }
         let first = alike.first { $0.plan.strategy == Self.baseline } ?? alike[0]
         let others = alike.filter { $0.plan.strategy != first.plan.strategy }
             .filter { ($0.cost == nil) == (first.cost == nil) }
@@ -54,7 +54,7 @@ struct SummaryAnswer {
 
     /// The size, and whatever else tells these cells from others.
     private static func description(of cell: SummaryCell, among cells: [SummaryCell]) -> String {
-        let others = PlanColumn.varied(in: cells).filter {
+        let others = PlanColumn.varied(in: cells.map(\.plan)).filter {
             $0.title != PlanColumn.size.title && $0.text(cell.plan) != Human.missing
         }
         let texts = others.map { Text.printable("\($0.title) \($0.text(cell.plan))") }

@@ -63,7 +63,7 @@ struct RowBuilder {
         case .unavailable(let reason): row.status = .unavailable(reason)
         case .failed(let error):
             row.status = .failed(error.description)
-            if case .recovered(_, let leaked) = error { row.leakedPins = UInt64(leaked) }
+            if case .recovered(_, _, let leaked) = error { row.leakedPins = UInt64(leaked) }
         }
         return row
     }
