@@ -40,11 +40,8 @@ public struct Environment: Sendable {
         return Environment(stable: stable, volatile: volatile)
     }
 
-    /// 16 hexadecimal digits that differ where the stable part does: FNV-1a over its compact JSON.
-    public var hash: String {
-        let digits = String(fnv1a(stable.compact), radix: 16)
-        return String(repeating: "0", count: 16 - digits.count) + digits
-    }
+    /// Differs where the stable part does: that of its compact JSON.
+    public var hash: String { Text.hash(stable.compact) }
 
     /// Both parts and the hash, as `dma-bench env` prints them.
     public var json: JSON {
@@ -69,9 +66,4 @@ public struct Environment: Sendable {
             throw error
         }
     }
-}
-
-/// FNV-1a with 64 bits (RFC 9923, sections 2 and 5).
-func fnv1a(_ text: String) -> UInt64 {
-    text.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
 }

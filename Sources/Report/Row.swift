@@ -99,6 +99,7 @@ public struct Row: Sendable, Equatable {
     public var cacheMerges: UInt64?
     public var cacheInvalidations: UInt64?
     public var cacheEvictions: UInt64?
+    public var plan: String?
 
     /// A row of the plan with nothing measured yet; `env` is `Environment.hash`.
     public init(

@@ -192,6 +192,9 @@ public enum Schema {
         Column(
             "cache_evictions", \.cacheEvictions,
             "Kept pins that devices let go of to stay within a limit, least recently used first."),
+        Column(
+            "plan", \.plan,
+            "Hash of everything that decides what a run measures, but for the number of rounds."),
     ]
 
     private static let byName = Dictionary(uniqueKeysWithValues: columns.map { ($0.name, $0) })
