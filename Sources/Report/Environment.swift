@@ -6,6 +6,8 @@ import Linux
 /// An allow-list: never the kernel command line, never the host's name, nothing that tells whose
 /// machine it is.
 public struct Environment: Sendable {
+    /// What the program was built from; no part of `hash`, so that two versions on one machine can be compared.
+    public let revision: String
     /// What holds from one run to the next.
     public let stable: JSON
     /// What changes by itself: load, free memory.
@@ -29,7 +31,7 @@ public struct Environment: Sendable {
             JSON.Member("kvm", Probe.kvm),
             JSON.Member("sysctl", Probe.sysctl),
             JSON.Member("process", Probe.process),
-            JSON.Member("build", Probe.build(revision: revision)),
+            JSON.Member("build", Probe.build),
         ])
         let volatile = JSON.object([
             JSON.Member("load_average", Probe.loadAverage),
@@ -37,7 +39,7 @@ public struct Environment: Sendable {
             JSON.Member("memory_kib", Probe.memory(["MemAvailable", "MemFree", "SwapFree"])),
             JSON.Member("hugepages_free", Probe.hugePages("free_hugepages")),
         ])
-        return Environment(stable: stable, volatile: volatile)
+        return Environment(revision: revision, stable: stable, volatile: volatile)
     }
 
     /// Differs where the stable part does: that of its compact JSON.
@@ -46,8 +48,8 @@ public struct Environment: Sendable {
     /// Both parts and the hash, as `dma-bench env` prints them.
     public var json: JSON {
         .object([
-            JSON.Member("env", .string(hash)), JSON.Member("stable", stable),
-            JSON.Member("volatile", volatile),
+            JSON.Member("env", .string(hash)), JSON.Member("revision", .string(revision)),
+            JSON.Member("stable", stable), JSON.Member("volatile", volatile),
         ])
     }
 

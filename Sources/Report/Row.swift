@@ -100,6 +100,7 @@ public struct Row: Sendable, Equatable {
     public var cacheInvalidations: UInt64?
     public var cacheEvictions: UInt64?
     public var plan: String?
+    public var revision: String?
 
     /// A row of the plan with nothing measured yet; `env` is `Environment.hash`.
     public init(

@@ -195,6 +195,9 @@ public enum Schema {
         Column(
             "plan", \.plan,
             "Hash of everything that decides what a run measures, but for the number of rounds."),
+        Column(
+            "revision", \.revision,
+            "Git revision of the program, with a plus where there were uncommitted changes."),
     ]
 
     private static let byName = Dictionary(uniqueKeysWithValues: columns.map { ($0.name, $0) })

@@ -13,7 +13,7 @@ struct Merge: ParsableCommand {
             """)
 
     @Argument(help: "Files of rows, CSV or JSON lines.") var files: [String]
-    @Flag(help: "Merge rows of different environments and plans, too.") var force = false
+    @Flag(help: "Merge rows of different environments, builds and plans, too.") var force = false
     @Flag(help: "Keep both where two rows are of the same cell and round.")
     var keepDuplicates = false
     /// A run's own `-o` and `--format`, wherever they stand, are these.
@@ -80,6 +80,12 @@ struct Merge: ParsableCommand {
                 .usage,
                 "\(path): measured in another environment than \(firstPath) (\(row.env), \(first.env)); "
                     + "--force merges them all the same")
+        }
+        guard row.revision == first.revision else {
+            throw Failure(
+                .usage,
+                "\(path): measured with another build than \(firstPath) (\(row.revision ?? "unknown"), "
+                    + "\(first.revision ?? "unknown")); --force merges them all the same")
         }
         guard row.plan == first.plan else {
             throw Failure(

@@ -36,10 +36,15 @@ struct Resumption {
             throw refusal("it has rows of several runs; resume each in its own file")
         }
         if let row = file.rows.first {
-            guard row.env == builder.environment else {
+            guard row.env == builder.environment.hash else {
                 throw refusal(
-                    "measured in another environment (\(row.env), now \(builder.environment)); "
+                    "measured in another environment (\(row.env), now \(builder.environment.hash)); "
                         + "compare 'dma-bench env' with \(path).env.json")
+            }
+            guard row.revision == builder.environment.revision else {
+                throw refusal(
+                    "measured with another build (\(row.revision ?? "unknown"), now "
+                        + "\(builder.environment.revision)); use that one")
             }
             guard row.plan == builder.planHash else {
                 throw refusal(

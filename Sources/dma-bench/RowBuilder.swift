@@ -7,13 +7,13 @@ import Telemetry
 /// Turns what a cell gave into a row of the report.
 struct RowBuilder {
     var runName: String
-    let environment: String
+    let environment: Environment
     let plan: Plan
     let planHash: String
 
     init(runName: String, environment: Environment, plan: Plan) {
         self.runName = runName
-        self.environment = environment.hash
+        self.environment = environment
         self.plan = plan
         planHash = Text.hash(plan.identity)
     }
@@ -32,7 +32,8 @@ struct RowBuilder {
             lanes: request.lanes, backing: cell.shape.backing.rawValue,
             convertRateHz: Double(cell.convertRate),
             convertPages: cell.convertPages.rawValue, convertWhere: request.convertPlace.rawValue,
-            status: .ok, env: environment)
+            status: .ok, env: environment.hash)
+        row.revision = environment.revision
         row.buffers = request.placement.rawValue
         row.convertTo = request.frees ? "free" : "private"
         row.enforce = request.enforces ? "mmu" : "none"

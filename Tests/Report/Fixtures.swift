@@ -76,6 +76,7 @@ extension Row {
         (row.enforce, row.onFault, row.convertTo) = ("mmu", "retry", "free")
         (row.buffers, row.sharedLines) = ("adjacent", 9)
         row.plan = "fedcba9876543210"
+        row.revision = "abcdef0+"
         return row
     }
 }
