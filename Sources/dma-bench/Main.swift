@@ -14,8 +14,7 @@ enum Main {
         Interruption.install()
         widenHelp()
         do {
-            var command = try DmaBench.parseAsRoot(
-                JobFile.expand(Array(CommandLine.arguments.dropFirst())))
+            var command = try parse(Array(CommandLine.arguments.dropFirst()))
             try command.run()
         } catch let failure as Failure {
             Status.exit(failure)
@@ -26,6 +25,15 @@ enum Main {
                 Status.exit(error)
             }
         }
+    }
+
+    /// The parser gives options after the name of a subcommand to the run where the run has them too. Those of `plot`
+    /// are its own.
+    private static func parse(_ arguments: [String]) throws -> any ParsableCommand {
+        guard arguments.first == PlotCommand.configuration.commandName else {
+            return try DmaBench.parseAsRoot(JobFile.expand(arguments))
+        }
+        return try PlotCommand.parseAsRoot(Array(arguments.dropFirst()))
     }
 
     /// The parser's help traps on lines too short for its columns.

@@ -9,6 +9,8 @@ struct Drawing {
     private let figure: Figure
     private let x: Ruler
     private let y: Ruler
+    /// Where any of the lines has a point, ascending.
+    private let columns: [Double]
     private let caption: [String]
     private let source: [String]
     private let title: [String]
@@ -25,6 +27,7 @@ struct Drawing {
 
     private static let lineHeight = 16.0
     private static let entryHeight = 17.0
+    private static let ticLimit = 32
 
     init(_ figure: Figure) {
         self.figure = figure
@@ -35,13 +38,16 @@ struct Drawing {
         y = Ruler(
             figure.y,
             over: points.flatMap { [$0.y] + ($0.yInterval.map { [$0.low, $0.high] } ?? []) })
+        columns = Set(points.map(\.x)).sorted()
         title = Text.wrapped(figure.title, width: 90)
         caption = Text.wrapped(figure.caption, width: 128)
         source = figure.source.split(separator: "\n").flatMap {
             Text.wrapped(String($0), width: 150)
         }
         let isBars = figure.kind == .bars
-        left = isBars ? 240 : 92
+        let widest =
+            y.tics.compactMap(\.text).map { Self.fitted($0, Self.ticLimit).count }.max() ?? 0
+        left = 44 + 7.5 * Double(widest)
         right = isBars ? 110 : 200
         top = 24 + Self.lineHeight * Double(title.count + caption.count) + 24
         plotHeight = max(
@@ -105,17 +111,20 @@ struct Drawing {
     private func axes() -> [String] {
         func tics(_ ruler: Ruler) -> String {
             ruler.tics.map { tic in
-                tic.text.map { "\(Self.ticText($0)) \(tic.place)" } ?? "'' \(tic.place) 1"
+                tic.text.map { "\(Self.ticText(Self.fitted($0, Self.ticLimit))) \(tic.place)" }
+                    ?? "'' \(tic.place) 1"
             }.joined(separator: ", ")
         }
         return [
             "set border 3 linecolor rgb '#444444'",
             "set tics out nomirror scale 0.8,0.4",
             "set xtics (\(tics(x)))", "set ytics (\(tics(y)))",
-            "set grid xtics \(figure.kind == .bars ? "noytics" : "ytics") linecolor rgb '#DCDCDC' "
+            "set grid xtics \(figure.kind == .bars ? "noytics" : "ytics") linetype 1 linecolor rgb '#E0E0E0' "
                 + "linewidth 0.7 dashtype solid",
             "set xlabel \(Self.quoted(figure.x.label))",
-            "set ylabel \(Self.quoted(figure.y.label))",
+            // Not as the label of the axis, whose place depends on its tics: what is off the canvas is not drawn.
+            "set label \(Self.quoted(figure.y.label)) at screen \(18 / width),"
+                + "\((bottom + plotHeight / 2) / height) center rotate by 90",
         ]
     }
 
@@ -139,7 +148,7 @@ struct Drawing {
             let at = "at graph \(1 + 30 / plotWidth),\(place) left"
             let colour = "rgb '\(series.look.colour.rawValue)'"
             let name =
-                "set label \(Self.quoted(series.name)) \(at) offset 1.4,0 textcolor rgb '#000000'"
+                "set label \(Self.quoted(Self.fitted(series.name))) \(at) offset 1.4,0 textcolor rgb '#000000'"
             let mark =
                 figure.kind == .bars
                 ? "set label '' \(at) point pointtype 5 pointsize 1.6 linecolor \(colour)"
@@ -177,8 +186,16 @@ struct Drawing {
 
     private func data() -> [String] {
         figure.series.enumerated().flatMap { index, series in
-            let points = series.points.map { "\(x.place($0.x)) \(y.place($0.y))" }
-            return block("points\(index)", figure.kind == .bars ? bars(index) : points)
+            let points =
+                switch figure.kind {
+                case .lines: line(series)
+                case .scatter:
+                    series.points.map {
+                        "\(x.place($0.x)) \(y.place($0.y)) \(1 + 0.5 * Double($0.step))"
+                    }
+                case .bars: bars(index)
+                }
+            return block("points\(index)", points)
                 + block(
                     "x\(index)",
                     series.points.compactMap { point in
@@ -194,6 +211,22 @@ struct Drawing {
                         }
                     })
         }
+    }
+
+    /// With an empty line, which interrupts the line, where other series have a point and this one has none.
+    private func line(_ series: Figure.Series) -> [String] {
+        var lines: [String] = []
+        var next = series.points.makeIterator()
+        var point = next.next()
+        for place in columns {
+            if let known = point, known.x == place {
+                lines.append("\(x.place(known.x)) \(y.place(known.y))")
+                point = next.next()
+            } else if !lines.isEmpty, point != nil {
+                lines.append("")
+            }
+        }
+        return lines
     }
 
     /// From the end of the part before it to its own end.
@@ -218,11 +251,13 @@ struct Drawing {
         )
         for (index, series) in figure.series.enumerated() where !series.points.isEmpty {
             let colour = "linecolor rgb '\(series.look.colour.rawValue)'"
+            // Half transparent, since those of several series lie one over another.
+            let faint =
+                figure.kind == .bars ? "#000000" : "#80" + series.look.colour.rawValue.dropFirst()
             for direction in ["x", "y"] where hasIntervals(series, direction) {
                 intervals.append(
                     "$\(direction)\(index) using 1:2:3:4 with \(direction)errorbars pointtype 0 "
-                        + (figure.kind == .bars ? "linecolor rgb '#000000'" : colour)
-                        + " linewidth 0.8")
+                        + "linecolor rgb '\(faint)' linewidth 1")
             }
             let source = "$points\(index) using 1:2"
             if figure.kind == .bars {
@@ -233,8 +268,7 @@ struct Drawing {
             lines.append(
                 "\(source) with lines \(colour) linewidth \(width) \(Self.dash(series.look.dash))")
             guard series.look.shape != nil else { continue }
-            // Of a scatter the points grow along the line.
-            let size = figure.kind == .scatter ? "($0 * 0.5 + 1)" : "(1)"
+            let size = figure.kind == .scatter ? "3" : "(1)"
             points.append(
                 "\(source):\(size) with points \(Self.point(series.look, size: "variable")) \(colour)"
             )
@@ -262,14 +296,18 @@ struct Drawing {
         }
     }
 
+    /// As many characters as there is room for; what is cut is in the middle, since ends tell names apart.
+    private static func fitted(_ text: String, _ limit: Int = 26) -> String {
+        text.count <= limit ? text : "\(text.prefix(limit - 12))...\(text.suffix(9))"
+    }
+
     /// Any text as a string of gnuplot's, on one line, and as XML can hold it.
     static func quoted(_ text: String) -> String {
         "'"
             + text.unicodeScalars.map { scalar in
-                switch scalar {
-                case "'": "''"
-                case "\u{FFFE}", "\u{FFFF}": " "
-                default: scalar.properties.generalCategory == .control ? " " : String(scalar)
+                switch scalar.properties.generalCategory {
+                case .control, .format, .lineSeparator, .paragraphSeparator, .unassigned: " "
+                default: scalar == "'" ? "''" : String(scalar)
                 }
             }.joined() + "'"
     }
