@@ -38,7 +38,7 @@ extension EndToEnd {
         @Test(.enabled(if: hasGnuplot, "gnuplot is missing; scripts/setup test installs it"))
         func whatIsWrittenIsNamed() throws {
             let place = try Place()
-            let outcome = try run("plot", place.rows, "--out", place.out)
+            let outcome = try run("plot", place.rows, "--out", place.out, "--strategy", "rangetree")
             #expect(outcome.end == .exited(0))
             let paths = outcome.output.split(separator: "\n").map(String.init)
             #expect(paths.contains(place.out + "/cost-by-size.svg"))

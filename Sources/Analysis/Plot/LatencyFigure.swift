@@ -33,7 +33,8 @@ enum LatencyFigure {
         }
         let row = selection.example
         return Figure(
-            name: name, kind: .lines, title: "Conversion latency by percentile (CDF)",
+            name: name, kind: .lines,
+            title: "Conversion latency by percentile (CDF)" + selection.sizeNote,
             caption: context.caption(
                 "So many of the conversions, counted from when each was due, took no longer than that; a line ends "
                     + "where a round has no conversion beyond.", of: selection),
@@ -43,7 +44,15 @@ enum LatencyFigure {
                 label: "latency of a conversion at \(Dimension.rate.text(row.convertRateHz))",
                 quantity: .nanoseconds, scale: .logarithmic),
             series: samples.sorted { $0.key < $1.key }.map { strategy, samples in
-                selection.series(strategy, Selection.points(samples))
+                // Of all lines together, more intervals than these would hide the lines.
+                let points = Selection.points(samples).map { point in
+                    var point = point
+                    if !Ruler.nines.contains(where: { abs($0 - point.x) < 1e-9 }) {
+                        point.yInterval = nil
+                    }
+                    return point
+                }
+                return selection.series(strategy, points)
             })
     }
 }

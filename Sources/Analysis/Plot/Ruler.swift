@@ -60,6 +60,9 @@ struct Ruler {
 
     // MARK: Tics
 
+    /// Where an axis of that scale has its tics.
+    static let nines = [0, 0.5, 0.9, 0.99, 0.999, 0.9999]
+
     private func marks() -> [(Double, String?)] {
         switch axis.scale {
         case .names(let names): names.enumerated().map { (Double($0), $1) }
@@ -68,7 +71,7 @@ struct Ruler {
                 (value, index % (steps.count / 12 + 1) == 0 ? text(value) : nil)
             }
         case .nines:
-            [0, 0.5, 0.9, 0.99, 0.999, 0.9999].map { ($0, text($0)) }
+            Self.nines.map { ($0, text($0)) }
         case .linear: linearMarks()
         case .logarithmic: axis.quantity == .bytes ? powersOfTwo() : decades()
         }

@@ -142,6 +142,9 @@ struct Selection {
     /// Where on the free dimension an entry lies; zero where none is free.
     func x(_ entry: Entry) -> Double { free?.value(evidence.rows[entry.row]) ?? 0 }
 
+    /// Behind a title: the one size that there is.
+    var sizeNote: String { ", DMAs of \(Human.size(bytes: example.sizeBytes))" }
+
     /// What a time of pin and unpin does not say; empty, or a sentence after a blank.
     var copyNote: String {
         strategies.contains { evidence.strategies[$0] == "bounce" }

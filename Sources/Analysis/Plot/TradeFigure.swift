@@ -30,14 +30,13 @@ enum TradeFigure {
                 })
         }
         let names = rates.map { Human.grouped(whole($0)) }
-        let size = Human.size(bytes: selection.example.sizeBytes)
         let points =
             rates.count == 1
             ? "Best is right and low."
             : "From the smallest points to the largest: \(names.joined(separator: ", ")) conversions/s. Best is right and low."
         return Figure(
             name: name, kind: .scatter,
-            title: "DMA throughput against conversion latency, DMAs of \(size)",
+            title: "DMA throughput against conversion latency" + selection.sizeNote,
             caption: context.caption(points, of: selection),
             source: context.source(of: selection, without: [.size, .rate]),
             x: Axis(

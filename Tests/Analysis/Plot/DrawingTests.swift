@@ -86,6 +86,24 @@ import Testing
         }
     }
 
+    /// A size at which nothing could be drawn must not look as if it had been.
+    @Test func aLineIsInterruptedWhereAPointIsMissing() throws {
+        func series(_ name: String, _ sizes: [Double]) -> Figure.Series {
+            Figure.Series(
+                name: name, look: Look(colour: .blue), points: sizes.map { .init(x: $0, y: 5) })
+        }
+        func block(_ index: Int) throws -> [Substring] {
+            let gap = [series("a", [4096, 16384]), series("b", [4096, 8192, 16384, 32768])]
+            let figure = try #require(Self.figures.first).with(series: gap)
+            let lines = Drawing(figure).script(.svg)
+                .split(separator: "\n", omittingEmptySubsequences: false)
+            let start = try #require(lines.firstIndex(of: "$points\(index) << END"))
+            return Array(lines[(start + 1)...].prefix { $0 != "END" })
+        }
+        #expect(try block(0).map(\.isEmpty) == [false, true, false])
+        #expect(try block(1).map(\.isEmpty) == [false, false, false, false])
+    }
+
     // MARK: Hostile text
 
     private static let hostile =

@@ -68,6 +68,23 @@ import Testing
         #expect(figure.caption.hasSuffix("Left out: 0 conversions/s; engine movsb."))
     }
 
+    /// A pool of another size is another experiment, but as large as the request is the rule.
+    @Test func onlyOnePoolIsDrawn() throws {
+        let pools = sweep.map { row in
+            var row = row
+            if row.strategy == "perpage" { row.poolBytes = row.sizeBytes }
+            return row
+        }
+        let small = sweep.filter { $0.strategy == "perpage" && $0.round == 1 }.map { row in
+            var row = row
+            (row.run, row.poolBytes, row.pinNsP50) = ("s", 512, 1e6)
+            return row
+        }
+        let figure = try #require(drawn("cost-by-size", of: small + pools))
+        #expect(figure.series("perpage")?.points.map(\.y) == [13.5, 1350])
+        #expect(figure.caption.hasSuffix("Left out: other pools or ways with faults."))
+    }
+
     @Test func strategiesAreChosenAndTheOthersNamed() throws {
         let figures = Figures(of: sweep, sources: [], strategies: ["none"])
         let figure = try #require(figures.drawn.first)
