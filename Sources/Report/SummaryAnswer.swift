@@ -19,7 +19,7 @@ struct SummaryAnswer {
             return
         }
         // Strategies are compared in one and the same place of the plan.
-        let alike = candidates.filter { Self.place($0) == Self.place(chosen) }
+        let alike = candidates.filter { PlanColumn.varied(in: [$0, chosen]).isEmpty }
         let first = alike.first { $0.plan.strategy == Self.baseline } ?? alike[0]
         let others = alike.filter { $0.plan.strategy != first.plan.strategy }
             .filter { ($0.cost == nil) == (first.cost == nil) }
@@ -52,13 +52,11 @@ struct SummaryAnswer {
         return "\(price) with \(name(cell))"
     }
 
-    private static func place(_ cell: SummaryCell) -> [String] {
-        PlanColumn.all.map { $0.text(cell.plan) }
-    }
-
     /// The size, and whatever else tells these cells from others.
     private static func description(of cell: SummaryCell, among cells: [SummaryCell]) -> String {
-        let others = PlanColumn.varied(in: cells).filter { $0.title != PlanColumn.size.title }
+        let others = PlanColumn.varied(in: cells).filter {
+            $0.title != PlanColumn.size.title && $0.text(cell.plan) != Human.missing
+        }
         let texts = others.map { Text.printable("\($0.title) \($0.text(cell.plan))") }
         return ([PlanColumn.size.text(cell.plan)] + texts).joined(separator: ", ")
     }

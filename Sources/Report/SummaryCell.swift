@@ -82,7 +82,7 @@ struct SummaryCell: Sendable {
     }
 }
 
-/// What a plan may vary besides the strategy.
+/// What a plan may vary besides the strategy. A text is `Human.missing` where the strategy has no such thing.
 struct PlanColumn: Sendable {
     let title: String
     let text: @Sendable (Row) -> String
@@ -92,13 +92,14 @@ struct PlanColumn: Sendable {
     static let all: [PlanColumn] = [
         size,
         PlanColumn(title: "entry") { Human.size(bytes: $0.entryBytes) },
-        PlanColumn(title: "chunk") { row in
-            row.chunkBytes == row.sizeBytes ? "whole" : Human.size(bytes: row.chunkBytes)
-        },
+        PlanColumn(title: "chunk") { part($0.chunkBytes, of: $0) },
+        PlanColumn(title: "pool") { part($0.poolBytes, of: $0) },
+        PlanColumn(title: "cache") { part($0.cacheBytes, of: $0) },
         PlanColumn(title: "ranges") { String($0.ranges) },
         PlanColumn(title: "misalign") { Human.size(bytes: $0.misalignBytes) },
         PlanColumn(title: "policy") { $0.policy },
         PlanColumn(title: "devices") { String($0.devices) },
+        PlanColumn(title: "buffers") { $0.buffers ?? Human.missing },
         PlanColumn(title: "engine") { $0.engine },
         PlanColumn(title: "lanes") { String($0.lanes) },
         PlanColumn(title: "backing") { $0.backing },
@@ -108,7 +109,15 @@ struct PlanColumn: Sendable {
         PlanColumn(title: "conv/s asked") { JSON($0.convertRateHz).compact },
         PlanColumn(title: "conv pages") { String($0.convertPages) },
         PlanColumn(title: "conv where") { $0.convertWhere },
+        PlanColumn(title: "conv to") { $0.convertTo ?? Human.missing },
+        PlanColumn(title: "enforce") { $0.enforce ?? Human.missing },
+        PlanColumn(title: "on fault") { $0.onFault ?? Human.missing },
     ]
+
+    private static func part(_ bytes: UInt64?, of row: Row) -> String {
+        guard let bytes else { return Human.missing }
+        return bytes >= row.sizeBytes ? "whole" : Human.size(bytes: bytes)
+    }
 
     private static func list(_ cpus: [Int]) -> String {
         cpus.isEmpty ? Human.missing : cpus.map { String($0) }.joined(separator: ";")

@@ -75,8 +75,10 @@ struct SummaryTable {
 }
 
 extension PlanColumn {
-    /// The columns in which the cells differ.
+    /// The columns in which the cells differ. Where a strategy has no such thing, that is no difference.
     static func varied(in cells: [SummaryCell]) -> [PlanColumn] {
-        all.filter { column in Set(cells.map { column.text($0.plan) }).count > 1 }
+        all.filter { column in
+            Set(cells.map { column.text($0.plan) }).subtracting([Human.missing]).count > 1
+        }
     }
 }
