@@ -90,7 +90,7 @@ let package = Package(
         suite("DmaWriter", on: "DmaWriter", "GuestMemory", "Linux", "CLinux"),
         suite("Virtqueue", on: "Virtqueue", "GuestMemory", "Linux"),
         suite("Report", on: "Report", "Linux"),
-        suite("Analysis", on: "Analysis", "Report", "Statistics"),
+        suite("Analysis", on: "Analysis", "Report", "Statistics", "Linux"),
         suite(
             "Guest", on: "Guest", "Virtqueue", "DmaWriter", "GuestMemory", "Telemetry", "Linux"),
         suite(

@@ -21,7 +21,7 @@ package enum Human {
     }
 
     /// Exact, in the largest unit that divides it: `1 GiB`, `4 KiB`, `262145 KiB`.
-    static func size(bytes: UInt64) -> String {
+    package static func size(bytes: UInt64) -> String {
         for (shift, unit) in [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")]
         where bytes != 0 && bytes & ((1 << shift) - 1) == 0 {
             return "\(bytes >> shift) \(unit)"
@@ -42,7 +42,7 @@ package enum Human {
         return grouped(decimal(nanoseconds.rounded(), digits: 3, trimmed: true)) + " ns"
     }
 
-    static func count(_ number: UInt64?) -> String { number.map { String($0) } ?? missing }
+    package static func count(_ number: UInt64?) -> String { number.map { String($0) } ?? missing }
 
     /// `262,144`.
     package static func grouped(_ number: UInt64) -> String { grouped(String(number)) }

@@ -101,6 +101,7 @@ public struct Row: Sendable, Equatable {
     public var cacheEvictions: UInt64?
     public var plan: String?
     public var revision: String?
+    public var convertNsCdf: [UInt64] = []
 
     /// A row of the plan with nothing measured yet; `env` is `Environment.hash`.
     public init(
@@ -134,6 +135,12 @@ public struct Row: Sendable, Equatable {
 }
 
 extension Row {
+    /// The percentiles that `convertNsCdf` holds, in its order. They are part of the format: another list is another
+    /// column.
+    public static let distributionPercents: [Double] = [
+        1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99, 99.9, 99.99, 100,
+    ]
+
     /// What a file's columns are read into.
     static let blank = Row(
         run: "", round: 0, position: 0, strategy: "", safe: false, policy: "", sizeBytes: 0,

@@ -77,6 +77,7 @@ extension Row {
         (row.buffers, row.sharedLines) = ("adjacent", 9)
         row.plan = "fedcba9876543210"
         row.revision = "abcdef0+"
+        row.convertNsCdf = [10, 20, .max]
         return row
     }
 }

@@ -1,0 +1,33 @@
+import Glibc
+import Linux
+
+/// Files that are written whole or not at all.
+public enum OutputFile {
+    /// Replaces `path` in one step: a reader sees the old file or the new one.
+    public static func replace(_ path: String, with bytes: [UInt8]) throws(OutputError) {
+        let temporary = "\(path).\(getpid()).tmp"
+        let number = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+        guard number >= 0 else { throw OutputError("open", errno, on: temporary) }
+        let file = FileDescriptor(owning: number)
+        do throws(OutputError) {
+            try file.writeAll(bytes, name: temporary)
+            guard fsync(file.raw) == 0 else { throw OutputError("fsync", errno, on: temporary) }
+            guard rename(temporary, path) == 0 else { throw OutputError("rename", errno, on: path) }
+        } catch {
+            unlink(temporary)
+            throw error
+        }
+    }
+
+    /// Makes the directory, and those that it lies in, where they are not there yet.
+    public static func makeDirectory(_ path: String) throws(OutputError) {
+        let parts = path.split(separator: "/")
+        var prefix = path.hasPrefix("/") ? "" : "."
+        for part in parts {
+            prefix += "/" + part
+            guard mkdir(prefix, 0o777) == 0 || errno == EEXIST || errno == EROFS else {
+                throw OutputError("mkdir", errno, on: prefix)
+            }
+        }
+    }
+}
