@@ -13,15 +13,9 @@ func fnv1a(_ text: String) -> UInt64 {
 
 extension Schema {
     /// The columns in which cells of one plan may differ, with the options that vary them.
-    public static let cellColumns: [(column: Column, option: String)] = [
-        ("strategy", "--strategy"), ("policy", "--policy"), ("size_bytes", "--size"),
-        ("entry_bytes", "--entry"), ("chunk_bytes", "--chunk"), ("ranges", "--ranges"),
-        ("misalign_bytes", "--misalign"), ("devices", "--devices"), ("engine", "--engine"),
-        ("lanes", "--lanes"), ("backing", "--backing"), ("convert_rate_hz", "--convert-rate"),
-        ("convert_pages", "--convert-pages"), ("convert_where", "--convert-where"),
-        ("enforce", "--enforce"), ("on_fault", "--on-fault"), ("convert_to", "--convert-to"),
-        ("pool_bytes", "--pool"), ("cache_bytes", "--cache"), ("buffers", "--buffers"),
-    ].map { (column($0)!, $1) }
+    public static let cellColumns: [(column: Column, option: String)] =
+        [(column("strategy")!, "--strategy")]
+        + PlanColumn.all.compactMap { choice in choice.option.map { (choice.column, $0) } }
 }
 
 extension Row {

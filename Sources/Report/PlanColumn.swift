@@ -1,12 +1,18 @@
 /// What a plan may vary besides the strategy: these and the strategy tell one cell from another.
 package struct PlanColumn: Sendable {
     package let title: String
+    /// The option that varies it between the cells of a run; nil where it is one for the whole run.
+    package let option: String?
     /// The column of the schema.
     package let column: Column
     private let format: (@Sendable (Row) -> String)?
 
-    private init(_ title: String, _ name: String, _ format: (@Sendable (Row) -> String)? = nil) {
+    private init(
+        _ title: String, _ name: String, _ option: String? = nil,
+        _ format: (@Sendable (Row) -> String)? = nil
+    ) {
         self.title = title
+        self.option = option
         column = Schema.column(name)!
         self.format = format
     }
@@ -19,31 +25,33 @@ package struct PlanColumn: Sendable {
         return text.isEmpty ? Human.missing : text
     }
 
-    static let size = PlanColumn("size", "size_bytes") { Human.size(bytes: $0.sizeBytes) }
+    static let size = PlanColumn("size", "size_bytes", "--size") { Human.size(bytes: $0.sizeBytes) }
 
     package static let all: [PlanColumn] = [
         size,
-        PlanColumn("entry", "entry_bytes") { Human.size(bytes: $0.entryBytes) },
-        PlanColumn("chunk", "chunk_bytes") { part($0.chunkBytes, of: $0) },
-        PlanColumn("pool", "pool_bytes") { part($0.poolBytes, of: $0) },
-        PlanColumn("cache", "cache_bytes") { part($0.cacheBytes, of: $0) },
-        PlanColumn("ranges", "ranges"),
-        PlanColumn("misalign", "misalign_bytes") { Human.size(bytes: $0.misalignBytes) },
-        PlanColumn("policy", "policy"),
-        PlanColumn("devices", "devices"),
-        PlanColumn("buffers", "buffers"),
-        PlanColumn("engine", "engine"),
-        PlanColumn("lanes", "lanes"),
-        PlanColumn("backing", "backing"),
+        PlanColumn("entry", "entry_bytes", "--entry") { Human.size(bytes: $0.entryBytes) },
+        PlanColumn("chunk", "chunk_bytes", "--chunk") { part($0.chunkBytes, of: $0) },
+        PlanColumn("pool", "pool_bytes", "--pool") { part($0.poolBytes, of: $0) },
+        PlanColumn("cache", "cache_bytes", "--cache") { part($0.cacheBytes, of: $0) },
+        PlanColumn("ranges", "ranges", "--ranges"),
+        PlanColumn("misalign", "misalign_bytes", "--misalign") {
+            Human.size(bytes: $0.misalignBytes)
+        },
+        PlanColumn("policy", "policy", "--policy"),
+        PlanColumn("devices", "devices", "--devices"),
+        PlanColumn("buffers", "buffers", "--buffers"),
+        PlanColumn("engine", "engine", "--engine"),
+        PlanColumn("lanes", "lanes", "--lanes"),
+        PlanColumn("backing", "backing", "--backing"),
         PlanColumn("node", "memory_node"),
         PlanColumn("device CPU", "device_cpu"),
         PlanColumn("vCPU CPU", "vcpu_cpu"),
-        PlanColumn("conv/s asked", "convert_rate_hz"),
-        PlanColumn("conv pages", "convert_pages"),
-        PlanColumn("conv where", "convert_where"),
-        PlanColumn("conv to", "convert_to"),
-        PlanColumn("enforce", "enforce"),
-        PlanColumn("on fault", "on_fault"),
+        PlanColumn("conv/s asked", "convert_rate_hz", "--convert-rate"),
+        PlanColumn("conv pages", "convert_pages", "--convert-pages"),
+        PlanColumn("conv where", "convert_where", "--convert-where"),
+        PlanColumn("conv to", "convert_to", "--convert-to"),
+        PlanColumn("enforce", "enforce", "--enforce"),
+        PlanColumn("on fault", "on_fault", "--on-fault"),
     ]
 
     private static func part(_ bytes: UInt64?, of row: Row) -> String {

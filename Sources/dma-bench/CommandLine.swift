@@ -29,7 +29,8 @@ struct DmaBench: ParsableCommand {
             """,
         version: Build.description,
         subcommands: [
-            Strategies.self, OutcomesCommand.self, CompareCommand.self, PlotCommand.self, Merge.self,
+            Strategies.self, OutcomesCommand.self, CompareCommand.self, PlotCommand.self,
+            Merge.self,
             Env.self, SchemaCommand.self,
         ])
 
