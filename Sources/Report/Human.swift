@@ -1,11 +1,11 @@
 import Glibc
 
 /// Quantities as people read them; what was not measured is `n/a`.
-enum Human {
-    static let missing = "n/a"
+package enum Human {
+    package static let missing = "n/a"
 
     /// Of nanoseconds: `23 ns`, `5.9 ns`, `1.45 ms`; three digits, whole nanoseconds from ten on.
-    static func duration(_ nanoseconds: Double?) -> String {
+    package static func duration(_ nanoseconds: Double?) -> String {
         guard let nanoseconds, nanoseconds.isFinite else { return missing }
         if nanoseconds < 10 { return decimal(nanoseconds, digits: 2) + " ns" }
         if nanoseconds < 999.5 {
@@ -15,13 +15,13 @@ enum Human {
     }
 
     /// Of bytes per second: `18.9 GiB/s`.
-    static func throughput(_ bytesPerSecond: Double?) -> String {
+    package static func throughput(_ bytesPerSecond: Double?) -> String {
         guard let bytesPerSecond, bytesPerSecond.isFinite else { return missing }
         return scaled(bytesPerSecond, by: 1024, units: ["B/s", "KiB/s", "MiB/s", "GiB/s", "TiB/s"])
     }
 
     /// Exact, in the largest unit that divides it: `1 GiB`, `4 KiB`, `262145 KiB`.
-    static func size(bytes: UInt64) -> String {
+    package static func size(bytes: UInt64) -> String {
         for (shift, unit) in [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")]
         where bytes != 0 && bytes & ((1 << shift) - 1) == 0 {
             return "\(bytes >> shift) \(unit)"
@@ -30,7 +30,7 @@ enum Human {
     }
 
     /// Two digits, never scientific: `2.9 %`, `0.00003 %`.
-    static func percent(_ fraction: Double?) -> String {
+    package static func percent(_ fraction: Double?) -> String {
         guard let fraction, fraction.isFinite else { return missing }
         return decimal(fraction * 100, digits: 2, trimmed: true) + " %"
     }
@@ -42,10 +42,10 @@ enum Human {
         return grouped(decimal(nanoseconds.rounded(), digits: 3, trimmed: true)) + " ns"
     }
 
-    static func count(_ number: UInt64?) -> String { number.map { String($0) } ?? missing }
+    package static func count(_ number: UInt64?) -> String { number.map { String($0) } ?? missing }
 
     /// `262,144`.
-    static func grouped(_ number: UInt64) -> String { grouped(String(number)) }
+    package static func grouped(_ number: UInt64) -> String { grouped(String(number)) }
 
     private static func grouped(_ digits: String) -> String {
         var text = ""

@@ -1,18 +1,20 @@
 /// One combination of the plan: all its rounds, and the medians over them.
 ///
 /// Rounds that were cut short or failed count for nothing but the notes.
-struct SummaryCell: Sendable {
+package struct SummaryCell: Sendable {
     /// A row that stands for what the plan asked for.
-    let plan: Row
-    let measured: [Row]
+    package let plan: Row
+    package let rows: [Row]
+    package let measured: [Row]
 
     init(rows: [Row]) {
         plan = rows[0]
+        self.rows = rows
         measured = rows.filter { $0.status == .ok || $0.status == .violation }
     }
 
     /// The cells of `rows`, in the order in which they first appear.
-    static func cells(of rows: [Row]) -> [SummaryCell] {
+    package static func cells(of rows: [Row]) -> [SummaryCell] {
         var order: [[String]] = []
         var groups: [[String]: [Row]] = [:]
         for row in rows {
@@ -26,17 +28,18 @@ struct SummaryCell: Sendable {
     var pin: Double? { median { $0.pinNsP50 } }
     var write: Double? { median { $0.writeNsP50 } }
     var unpin: Double? { median { $0.unpinNsP50 } }
-    var syncShare: Double? { median { hasWrite($0) ? $0.syncShare : nil } }
+    package var syncShare: Double? { median { $0.writtenSyncShare } }
     var outsideShare: Double? { median { $0.outsideShare } }
     var throughput: Double? { median { $0.writeBytesPerS } }
     var conversions: Double? { median { $0.conversions.map { Double($0) } } }
     var convertP50: Double? { median { $0.convertNsP50 } }
-    var convertP99: Double? { median { $0.convertNsP99 } }
+    package var convertP99: Double? { median { $0.convertNsP99 } }
+    package var deniedShare: Double? { median { $0.deniedShare } }
 
     /// (pin + unpin) / write of a row's total times: its sync share s gives s / (1 - s).
     var cost: Double? {
         median { row in
-            guard hasWrite(row), let share = row.syncShare else { return nil }
+            guard let share = row.writtenSyncShare else { return nil }
             return share / (1 - share)
         }
     }
@@ -49,29 +52,20 @@ struct SummaryCell: Sendable {
         }
     }
 
-    /// The part of the conversions asked for that was refused.
-    var deniedShare: Double? {
-        median { row in
-            guard let done = row.conversions, let denied = row.conversionsDenied else { return nil }
-            let asked = Double(done) + Double(denied)
-            return asked > 0 ? Double(denied) / asked : nil
-        }
-    }
-
     /// Violations of all rounds, since a median would hide one; nil where none was looked for.
-    var violations: UInt64? {
+    package var violations: UInt64? {
         let counts = measured.compactMap(\.violations)
         return counts.isEmpty ? nil : counts.reduce(0, saturatingSum)
     }
-    var isViolated: Bool { measured.contains { $0.status == .violation || $0.violations ?? 0 > 0 } }
+    package var isViolated: Bool {
+        measured.contains { $0.status == .violation || $0.violations ?? 0 > 0 }
+    }
 
     /// RMP entries behind the buffer.
     var entries: UInt64 {
         let entry = max(1, plan.entryBytes)
         return plan.sizeBytes / entry + (plan.sizeBytes % entry == 0 ? 0 : 1)
     }
-
-    private func hasWrite(_ row: Row) -> Bool { row.writeNsP50 != nil || row.writeBytesPerS != nil }
 
     /// Over the rounds that have a finite value; the mean of the middle two where they are even.
     private func median(_ value: (Row) -> Double?) -> Double? {
@@ -82,14 +76,28 @@ struct SummaryCell: Sendable {
     }
 }
 
+extension Row {
+    /// `syncShare` of a row with a write; without one it would be 1.
+    package var writtenSyncShare: Double? {
+        writeNsP50 != nil || writeBytesPerS != nil ? syncShare : nil
+    }
+
+    /// The part of the conversions asked for that was refused.
+    package var deniedShare: Double? {
+        guard let done = conversions, let denied = conversionsDenied else { return nil }
+        let asked = Double(done) + Double(denied)
+        return asked > 0 ? Double(denied) / asked : nil
+    }
+}
+
 /// What a plan may vary besides the strategy.
-struct PlanColumn: Sendable {
-    let title: String
-    let text: @Sendable (Row) -> String
+package struct PlanColumn: Sendable {
+    package let title: String
+    package let text: @Sendable (Row) -> String
 
     static let size = PlanColumn(title: "size") { Human.size(bytes: $0.sizeBytes) }
 
-    static let all: [PlanColumn] = [
+    package static let all: [PlanColumn] = [
         size,
         PlanColumn(title: "entry") { Human.size(bytes: $0.entryBytes) },
         PlanColumn(title: "chunk") { row in

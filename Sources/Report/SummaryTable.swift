@@ -76,7 +76,7 @@ struct SummaryTable {
 
 extension PlanColumn {
     /// The columns in which the cells differ.
-    static func varied(in cells: [SummaryCell]) -> [PlanColumn] {
+    package static func varied(in cells: [SummaryCell]) -> [PlanColumn] {
         all.filter { column in Set(cells.map { column.text($0.plan) }).count > 1 }
     }
 }
