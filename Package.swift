@@ -43,6 +43,8 @@ let package = Package(
         .systemLibrary(name: "CNuma", pkgConfig: "numa", providers: [.apt(["libnuma-dev"])]),
         // Floor 1: the kernel in Swift
         room("Linux", on: "CLinux"),
+        // Floor 1 as well: numbers alone
+        room("Statistics"),
         // Floor 2
         room("GuestMemory", on: "Linux", "CLinux", "CNuma"),
         room(
@@ -67,7 +69,7 @@ let package = Package(
             "Experiment", on: "Hypervisor", "VirtualDevice", "Guest", "PinLock", "DmaWriter",
             "Virtqueue",
             "GuestMemory", "Telemetry", "Linux"),
-        room("Report", on: "Linux"),
+        room("Report", on: "Statistics", "Linux"),
         // Floor 7
         .executableTarget(
             name: "dma-bench",
@@ -78,6 +80,7 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
+        suite("Statistics", on: "Statistics"),
         suite("GuestMemory", on: "GuestMemory", "Linux"),
         suite("Telemetry", on: "Telemetry", "Linux"),
         suite("PinLock", on: "PinLock", "GuestMemory", "Linux"),

@@ -1,3 +1,5 @@
+import Statistics
+
 /// One combination of the plan: all its rounds, and the medians over them.
 ///
 /// Rounds that were cut short or failed count for nothing but the notes.
@@ -67,12 +69,9 @@ package struct SummaryCell: Sendable {
         return plan.sizeBytes / entry + (plan.sizeBytes % entry == 0 ? 0 : 1)
     }
 
-    /// Over the rounds that have a finite value; the mean of the middle two where they are even.
+    /// Over the rounds that have a finite value.
     private func median(_ value: (Row) -> Double?) -> Double? {
-        let values = measured.compactMap(value).filter(\.isFinite).sorted()
-        guard !values.isEmpty else { return nil }
-        let middle = values.count / 2
-        return values.count % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2
+        Sample(measured.compactMap(value)).median
     }
 }
 
