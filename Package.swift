@@ -71,10 +71,13 @@ let package = Package(
             "GuestMemory", "Telemetry", "Linux"),
         room("Report", on: "Statistics", "Linux"),
         // Floor 7
+        room("Analysis", on: "Report", "Statistics", "Linux"),
+        // Floor 8
         .executableTarget(
             name: "dma-bench",
             dependencies: [
-                "Report", "Experiment", "Hypervisor", "VirtualDevice", "PinLock", "DmaWriter",
+                "Analysis", "Report", "Experiment", "Hypervisor", "VirtualDevice", "PinLock",
+                "DmaWriter",
                 "GuestMemory",
                 "Telemetry", "Linux", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -87,6 +90,7 @@ let package = Package(
         suite("DmaWriter", on: "DmaWriter", "GuestMemory", "Linux", "CLinux"),
         suite("Virtqueue", on: "Virtqueue", "GuestMemory", "Linux"),
         suite("Report", on: "Report", "Linux"),
+        suite("Analysis", on: "Analysis", "Report", "Statistics", "Linux"),
         suite(
             "Guest", on: "Guest", "Virtqueue", "DmaWriter", "GuestMemory", "Telemetry", "Linux"),
         suite(

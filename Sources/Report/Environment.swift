@@ -1,6 +1,3 @@
-import Glibc
-import Linux
-
 /// The machine and the build that figures come from.
 ///
 /// An allow-list: never the kernel command line, never the host's name, nothing that tells whose
@@ -56,18 +53,7 @@ public struct Environment: Sendable {
 
     /// Replaces `path` by the pretty JSON in one step: a reader sees the old file or the new one.
     public func write(to path: String) throws(OutputError) {
-        let temporary = "\(path).\(getpid()).tmp"
-        let number = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
-        guard number >= 0 else { throw OutputError("open", errno, on: temporary) }
-        let file = FileDescriptor(owning: number)
-        do throws(OutputError) {
-            try file.writeAll(Array(json.pretty.utf8), name: temporary)
-            guard fsync(file.raw) == 0 else { throw OutputError("fsync", errno, on: temporary) }
-            guard rename(temporary, path) == 0 else { throw OutputError("rename", errno, on: path) }
-        } catch {
-            unlink(temporary)
-            throw error
-        }
+        try OutputFile.replace(path, with: json.pretty)
     }
 }
 

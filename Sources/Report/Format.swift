@@ -82,13 +82,13 @@ private struct TableColumn: Sendable {
 
 extension Row {
     /// Violations of both kinds; nil where neither was looked for.
-    var violations: UInt64? {
+    package var violations: UInt64? {
         guard violationsPrivate != nil || violationsStale != nil else { return nil }
         return saturatingSum(violationsPrivate ?? 0, violationsStale ?? 0)
     }
 }
 
-func saturatingSum(_ left: UInt64, _ right: UInt64) -> UInt64 {
+package func saturatingSum(_ left: UInt64, _ right: UInt64) -> UInt64 {
     let (sum, overflow) = left.addingReportingOverflow(right)
     return overflow ? .max : sum
 }

@@ -26,7 +26,7 @@ package struct SummaryAnswer {
             return
         }
         // Strategies are compared in one and the same place of the plan.
-        let alike = candidates.filter { Self.place($0) == Self.place(chosen) }
+        let alike = candidates.filter { $0.place == chosen.place }
         let first = alike.first { $0.plan.strategy == Self.baseline } ?? alike[0]
         let others = alike.filter { $0.plan.strategy != first.plan.strategy }
             .filter { ($0.cost == nil) == (first.cost == nil) }
@@ -57,10 +57,6 @@ package struct SummaryAnswer {
     private static func phrase(_ cell: SummaryCell) -> String {
         let price = cell.cost.map(Human.percent) ?? Human.nanoseconds(cell.pair)
         return "\(price) with \(name(cell))"
-    }
-
-    private static func place(_ cell: SummaryCell) -> [String] {
-        PlanColumn.all.map { $0.text(cell.plan) }
     }
 
     /// The size, and whatever else tells these cells from others.

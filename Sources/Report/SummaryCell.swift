@@ -47,7 +47,7 @@ package struct SummaryCell: Sendable {
     }
 
     /// Nanoseconds of one pin and one unpin.
-    var pair: Double? {
+    package var pair: Double? {
         median { row in
             guard let pin = row.pinNsP50, let unpin = row.unpinNsP50 else { return nil }
             return pin + unpin
@@ -62,6 +62,9 @@ package struct SummaryCell: Sendable {
     package var isViolated: Bool {
         measured.contains { $0.status == .violation || $0.violations ?? 0 > 0 }
     }
+
+    /// What the plan varies besides the strategy: cells of one place can be compared.
+    package var place: [String] { PlanColumn.all.map { $0.text(plan) } }
 
     /// RMP entries behind the buffer.
     var entries: UInt64 {

@@ -1,0 +1,29 @@
+import Glibc
+import Linux
+
+/// A file that is written in one go.
+public enum OutputFile {
+    /// Replaces `path` by the text in one step: a reader sees the old file or the new one, whole. What is no regular
+    /// file, such as a pipe, is written to.
+    public static func replace(_ path: String, with text: String) throws(OutputError) {
+        let bytes = Array(text.utf8)
+        var status = stat()
+        guard stat(path, &status) != 0 || status.st_mode & S_IFMT == S_IFREG else {
+            let number = open(path, O_WRONLY | O_CLOEXEC)
+            guard number >= 0 else { throw OutputError("open", errno, on: path) }
+            return try FileDescriptor(owning: number).writeAll(bytes, name: path)
+        }
+        let temporary = "\(path).\(getpid()).tmp"
+        let number = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+        guard number >= 0 else { throw OutputError("open", errno, on: temporary) }
+        let file = FileDescriptor(owning: number)
+        do throws(OutputError) {
+            try file.writeAll(bytes, name: temporary)
+            guard fsync(file.raw) == 0 else { throw OutputError("fsync", errno, on: temporary) }
+            guard rename(temporary, path) == 0 else { throw OutputError("rename", errno, on: path) }
+        } catch {
+            unlink(temporary)
+            throw error
+        }
+    }
+}
