@@ -134,6 +134,20 @@ struct LockedPins<Index: PinIndex>: Sendable {
     }
 }
 
+/// The device's side of pins under one mutex.
+final class LockedDevice<Index: PinIndex>: Pinner {
+    private let pins: LockedPins<Index>
+    private let journal: JournalWriter
+
+    init(_ pins: LockedPins<Index>, _ device: DeviceID) {
+        self.pins = pins
+        journal = pins.journal(of: device)
+    }
+
+    func pin(_ range: PageRange) throws(PinRefusal) -> Pin { try pins.pin(range, journal) }
+    func unpin(_ pin: Pin) { pins.unpin(pin, journal) }
+}
+
 extension Arena {
     /// Calls `body` with every listed pin: the device, the entry in its journal, the range.
     func forEachListedPin(_ body: (_ device: DeviceID, _ entry: Int, _ range: PageRange) -> Void) {

@@ -1,12 +1,12 @@
 /// Comma-separated values as RFC 4180 defines them, except that a line ends with a line feed
 /// alone, as Unix tools expect.
-enum CSV {
-    static func line(_ fields: [String]) -> String {
+package enum CSV {
+    package static func line(_ fields: [String]) -> String {
         fields.map(field).joined(separator: ",") + "\n"
     }
 
     /// A missing value is an empty field.
-    static func text(_ value: JSON) -> String {
+    package static func text(_ value: JSON) -> String {
         switch value {
         case .null: ""
         case .number(let text), .string(let text): text

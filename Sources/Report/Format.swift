@@ -37,7 +37,7 @@ public enum Format: String, CaseIterable, Sendable {
         return padded.joined(separator: "  ") + "\n"
     }
 
-    private static func piped(_ fields: [String]) -> String {
+    static func piped(_ fields: [String]) -> String {
         let escaped = fields.map { field in
             field.split(separator: "|", omittingEmptySubsequences: false).joined(separator: "\\|")
         }

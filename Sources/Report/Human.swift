@@ -57,7 +57,7 @@ package enum Human {
     }
 
     /// A number of at least zero, rounded to so many significant digits, without an exponent.
-    static func decimal(_ value: Double, digits: Int, trimmed: Bool = false) -> String {
+    package static func decimal(_ value: Double, digits: Int, trimmed: Bool = false) -> String {
         // Below the guard, a power of ten would underflow.
         guard value.isFinite, value > 1e-100 else { return "0" }
         var exponent = Int(floor(log10(value)))

@@ -26,7 +26,7 @@ package struct SummaryAnswer {
             return
         }
         // Strategies are compared in one and the same place of the plan.
-        let alike = candidates.filter { $0.place == chosen.place }
+        let alike = candidates.filter { PlanColumn.varied(in: [$0.plan, chosen.plan]).isEmpty }
         let first = alike.first { $0.plan.strategy == Self.baseline } ?? alike[0]
         let others = alike.filter { $0.plan.strategy != first.plan.strategy }
             .filter { ($0.cost == nil) == (first.cost == nil) }
@@ -61,7 +61,9 @@ package struct SummaryAnswer {
 
     /// The size, and whatever else tells these cells from others.
     private static func description(of cell: SummaryCell, among cells: [SummaryCell]) -> String {
-        let others = PlanColumn.varied(in: cells).filter { $0.title != PlanColumn.size.title }
+        let others = PlanColumn.varied(in: cells.map(\.plan)).filter {
+            $0.title != PlanColumn.size.title
+        }
         let texts = others.map { Text.printable("\($0.title) \($0.text(cell.plan))") }
         return ([PlanColumn.size.text(cell.plan)] + texts).joined(separator: ", ")
     }

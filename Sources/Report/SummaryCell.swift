@@ -9,10 +9,10 @@ package struct SummaryCell: Sendable {
     package let rows: [Row]
     package let measured: [Row]
 
-    init(rows: [Row]) {
+    package init(rows: [Row]) {
         plan = rows[0]
         self.rows = rows
-        measured = rows.filter { $0.status == .ok || $0.status == .violation }
+        measured = rows.filter(\.isMeasured)
     }
 
     /// The cells of `rows`, in the order in which they first appear.
@@ -63,9 +63,6 @@ package struct SummaryCell: Sendable {
         measured.contains { $0.status == .violation || $0.violations ?? 0 > 0 }
     }
 
-    /// What the plan varies besides the strategy: cells of one place can be compared.
-    package var place: [String] { PlanColumn.all.map { $0.text(plan) } }
-
     /// RMP entries behind the buffer.
     var entries: UInt64 {
         let entry = max(1, plan.entryBytes)
@@ -79,6 +76,9 @@ package struct SummaryCell: Sendable {
 }
 
 extension Row {
+    /// Whether it was measured to its end.
+    package var isMeasured: Bool { status == .ok || status == .violation }
+
     /// `syncShare` of a row with a write; without one it would be 1.
     package var writtenSyncShare: Double? {
         writeNsP50 != nil || writeBytesPerS != nil ? syncShare : nil
@@ -89,38 +89,5 @@ extension Row {
         guard let done = conversions, let denied = conversionsDenied else { return nil }
         let asked = Double(done) + Double(denied)
         return asked > 0 ? Double(denied) / asked : nil
-    }
-}
-
-/// What a plan may vary besides the strategy.
-package struct PlanColumn: Sendable {
-    package let title: String
-    package let text: @Sendable (Row) -> String
-
-    static let size = PlanColumn(title: "size") { Human.size(bytes: $0.sizeBytes) }
-
-    package static let all: [PlanColumn] = [
-        size,
-        PlanColumn(title: "entry") { Human.size(bytes: $0.entryBytes) },
-        PlanColumn(title: "chunk") { row in
-            row.chunkBytes == row.sizeBytes ? "whole" : Human.size(bytes: row.chunkBytes)
-        },
-        PlanColumn(title: "ranges") { String($0.ranges) },
-        PlanColumn(title: "misalign") { Human.size(bytes: $0.misalignBytes) },
-        PlanColumn(title: "policy") { $0.policy },
-        PlanColumn(title: "devices") { String($0.devices) },
-        PlanColumn(title: "engine") { $0.engine },
-        PlanColumn(title: "lanes") { String($0.lanes) },
-        PlanColumn(title: "backing") { $0.backing },
-        PlanColumn(title: "node") { $0.memoryNode.map { String($0) } ?? Human.missing },
-        PlanColumn(title: "device CPU") { Self.list($0.deviceCpu) },
-        PlanColumn(title: "vCPU CPU") { Self.list($0.vcpuCpu) },
-        PlanColumn(title: "conv/s asked") { JSON($0.convertRateHz).compact },
-        PlanColumn(title: "conv pages") { String($0.convertPages) },
-        PlanColumn(title: "conv where") { $0.convertWhere },
-    ]
-
-    private static func list(_ cpus: [Int]) -> String {
-        cpus.isEmpty ? Human.missing : cpus.map { String($0) }.joined(separator: ";")
     }
 }

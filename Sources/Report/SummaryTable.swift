@@ -1,56 +1,25 @@
-/// The aligned table of a summary, made to fit a width.
+/// The columns of a summary's table.
 struct SummaryTable {
-    private struct Column {
-        let title: String
-        /// The lowest is left out first.
-        let importance: Int
-        var isText = false
-        let text: @Sendable (SummaryCell) -> String
-        var style: @Sendable (SummaryCell) -> Style = { _ in .plain }
-    }
+    private typealias Column = FittedTable<SummaryCell>.Column
 
-    private let cells: [SummaryCell]
-    private let columns: [Column]
+    private let table: FittedTable<SummaryCell>
 
     init(_ cells: [SummaryCell]) {
-        self.cells = cells
-        let varied = PlanColumn.varied(in: cells).map { column in
-            Column(title: column.title, importance: 100) { Text.printable(column.text($0.plan)) }
+        let varied = PlanColumn.varied(in: cells.map(\.plan)).map { column in
+            Column(title: column.title, importance: 100) { column.text($0.plan) }
         }
         let measured = Self.measured.filter { column in
             cells.contains { column.text($0) != Human.missing }
         }
-        columns = [Self.strategy] + varied + measured
+        table = FittedTable(cells, [Self.strategy] + varied + measured)
     }
 
     /// The header and one line per cell, none longer than `width` unless the strategy alone is.
-    func lines(width: Int, color: Bool) -> [String] {
-        var shown = columns.map { column in
-            (column, width: cells.map { column.text($0).count }.reduce(column.title.count, max))
-        }
-        while shown.reduce(-2, { $0 + 2 + $1.width }) > width, shown.count > 1 {
-            let least = shown.indices.dropFirst().reversed().min {
-                shown[$0].0.importance < shown[$1].0.importance
-            }
-            shown.remove(at: least!)
-        }
-        let header = shown.map { column, width in Self.pad(column.title, column, width) }
-        let body = cells.map { cell in
-            shown.map { column, width in
-                let text = Self.pad(column.text(cell), column, width)
-                return color ? column.style(cell).applied(to: text) : text
-            }
-        }
-        return ([header] + body).map { $0.joined(separator: "  ") }
-    }
-
-    private static func pad(_ text: String, _ column: Column, _ width: Int) -> String {
-        column.isText ? Text.left(text, width) : Text.right(text, width)
-    }
+    func lines(width: Int, color: Bool) -> [String] { table.lines(width: width, color: color) }
 
     private static let strategy = Column(
         title: "strategy", importance: .max, isText: true,
-        text: { Text.printable($0.plan.strategy) + ($0.plan.safe ? "" : "*") },
+        text: { $0.plan.strategy + ($0.plan.safe ? "" : "*") },
         style: { $0.plan.safe ? .plain : .yellow })
 
     private static let measured: [Column] = [
@@ -72,11 +41,4 @@ struct SummaryTable {
             text: { $0.violations.map { Human.grouped($0) } ?? Human.missing },
             style: { $0.isViolated ? .red : .plain }),
     ]
-}
-
-extension PlanColumn {
-    /// The columns in which the cells differ.
-    package static func varied(in cells: [SummaryCell]) -> [PlanColumn] {
-        all.filter { column in Set(cells.map { column.text($0.plan) }).count > 1 }
-    }
 }

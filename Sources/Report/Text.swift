@@ -9,7 +9,7 @@ public enum Text {
     }
 
     /// Breaks at spaces so that no line is longer than `width`, unless one word is.
-    static func wrapped(_ text: String, width: Int) -> [String] {
+    package static func wrapped(_ text: String, width: Int) -> [String] {
         var lines: [String] = []
         for word in text.split(separator: " ") {
             if let last = lines.last, last.count + 1 + word.count <= width {

@@ -8,6 +8,8 @@ public struct RankSum: Sendable {
     let u: Double
     /// Two-sided: how probable so uneven a U is where both samples come from one distribution.
     public let p: Double
+    /// The least p without ties; zero of larger samples.
+    let leastP: Double
 
     /// Larger samples have the normal approximation: with 31 the coefficients may overflow.
     static let exactLimit = 30
@@ -19,8 +21,11 @@ public struct RankSum: Sendable {
         let ranks = Self.ranks(first.sorted, second.sorted)
         u = ranks.sumOfSecond - n * (n + 1) / 2
         let distance = abs(u - m * n / 2)
-        if ranks.ties == 0, max(first.count, second.count) <= Self.exactLimit {
-            let tails = Self.lowerTails(first.count, second.count)
+        let tails =
+            max(first.count, second.count) <= Self.exactLimit
+            ? Self.lowerTails(first.count, second.count) : nil
+        leastP = tails.map { min(1, 2 * $0[0]) } ?? 0
+        if let tails, ranks.ties == 0 {
             p = min(1, 2 * tails[Int(m * n / 2 - distance)])
         } else {
             let total = m + n

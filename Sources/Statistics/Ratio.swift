@@ -7,22 +7,30 @@ public struct Ratio: Sendable {
     public let interval: Interval?
     /// Two-sided: how probable so uneven ratios are where nothing differs.
     public let p: Double
+    /// The least p that so many values without ties can have; zero where that is next to nothing.
+    public let leastP: Double
 
     /// Of measurements in pairs, such as the same round of a run: what disturbs both cancels.
     ///
-    /// The median of the ratios pair by pair, with `Sample.medianInterval`'s order statistics, and
-    /// the p of the sign test, which leaves out ratios of exactly one (Conover, Practical
-    /// Nonparametric Statistics, 3rd ed., section 3.4). Both assume nothing about the distribution.
+    /// The median of the ratios pair by pair, and `Sample.medianInterval`'s order statistics. The p is
+    /// twice the smaller one of two: the sign test's, which leaves out ratios of exactly one and sees
+    /// a small difference through large drift (Conover, Practical Nonparametric Statistics, 3rd ed.,
+    /// section 3.4), and `RankSum`'s, which can see a large one among many comparisons in few pairs
+    /// and is only too cautious where pairs go together. Doubling makes it safe to choose (Bonferroni).
     /// Nil without pairs.
     public init?(pairs: [(base: Double, new: Double)]) {
         let ratios = pairs.map { Self.quotient($0.new, $0.base) }.sorted()
-        guard !ratios.isEmpty else { return nil }
+        guard let ranks = RankSum(Sample(pairs.map(\.base)), Sample(pairs.map(\.new))) else {
+            return nil
+        }
         median = Self.middle(count: ratios.count) { ratios[$0] }
         let rank = FairCoin.rank(tosses: ratios.count)
         interval =
             rank > 0 ? Interval(low: ratios[rank - 1], high: ratios[ratios.count - rank]) : nil
         let (below, above) = (ratios.count { $0 < 1 }, ratios.count { $0 > 1 })
-        p = min(1, 2 * FairCoin.lowerTails(tosses: below + above)[min(below, above)])
+        let sign = 2 * FairCoin.lowerTails(tosses: below + above)[min(below, above)]
+        p = min(1, 2 * min(sign, ranks.p))
+        leastP = min(1, 2 * min(2 * FairCoin.lowerTails(tosses: ratios.count)[0], ranks.leastP))
     }
 
     /// Of independent samples, such as two runs.
@@ -43,6 +51,7 @@ public struct Ratio: Sendable {
             ? Interval(low: quotients.smallest(rank - 1), high: quotients.smallest(count - rank))
             : nil
         p = test.p
+        leastP = test.leastP
     }
 
     /// Nothing to nothing is one.

@@ -19,12 +19,12 @@ struct DmaBench: ParsableCommand {
             Options marked (list) take a,b,c; those marked (range) also low..high:xN or low..high:+N. The run is the \
             product of all lists. Rows go to standard output as CSV, everything else to standard error.
 
-            Exit status: 0 done, 4 a strategy that claims safety wrote a private page, 64 usage, 69 the machine lacks \
+            Exit status: 0 done, 3 a regression (compare), 4 a strategy that claims safety wrote a private page, 64 usage, 69 the machine lacks \
             something, 70 internal error or a device died, 74 output could not be written, 130 interrupted.
             """,
         version: Build.description,
         subcommands: [
-            Strategies.self, OutcomesCommand.self, ReportCommand.self, Env.self,
+            Strategies.self, OutcomesCommand.self, CompareCommand.self, ReportCommand.self, Env.self,
             SchemaCommand.self,
         ])
 
@@ -115,7 +115,8 @@ struct DmaBench: ParsableCommand {
     )
     var job: String?
 
-    @Option(parsing: .unconditional, help: "csv, jsonl, table or markdown.") var format = "csv"
+    @Option(parsing: .unconditional, help: "csv, jsonl, table or markdown; default: csv.")
+    var format: String?
     @Option(
         name: .shortAndLong, parsing: .unconditional,
         help: "Write rows to a file, and FILE.env.json beside it.")

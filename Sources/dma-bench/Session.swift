@@ -20,7 +20,8 @@ struct Session {
         do throws(UsageError) {
             plan = try Plan(try RequestParser.request(options))
             format = try Choice.named(
-                options.format, option: "--format", among: Format.allCases.map { ($0.rawValue, $0) }
+                options.format ?? "csv", option: "--format",
+                among: Format.allCases.map { ($0.rawValue, $0) }
             )
             let color = try Choice.named(
                 options.color, option: "--color",

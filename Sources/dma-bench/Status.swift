@@ -4,6 +4,8 @@ import Report
 /// What the program tells whoever started it. Documented in `--help` and in the README; scripts rely on it.
 enum Status: Int32 {
     case ok = 0
+    /// `compare --fail-on` found one.
+    case regression = 3
     /// A strategy that claims safety wrote a private page.
     case safetyViolation = 4
     /// The command line makes no sense.

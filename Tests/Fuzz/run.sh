@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 seconds=${1:-60}
 targets=("${2:-Virtqueue}")
-[ $# -ge 2 ] || targets+=(CommandLine)
+[ $# -ge 2 ] || targets+=(CommandLine Rows)
 
 # Not --sanitize=fuzzer: with it, dma-bench would keep the name `main` that libFuzzer needs.
 build=(swift build --scratch-path .build-fuzz --sanitize=address -Xswiftc -sanitize=fuzzer)

@@ -15,7 +15,7 @@ struct CellTable {
     private let columns: [Column]
 
     init(_ cells: [SummaryCell]) {
-        varied = PlanColumn.varied(in: cells)
+        varied = PlanColumn.varied(in: cells.map(\.plan))
         self.cells = Self.sorted(cells, by: varied)
         columns =
             [Self.strategy] + varied.map { Self.plan($0, of: cells) } + Self.measured(cells)

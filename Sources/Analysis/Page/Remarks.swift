@@ -44,7 +44,7 @@ enum Remarks {
 
     /// How rounds ended that were not measured to their end, each kind once.
     private static func statuses(_ cell: SummaryCell) -> [String] {
-        let ended = cell.rows.filter { $0.status != .ok && $0.status != .violation }
+        let ended = cell.rows.filter { !$0.isMeasured }
         return Tally(ended.map(\.status.description)).entries.map { status, count in
             "\(status) (\(Human.rounds(count)))"
         }
@@ -52,23 +52,6 @@ enum Remarks {
 
     private static func sum(_ cell: SummaryCell, _ value: (Row) -> UInt64?) -> UInt64 {
         cell.rows.compactMap(value).reduce(0, saturatingSum)
-    }
-}
-
-/// How often each text occurs, in the order in which they first do.
-struct Tally {
-    private(set) var entries: [(text: String, count: Int)] = []
-
-    init(_ texts: some Sequence<String>) {
-        var places: [String: Int] = [:]
-        for text in texts {
-            if let place = places[text] {
-                entries[place].count += 1
-            } else {
-                places[text] = entries.count
-                entries.append((text, 1))
-            }
-        }
     }
 }
 

@@ -7,14 +7,23 @@ public struct ReportPage {
     private let sources: [Source]
     private let rows: [Row]
     private let cells: [SummaryCell]
+    private let repeatedCount: Int
     private let generator: String
 
     /// `generator` is the program and its version.
     public init(_ sources: [Source], generator: String) {
         self.sources = sources
         self.generator = generator
-        rows = sources.flatMap(\.file.rows)
-        cells = SummaryCell.cells(of: rows)
+        let read = sources.flatMap(\.file.rows)
+        cells = SummaryCell.cells(of: read).map { SummaryCell(rows: Self.once($0.rows)) }
+        rows = cells.flatMap(\.rows)
+        repeatedCount = read.count - rows.count
+    }
+
+    /// Each measured round once: the same file twice says no more than once.
+    private static func once(_ rows: [Row]) -> [Row] {
+        var seen: Set<RoundID> = []
+        return rows.filter { !$0.isMeasured || seen.insert($0.roundID).inserted }
     }
 
     public var html: String {
@@ -70,7 +79,7 @@ public struct ReportPage {
     }
 
     private var warnings: Markup {
-        let items = Warnings(rows, cells: cells).all + unknownColumns
+        let items = Warnings(rows, cells: cells).all + repetition + unknownColumns
         guard !items.isEmpty else { return "" }
         return """
             <section id="warnings">
@@ -80,6 +89,11 @@ public struct ReportPage {
             </ul>
             </section>
             """
+    }
+
+    private var repetition: [String] {
+        guard repeatedCount > 0 else { return [] }
+        return ["Left out, the same round of the same run again: \(Human.rows(repeatedCount))."]
     }
 
     private var unknownColumns: [String] {

@@ -22,7 +22,7 @@ struct ThreeSentences {
         guard plan.convertRateHz > 0 else {
             return "The guest asked for no conversions, so what the lock costs it is not known."
         }
-        let alike = measured.filter { $0.place == first.place }
+        let alike = measured.filter { PlanColumn.varied(in: [$0.plan, plan]).isEmpty }
         let named = answer.named.isEmpty ? Array(alike.prefix(3)) : answer.named
         let pages = plan.convertPages == 1 ? "1 page" : "\(plan.convertPages) pages"
         return

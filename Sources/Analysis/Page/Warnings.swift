@@ -36,7 +36,7 @@ struct Warnings {
     }
 
     private static func endings(_ rows: [Row]) -> [String] {
-        let ended = rows.filter { $0.status != .ok && $0.status != .violation }
+        let ended = rows.filter { !$0.isMeasured }
         let texts = ended.map { "\($0.strategy): \($0.status)" }
         return Tally(texts).entries.map { "\($0) (\(Human.rows($1)))." }
     }

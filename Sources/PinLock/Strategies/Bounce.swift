@@ -15,7 +15,7 @@ import Linux
 ///
 /// Its twin: swiotlb (Linux, kernel/dma/swiotlb.c), forced on where a guest's memory is encrypted
 /// (arch/x86/kernel/pci-dma.c). One of its mappings is 256 KiB at most (IO_TLB_SEGSIZE, include/linux/swiotlb.h).
-public struct Bounce: PinStrategy {
+public struct Bounce: StandsOnTree {
     public static let info = StrategyInfo(
         name: "bounce",
         summary: "the device writes into a pool that is pinned at set-up, the guest copies",
@@ -26,26 +26,10 @@ public struct Bounce: PinStrategy {
         twin: "swiotlb (kernel/dma/swiotlb.c), the default of SEV-SNP and TDX guests",
         exclusion: .bounce)
 
-    public static func sectionByteCount(pages: PageCount) -> Int {
-        LongLived.sectionByteCount(pages: pages)
-    }
-    public static func metadataByteCount(pages: PageCount) -> Int {
-        LongLived.metadataByteCount(pages: pages)
-    }
-
-    public var arena: Arena { pool.arena }
     private let pool: LongLived
+    var tree: RangeTree { pool.tree }
 
     public init(arena: Arena) { pool = LongLived(arena: arena) }
 
     public func pinner(for device: DeviceID) -> LongLived.Device { pool.pinner(for: device) }
-
-    public func close(_ range: PageRange) { pool.close(range) }
-    public func open(_ range: PageRange) { pool.open(range) }
-    public func firstPinned(in range: PageRange) -> GFN? { pool.firstPinned(in: range) }
-    public func recover(_ device: DeviceID, until deadline: Deadline) throws(RecoveryRefusal) -> Int
-    {
-        try pool.recover(device, until: deadline)
-    }
-    public func audit() throws(SystemError) -> String? { try pool.audit() }
 }

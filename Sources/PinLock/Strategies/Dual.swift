@@ -13,7 +13,7 @@ import Linux
 ///
 /// Its twin: guest_memfd beside a shared mapping, as merged in Linux 6.8 (Documentation/virt/kvm/api.rst,
 /// KVM_SET_USER_MEMORY_REGION2).
-public struct Dual: PinStrategy {
+public struct Dual: KeepsNothing {
     public static let info = StrategyInfo(
         name: "dual",
         summary:
@@ -26,7 +26,6 @@ public struct Dual: PinStrategy {
         twin: "guest_memfd beside a shared mapping (Linux 6.8, virt/kvm/guest_memfd.c)",
         exclusion: .frames)
 
-    public static func sectionByteCount(pages: PageCount) -> Int { 0 }
     /// The second frame of every page.
     public static func metadataByteCount(pages: PageCount) -> Int { Int(pages.bytes.rawValue) }
 
@@ -34,23 +33,7 @@ public struct Dual: PinStrategy {
 
     public init(arena: Arena) { self.arena = arena }
 
-    public func pinner(for device: DeviceID) -> Device { Device(device) }
-
-    public final class Device: Pinner {
-        private let device: DeviceID
-
-        init(_ device: DeviceID) { self.device = device }
-
-        public func pin(_ range: PageRange) -> Pin {
-            Pin(range: range, device: device, entry: 0, ticket: 0)
-        }
-        public func unpin(_ pin: Pin) {}
-    }
+    public func pinner(for device: DeviceID) -> EmptyPinner { EmptyPinner(device) }
 
     // Whoever holds the frames switches them, before a conversion commits.
-    public func close(_ range: PageRange) {}
-    public func firstPinned(in range: PageRange) -> GFN? { nil }
-    public func open(_ range: PageRange) {}
-    public func recover(_ device: DeviceID, until deadline: Deadline) -> Int { 0 }
-    public func audit() -> String? { nil }
 }

@@ -16,7 +16,7 @@ import Linux
 ///
 /// Its twins: "or be prepared for faults" (Andy Lutomirski in the thread); SIGBUS on a private page of guest_memfd;
 /// RDMA's on-demand paging.
-public struct Fault: PinStrategy {
+public struct Fault: KeepsNothing {
     public static let info = StrategyInfo(
         name: "fault",
         summary:
@@ -30,7 +30,6 @@ public struct Fault: PinStrategy {
             "SIGBUS on private pages of guest_memfd (virt/kvm/guest_memfd.c); RDMA on-demand paging",
         exclusion: .faults)
 
-    public static func sectionByteCount(pages: PageCount) -> Int { 0 }
     public static func metadataByteCount(pages: PageCount) -> Int { 0 }
     public static let isServed = true
 
@@ -89,9 +88,4 @@ public struct Fault: PinStrategy {
     }
 
     // The hypervisor protects the pages of every conversion, before it commits.
-    public func close(_ range: PageRange) {}
-    public func firstPinned(in range: PageRange) -> GFN? { nil }
-    public func open(_ range: PageRange) {}
-    public func recover(_ device: DeviceID, until deadline: Deadline) -> Int { 0 }
-    public func audit() -> String? { nil }
 }

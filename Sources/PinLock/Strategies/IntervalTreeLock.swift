@@ -17,7 +17,7 @@ import Linux
 ///
 /// Its twins: iommufd's interval trees of areas and pages (Linux, drivers/iommu/iommufd/io_pagetable.c); the range
 /// lock patches, a tree of ranges under a spin lock (Jan Kara's range_lock, 2013; Davidlohr Bueso's, 2017).
-public struct IntervalTreeLock: PinStrategy {
+public struct IntervalTreeLock: UnderOneMutex {
     public static let info = StrategyInfo(
         name: "intervaltree",
         summary: "a balanced tree of locked ranges under one robust mutex",
@@ -29,39 +29,9 @@ public struct IntervalTreeLock: PinStrategy {
             "iommufd's interval trees (drivers/iommu/iommufd/io_pagetable.c); Linux range_lock patches"
     )
 
-    public static func sectionByteCount(pages: PageCount) -> Int {
-        LockedPins<IntervalTree>.sectionByteCount(pages: pages)
-    }
-    public static func metadataByteCount(pages: PageCount) -> Int { sectionByteCount(pages: pages) }
-
-    public var arena: Arena { pins.arena }
     let pins: LockedPins<IntervalTree>
 
     public init(arena: Arena) { pins = LockedPins(arena: arena) }
 
-    public func pinner(for device: DeviceID) -> Device { Device(pins, device) }
-
-    public final class Device: Pinner {
-        private let pins: LockedPins<IntervalTree>
-        private let journal: JournalWriter
-
-        init(_ pins: LockedPins<IntervalTree>, _ device: DeviceID) {
-            self.pins = pins
-            journal = pins.journal(of: device)
-        }
-
-        public func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
-            try pins.pin(range, journal)
-        }
-        public func unpin(_ pin: Pin) { pins.unpin(pin, journal) }
-    }
-
-    public func close(_ range: PageRange) { pins.forest.close(range) }
-    public func open(_ range: PageRange) { pins.forest.open(range) }
-    public func firstPinned(in range: PageRange) -> GFN? { pins.firstPinned(in: range) }
-    public func recover(_ device: DeviceID, until deadline: Deadline) throws(RecoveryRefusal) -> Int
-    {
-        try pins.recover(device, until: deadline)
-    }
-    public func audit() throws(SystemError) -> String? { try pins.audit() }
+    public func pinner(for device: DeviceID) -> some Pinner { LockedDevice(pins, device) }
 }

@@ -16,7 +16,7 @@ import Linux
 ///
 /// Its twin: OpenHCL's lock_gpns(), a vector of locked ranges under a mutex, which each change of visibility reads
 /// through (openvmm, openhcl/underhill_mem/src/lib.rs).
-public struct MutexList: PinStrategy {
+public struct MutexList: UnderOneMutex {
     public static let info = StrategyInfo(
         name: "mutexlist",
         summary: "a list of locked ranges under one robust mutex",
@@ -26,41 +26,11 @@ public struct MutexList: PinStrategy {
         kernelNeeds: nil,
         twin: "OpenHCL's lock_gpns() (openvmm, openhcl/underhill_mem/src/lib.rs)")
 
-    public static func sectionByteCount(pages: PageCount) -> Int {
-        LockedPins<PinList>.sectionByteCount(pages: pages)
-    }
-    public static func metadataByteCount(pages: PageCount) -> Int { sectionByteCount(pages: pages) }
-
-    public var arena: Arena { pins.arena }
     let pins: LockedPins<PinList>
 
     public init(arena: Arena) { pins = LockedPins(arena: arena) }
 
-    public func pinner(for device: DeviceID) -> Device { Device(pins, device) }
-
-    public final class Device: Pinner {
-        private let pins: LockedPins<PinList>
-        private let journal: JournalWriter
-
-        init(_ pins: LockedPins<PinList>, _ device: DeviceID) {
-            self.pins = pins
-            journal = pins.journal(of: device)
-        }
-
-        public func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
-            try pins.pin(range, journal)
-        }
-        public func unpin(_ pin: Pin) { pins.unpin(pin, journal) }
-    }
-
-    public func close(_ range: PageRange) { pins.forest.close(range) }
-    public func open(_ range: PageRange) { pins.forest.open(range) }
-    public func firstPinned(in range: PageRange) -> GFN? { pins.firstPinned(in: range) }
-    public func recover(_ device: DeviceID, until deadline: Deadline) throws(RecoveryRefusal) -> Int
-    {
-        try pins.recover(device, until: deadline)
-    }
-    public func audit() throws(SystemError) -> String? { try pins.audit() }
+    public func pinner(for device: DeviceID) -> some Pinner { LockedDevice(pins, device) }
 }
 
 /// The journals, read from end to end: there is nothing beside them to keep.

@@ -14,7 +14,7 @@ import Synchronization
 /// Cost: the device a load per page and DMA beside what `rangetree` costs it.
 ///
 /// Its twin: the classic race (CWE-367) of a device model that asks "is this shared?" and maps the page afterwards.
-public struct Toctou: PinStrategy {
+public struct Toctou: StandsOnTree {
     public static let info = StrategyInfo(
         name: "toctou",
         summary: "broken on purpose: checks the state of each page, then takes the pin",
@@ -24,26 +24,13 @@ public struct Toctou: PinStrategy {
         kernelNeeds: nil,
         twin: "the classic race of time of check to time of use (CWE-367)")
 
-    public static func sectionByteCount(pages: PageCount) -> Int { Forest.byteCount(pages: pages) }
-    public static func metadataByteCount(pages: PageCount) -> Int { Forest.byteCount(pages: pages) }
-
-    public var arena: Arena { tree.arena }
-    private let tree: RangeTree
+    let tree: RangeTree
 
     public init(arena: Arena) { tree = RangeTree(arena: arena) }
 
     public func pinner(for device: DeviceID) -> Device {
         Device(arena.table, CountedPins(BlindCover(tree.cover), arena: arena, device: device))
     }
-
-    public func close(_ range: PageRange) { tree.close(range) }
-    public func open(_ range: PageRange) { tree.open(range) }
-    public func firstPinned(in range: PageRange) -> GFN? { tree.firstPinned(in: range) }
-    public func recover(_ device: DeviceID, until deadline: Deadline) throws(RecoveryRefusal) -> Int
-    {
-        try tree.recover(device, until: deadline)
-    }
-    public func audit() throws(SystemError) -> String? { try tree.audit() }
 
     public final class Device: Pinner {
         private let table: RMPTable

@@ -91,6 +91,15 @@ import Testing
         #expect(withoutPath(try page(usualRows)) == withoutPath(try page(usualRows)))
     }
 
+    /// A file named twice would narrow every interval.
+    @Test func theSameRoundTwiceCountsOnce() throws {
+        let once = try WellFormed(page(usualRows)).text
+        let twice = try WellFormed(page(usualRows + usualRows)).text
+        #expect(twice.contains("Left out, the same round of the same run again: 30 rows."))
+        #expect(twice.contains("502–509 ns") && once.contains("502–509 ns"))
+        #expect(!once.contains("Left out"))
+    }
+
     // MARK: The environment
 
     @Test func theEnvironmentIsShownAsItIs() throws {

@@ -1,0 +1,40 @@
+import Report
+
+/// A column of measurements that can be compared.
+public struct Metric: Sendable {
+    let column: Column
+    /// Whether more of it is better.
+    let isRate: Bool
+
+    public var name: String { column.name }
+
+    /// Every numeric column that does not say what was asked for.
+    public static let all: [Metric] = {
+        let asked = ["schema", "round", "position"] + PlanColumn.all.map(\.column.name)
+        let rates = ["ops", "write_bytes_per_s", "conversions"]
+        return Schema.columns.filter {
+            ["integer", "number"].contains($0.type) && !asked.contains($0.name)
+        }.map { Metric(column: $0, isRate: rates.contains($0.name)) }
+    }()
+
+    /// What a DMA takes from pin to unpin.
+    static let standard = all.first { $0.name == "dma_ns_p50" }!
+
+    /// Nil where the row has no value that a measurement can have.
+    func value(_ row: Row) -> Double? {
+        guard case .number(let digits) = column.value(of: row), let value = Double(digits),
+            value >= 0
+        else { return nil }
+        return value
+    }
+
+    func text(_ value: Double?) -> String {
+        guard let value else { return Human.missing }
+        return switch column.unit {
+        case "ns": Human.duration(value)
+        case "B/s": Human.throughput(value)
+        case "" where name.hasSuffix("_share"): Human.percent(value)
+        default: Human.decimal(value, digits: 4, trimmed: true)
+        }
+    }
+}

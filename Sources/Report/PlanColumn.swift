@@ -1,0 +1,66 @@
+/// What a plan may vary besides the strategy: these and the strategy tell one cell from another.
+package struct PlanColumn: Sendable {
+    package let title: String
+    /// The column of the schema.
+    package let column: Column
+    private let format: (@Sendable (Row) -> String)?
+
+    private init(_ title: String, _ name: String, _ format: (@Sendable (Row) -> String)? = nil) {
+        self.title = title
+        column = Schema.column(name)!
+        self.format = format
+    }
+
+    /// The row's value for people, and equal where it is the same choice.
+    package func text(_ row: Row) -> String {
+        if let format { return format(row) }
+        let text = CSV.text(column.value(of: row))
+        return text.isEmpty ? Human.missing : text
+    }
+
+    static let size = PlanColumn("size", "size_bytes") { Human.size(bytes: $0.sizeBytes) }
+
+    package static let all: [PlanColumn] = [
+        size,
+        PlanColumn("entry", "entry_bytes") { Human.size(bytes: $0.entryBytes) },
+        PlanColumn("chunk", "chunk_bytes") { part($0.chunkBytes, of: $0) },
+        PlanColumn("pool", "pool_bytes") { part($0.poolBytes, of: $0) },
+        PlanColumn("ranges", "ranges"),
+        PlanColumn("misalign", "misalign_bytes") { Human.size(bytes: $0.misalignBytes) },
+        PlanColumn("policy", "policy"),
+        PlanColumn("devices", "devices"),
+        PlanColumn("buffers", "buffers"),
+        PlanColumn("engine", "engine"),
+        PlanColumn("lanes", "lanes"),
+        PlanColumn("backing", "backing"),
+        PlanColumn("node", "memory_node"),
+        PlanColumn("device CPU", "device_cpu"),
+        PlanColumn("vCPU CPU", "vcpu_cpu"),
+        PlanColumn("conv/s asked", "convert_rate_hz"),
+        PlanColumn("conv pages", "convert_pages"),
+        PlanColumn("conv where", "convert_where"),
+        PlanColumn("conv to", "convert_to"),
+        PlanColumn("enforce", "enforce"),
+        PlanColumn("on fault", "on_fault"),
+    ]
+
+    private static func part(_ bytes: UInt64?, of row: Row) -> String {
+        guard let bytes else { return Human.missing }
+        return bytes >= row.sizeBytes ? "whole" : Human.size(bytes: bytes)
+    }
+
+    /// The columns in which plans differ. Where only some have a value it is of no matter to the
+    /// others: a pool, or what to do on a fault.
+    package static func varied(in plans: [Row]) -> [PlanColumn] {
+        all.filter { column in
+            Set(plans.map(column.text)).subtracting([Human.missing]).count > 1
+        }
+    }
+
+    /// Whether the plans made the same choice, or one of them had none to make: no pool, nothing to
+    /// do on a fault, or a file that is older than the column.
+    package func agrees(_ left: Row, _ right: Row) -> Bool {
+        let (one, other) = (text(left), text(right))
+        return one == other || one == Human.missing || other == Human.missing
+    }
+}

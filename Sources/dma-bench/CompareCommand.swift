@@ -1,0 +1,153 @@
+import Analysis
+import ArgumentParser
+import Experiment
+import Glibc
+import Report
+
+/// Whether a change made anything slower, from the rows of two runs or of one.
+struct CompareCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "compare",
+        abstract:
+            "Compare the rows of two runs, or the strategies of one, and fail on a regression.",
+        discussion: """
+            With two files each cell of the second is compared with the same one of the first; with one file and \
+            --col each value of that column with the first, or --base, round by round. A verdict needs 6 rounds \
+            and p < 0.05, adjusted for the number of comparisons; without them it is ~ or inconclusive.
+
+              dma-bench compare base.csv new.csv --fail-on 5%
+              dma-bench compare --col strategy --base perpage rows.csv
+
+            Exit status: 3 where --fail-on finds a regression; 4 where a strategy that claims safety wrote a private \
+            page in the second file and not in the first.
+            """)
+
+    @Argument(
+        help: "Files of rows, CSV or JSON lines: BASE NEW, or one with --col; - is standard input.")
+    var files: [String]
+    @Option(parsing: .unconditional, help: "Compare the values of this column of one file.")
+    var col: String?
+    @Option(parsing: .unconditional, help: "With --col: what the others are compared with.")
+    var base: String?
+    @Option(parsing: .unconditional, help: "Columns to compare, as schema names them (list).")
+    var metric = "dma_ns_p50"
+    @Option(
+        parsing: .unconditional,
+        help: "Exit status 3 where a cell is slower by more than this, as in 5%, and surely so.")
+    var failOn: String?
+    @Flag(help: "Compare even what was measured in different environments.") var force = false
+    @Option(
+        parsing: .unconditional, help: "table, csv, markdown or jsonl; default: table.")
+    var format: String?
+    /// A run's own `--format`, wherever it stands, is this one.
+    @ParentCommand var root: DmaBench
+
+    func run() throws {
+        let comparison: Comparison
+        let format: Format
+        do throws(UsageError) {
+            format = try Choice.named(
+                self.format ?? root.format ?? "table", option: "--format",
+                among: Format.allCases.map { ($0.rawValue, $0) })
+            comparison = try compare()
+        } catch {
+            throw Failure(.usage, error.description)
+        }
+        // Where there is no terminal, no line is too long.
+        let width = Terminal.width(of: STDOUT_FILENO) ?? .max
+        try Status.print(comparison.text(format, width: width))
+        if format == .csv || format == .jsonl { comparison.notes.forEach(Status.say) }
+        guard !comparison.cells.isEmpty else {
+            throw Failure(
+                .usage,
+                "\(files.joined(separator: ", ")): nothing to compare; name files of the same plan, or another --metric or --col"
+            )
+        }
+        try judge(comparison)
+    }
+
+    private func compare() throws(UsageError) -> Comparison {
+        let metrics = try Quantity.list(metric, option: "--metric") { name throws(UsageError) in
+            try Choice.named(
+                name, option: "--metric", among: Metric.all.map { ($0.name, $0) })
+        }
+        let threshold = try failOn.map { text throws(UsageError) in try Self.percentage(text) }
+        guard let column = col else {
+            guard files.count == 2, base == nil else {
+                throw UsageError(
+                    "compare: name two files, BASE NEW, or one and --col strategy")
+            }
+            guard files[0] != "-" || files[1] != "-" else {
+                throw UsageError("compare - -: standard input is one file; name the other")
+            }
+            let (old, new) = (try read(files[0]), try read(files[1]))
+            try checkEnvironments([old, new])
+            return Comparison(
+                base: old.rows, named: old.path, new: new.rows, named: new.path, metrics: metrics,
+                threshold: threshold)
+        }
+        guard files.count == 1 else {
+            throw UsageError("compare --col \(column): name one file; two are compared without it")
+        }
+        _ = try Choice.named(
+            column, option: "--col", among: Comparison.columns.map { ($0, $0) })
+        let file = try read(files[0])
+        if let base {
+            let values = Set(file.rows.map { Comparison.value(of: column, $0) }).sorted()
+            _ = try Choice.named(base, option: "--base", among: values.map { ($0, $0) })
+        }
+        try checkEnvironments([file])
+        return Comparison(
+            file.rows, column: column, base: base, metrics: metrics, threshold: threshold)
+    }
+
+    private func read(_ path: String) throws(UsageError) -> RowFile {
+        do throws(InputError) {
+            return try RowFile.read(path)
+        } catch {
+            throw UsageError(error.description)
+        }
+    }
+
+    /// Figures of two machines or builds say nothing about each other.
+    private func checkEnvironments(_ files: [RowFile]) throws(UsageError) {
+        let found = Set(files.flatMap { $0.rows.map(\.env) }).sorted()
+        guard found.count > 1 else { return }
+        let paths = files.map(\.path)
+        let descriptions = paths.map { $0 + ".env.json" }
+        let seen = descriptions.allSatisfy { access($0, R_OK) == 0 }
+        let difference =
+            "\(paths.joined(separator: ", ")): measured in different environments, env "
+            + found.joined(separator: " and ")
+        guard force else {
+            throw UsageError(
+                difference + "; measure both on one machine with the same settings"
+                    + (seen && files.count > 1
+                        ? " (diff \(descriptions.joined(separator: " ")))" : "")
+                    + ", or add --force")
+        }
+        Status.say("dma-bench: warning: \(Text.printable(difference))")
+    }
+
+    private static func percentage(_ text: String) throws(UsageError) -> Double {
+        guard text.hasSuffix("%"), let number = Double(text.dropLast()), number.isFinite,
+            number >= 0
+        else { throw UsageError("--fail-on \(text): write a percentage, as in 5%") }
+        return number / 100
+    }
+
+    private func judge(_ comparison: Comparison) throws {
+        if let first = comparison.violations.first {
+            throw Failure(
+                .safetyViolation,
+                "\(comparison.violations.count) new with violations by a strategy that claims safety; first: \(first)"
+            )
+        }
+        let regressions = comparison.cells.filter(\.isRegression)
+        guard let first = regressions.first else { return }
+        throw Failure(
+            .regression,
+            "\(regressions.count) of \(comparison.cells.count) comparisons slower by more than \(failOn ?? ""); first: \(comparison.describe(first))"
+        )
+    }
+}

@@ -1,0 +1,93 @@
+import Report
+import Testing
+
+@testable import Analysis
+
+@Suite struct ComparisonTextTests {
+    private var comparison: Comparison {
+        let steady: [Double] = [100, 101, 102, 103, 104, 105, 106, 107]
+        return Comparison(
+            base: Synthetic.rows(steady, size: 4096) + Synthetic.rows(steady, size: 8192)
+                + Synthetic.rows(steady, of: "rangetree", size: 4096),
+            named: "a.csv",
+            new: Synthetic.rows(steady.map { $0 * 1.5 }, size: 4096)
+                + Synthetic.rows(steady.map { $0 * 0.25 }, size: 8192),
+            named: "b.csv", metrics: [.standard], threshold: 0.05)
+    }
+
+    @Test func table() {
+        #expect(
+            comparison.text(.table, width: 100) == """
+                b.csv against a.csv: ratios of all rounds to all, their median and its 95 % interval; p:
+                Mann-Whitney, adjusted for 2 comparisons (Holm)
+                strategy   size  rounds    base     new   ratio              95 %        p  verdict
+                perpage   4 KiB       8  104 ns  155 ns   1.500    1.458 to 1.544  0.00031   slower
+                perpage   8 KiB       8  104 ns   26 ns  0.2500  0.2429 to 0.2573  0.00031   faster
+                only in a.csv: size 4 KiB: rangetree
+
+                """)
+    }
+
+    @Test func everyWidthIsKept() {
+        for width in 20...110 {
+            let lines = comparison.text(.table, width: width).split(separator: "\n")
+            #expect(lines.allSatisfy { $0.count <= width }, "\(width)")
+            #expect(lines.contains { $0.hasPrefix("perpage") && $0.hasSuffix("slower") })
+        }
+    }
+
+    @Test func markdownHasEveryColumn() {
+        #expect(
+            comparison.text(.markdown, width: 20).contains(
+                """
+
+
+                | strategy | size | rounds | base | new | ratio | 95 % | p | verdict |
+                | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+                | perpage | 4 KiB | 8 | 104 ns | 155 ns | 1.500 | 1.458 to 1.544 | 0.00031 | slower |
+
+                """))
+    }
+
+    @Test func csvAndJSONHaveEveryValue() throws {
+        let lines = comparison.text(.csv, width: 20).split(separator: "\n")
+        let names = lines[0].split(separator: ",").map(String.init)
+        let fields = lines[1].split(separator: ",", omittingEmptySubsequences: false)
+        #expect(lines.count == 3 && names.count == fields.count)
+        let row = Dictionary(uniqueKeysWithValues: zip(names, fields))
+        #expect(row["base"] == "a.csv" && row["size_bytes"] == "4096" && row["pool_bytes"] == "")
+        #expect(row["ratio"] == "1.5" && row["base_median"] == "103.5" && row["new_rounds"] == "8")
+        #expect(row["verdict"] == "slower" && row["regression"] == "true")
+        let p = try #require(row["p"].flatMap { Double($0) })
+        #expect(row["p_holm"].flatMap { Double($0) } == 2 * p)
+
+        let json = comparison.text(.jsonl, width: 20).split(separator: "\n")
+        #expect(json.count == 2 && json[0].hasPrefix(#"{"base":"a.csv","strategy":"perpage","#))
+        #expect(json[0].hasSuffix(#""verdict":"slower","regression":true}"#))
+    }
+
+    @Test func severalMetricsAreNamed() {
+        let rows = Synthetic.rows([1, 2, 3, 4, 5, 6])
+        let metrics = Metric.all.filter { ["dma_ns_p50", "pin_ns_p50"].contains($0.name) }
+        let text = Comparison(
+            base: rows, new: rows, metrics: metrics, threshold: nil
+        ).text(.table, width: 200)
+        // Nobody measured the other one.
+        #expect(!text.contains("metric"))
+        #expect(text.contains("base: no pin_ns_p50 (6 rounds)\n"))
+    }
+
+    @Test func theColumnComparedIsAlwaysShown() {
+        let rows = ["deny", "wait"].flatMap { policy in
+            Synthetic.rows([1, 2, 3]).map {
+                var row = $0
+                row.policy = policy
+                return row
+            }
+        }
+        let text = Comparison(rows, column: "policy", metrics: [.standard], threshold: nil)
+            .text(.table, width: 200)
+        #expect(text.contains("perpage     wait "))
+        #expect(text.hasPrefix("policy against deny: "))
+    }
+}

@@ -1,0 +1,61 @@
+import Glibc
+import Report
+
+/// Rows that nobody measured.
+enum Synthetic {
+    /// A small generator with a seed (Steele, Lea and Flood, OOPSLA 2014), and a bell curve.
+    struct Random: RandomNumberGenerator {
+        private var state: UInt64
+
+        init(seed: UInt64) { state = seed }
+
+        mutating func next() -> UInt64 {
+            state &+= 0x9e37_79b9_7f4a_7c15
+            var mixed = state
+            mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
+            mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+            return mixed ^ (mixed >> 31)
+        }
+
+        /// A standard normal value (Box and Muller 1958).
+        mutating func normal() -> Double {
+            let radius = (-2 * log(Double.random(in: 1e-300..<1, using: &self))).squareRoot()
+            return radius * cos(2 * .pi * Double.random(in: 0..<1, using: &self))
+        }
+    }
+
+    static func row(
+        _ strategy: String = "perpage", round: Int = 1, size: UInt64 = 1 << 30, dma: Double? = nil,
+        status: Row.Status = .ok
+    ) -> Row {
+        var row = Row(
+            run: "r", round: round, position: 1, strategy: strategy, safe: strategy != "none",
+            policy: "deny", sizeBytes: size, entryBytes: 4096, chunkBytes: size, ranges: 1,
+            misalignBytes: 0, devices: 1, engine: "nt", lanes: 1, backing: "memfd",
+            convertRateHz: 1000, convertPages: 1, convertWhere: "outside", status: status,
+            env: "0123456789abcdef")
+        row.dmaNsP50 = dma
+        return row
+    }
+
+    /// A row per value, in rounds from 1.
+    static func rows(
+        _ dma: [Double?], of strategy: String = "perpage", size: UInt64 = 1 << 30
+    ) -> [Row] {
+        dma.enumerated().map {
+            row(strategy, round: $0.offset + 1, size: size, dma: $0.element)
+        }
+    }
+
+    /// Cells of different sizes, whose values spread by `noise` around 1 ms times `factor(cell)`.
+    static func run(
+        cells: Int, rounds: Int, noise: Double, _ random: inout Random,
+        factor: (Int) -> Double = { _ in 1 }
+    ) -> [Row] {
+        (0..<cells).flatMap { cell in
+            rows(
+                (0..<rounds).map { _ in 1e6 * factor(cell) * exp(noise * random.normal()) },
+                size: UInt64(4096) << cell)
+        }
+    }
+}
