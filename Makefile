@@ -13,7 +13,8 @@ build: setup ## Build the program: .build/release/dma-bench
 run: build ## Measure; ARGS='--size 4K..1G:x4 ...' for other options than those of a first look
 	@$(binary) $(ARGS)
 
-test: setup ## Build and run all tests
+test: ## Build and run all tests
+	@scripts/setup test
 	swift build --build-tests
 	DMA_BENCH_BINARY=$$(swift build --show-bin-path)/dma-bench swift test --skip-build --disable-xctest
 

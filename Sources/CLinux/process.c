@@ -39,13 +39,9 @@ int clinux_die_with_parent(int signal) {
     return prctl(PR_SET_PDEATHSIG, signal) ? -errno : 0;
 }
 
-int clinux_spawn_self(const char *const argv[], const int *descriptors, int count, pid_t *pid) {
-    posix_spawn_file_actions_t actions;
-    int error = posix_spawn_file_actions_init(&actions);
-    if (error) return -error;
-    // Descriptor i becomes 3 + i in the child. Callers pass numbers above that range, so no dup2 overwrites a source.
-    for (int i = 0; i < count && !error; i++)
-        error = posix_spawn_file_actions_adddup2(&actions, descriptors[i], 3 + i);
+// Starts `program` with `actions`, which it takes over, unless making them ended with an `error`.
+static int spawn(
+    const char *program, const char *const argv[], posix_spawn_file_actions_t *actions, int error, pid_t *pid) {
     posix_spawnattr_t attributes;
     if (!error) error = posix_spawnattr_init(&attributes);
     if (!error) {
@@ -59,11 +55,31 @@ int clinux_spawn_self(const char *const argv[], const int *descriptors, int coun
         posix_spawnattr_setpgroup(&attributes, 0);
         posix_spawnattr_setflags(
             &attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-        error = posix_spawn(pid, "/proc/self/exe", &actions, &attributes, (char *const *)argv, environ);
+        // A name with a slash in it is not looked up on the PATH.
+        error = posix_spawnp(pid, program, actions, &attributes, (char *const *)argv, environ);
         posix_spawnattr_destroy(&attributes);
     }
-    posix_spawn_file_actions_destroy(&actions);
+    posix_spawn_file_actions_destroy(actions);
     return -error;
+}
+
+int clinux_spawn_self(const char *const argv[], const int *descriptors, int count, pid_t *pid) {
+    posix_spawn_file_actions_t actions;
+    int error = posix_spawn_file_actions_init(&actions);
+    if (error) return -error;
+    // Descriptor i becomes 3 + i in the child. Callers pass numbers above that range, so no dup2 overwrites a source.
+    for (int i = 0; i < count && !error; i++)
+        error = posix_spawn_file_actions_adddup2(&actions, descriptors[i], 3 + i);
+    return spawn("/proc/self/exe", argv, &actions, error, pid);
+}
+
+int clinux_spawn_tool(const char *const argv[], const int standard[3], pid_t *pid) {
+    posix_spawn_file_actions_t actions;
+    int error = posix_spawn_file_actions_init(&actions);
+    if (error) return -error;
+    for (int i = 0; i < 3 && !error; i++)
+        error = posix_spawn_file_actions_adddup2(&actions, standard[i], i);
+    return spawn(argv[0], argv, &actions, error, pid);
 }
 
 int clinux_socket_pair(int out[2]) {

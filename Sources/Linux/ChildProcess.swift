@@ -2,7 +2,7 @@ import CLinux
 import Glibc
 import Synchronization
 
-/// A child of this process that runs this same executable; killed and reaped when its owner ends.
+/// A child of this process; killed and reaped when its owner ends.
 ///
 /// The pidfd tells of its death at once, and a signal through it can never reach a
 /// process that took over the number.
@@ -27,7 +27,9 @@ public final class ChildProcess: Sendable {
     ///
     /// The kernel ties the child to the *thread* that starts it (prctl(2), PR_SET_PDEATHSIG): call this
     /// from one that lives as long as the child should.
-    public init(arguments: [String], descriptors: [Int32]) throws(SystemError) {
+    public convenience init(
+        arguments: [String], descriptors: [Int32]
+    ) throws(SystemError) {
         // dup2 in the child must not overwrite a descriptor that a later one still needs.
         let lowest = Int32(3 + descriptors.count)
         var raised: [Int32] = []
@@ -36,13 +38,32 @@ public final class ChildProcess: Sendable {
             raised.append(
                 try checkErrno(fcntl(number, F_DUPFD_CLOEXEC, lowest), "fcntl(F_DUPFD_CLOEXEC)"))
         }
-        var strings: [UnsafePointer<CChar>?] = arguments.map { UnsafePointer(strdup($0)) }
-        strings.append(nil)
-        defer { for string in strings { free(UnsafeMutablePointer(mutating: string)) } }
         var child: Int32 = 0
         try check(
-            clinux_spawn_self(strings, raised, Int32(raised.count), &child), "posix_spawn",
-            on: "/proc/self/exe")
+            Self.withStrings(arguments) {
+                clinux_spawn_self($0, raised, Int32(raised.count), &child)
+            }, "posix_spawn", on: "/proc/self/exe")
+        try self.init(started: child)
+    }
+
+    /// Starts another program, `program[0]`, with these descriptors as its standard streams.
+    convenience init(program: [String], standard: [Int32]) throws(SystemError) {
+        var child: Int32 = 0
+        try check(
+            Self.withStrings(program) { clinux_spawn_tool($0, standard, &child) }, "posix_spawnp",
+            on: program[0])
+        try self.init(started: child)
+    }
+
+    private static func withStrings(
+        _ arguments: [String], _ body: ([UnsafePointer<CChar>?]) -> Int32
+    ) -> Int32 {
+        let strings = arguments.map { UnsafePointer(strdup($0)) } + [nil]
+        defer { for string in strings { free(UnsafeMutablePointer(mutating: string)) } }
+        return body(strings)
+    }
+
+    private init(started child: Int32) throws(SystemError) {
         pid = child
         let pidfd = clinux_pidfd_open(child)
         if pidfd < 0 {

@@ -53,7 +53,7 @@ public struct Environment: Sendable {
 
     /// Replaces `path` by the pretty JSON in one step: a reader sees the old file or the new one.
     public func write(to path: String) throws(OutputError) {
-        try OutputFile.replace(path, with: json.pretty)
+        try OutputFile.replace(path, with: Array(json.pretty.utf8))
     }
 }
 

@@ -1,12 +1,11 @@
 import Glibc
 import Linux
 
-/// A file that is written in one go.
+/// Files that are written whole or not at all.
 public enum OutputFile {
-    /// Replaces `path` by the text in one step: a reader sees the old file or the new one, whole. What is no regular
-    /// file, such as a pipe, is written to.
-    public static func replace(_ path: String, with text: String) throws(OutputError) {
-        let bytes = Array(text.utf8)
+    /// Replaces `path` in one step: a reader sees the old file or the new one. What is there and is no regular file,
+    /// such as a pipe, is written to.
+    public static func replace(_ path: String, with bytes: [UInt8]) throws(OutputError) {
         var status = stat()
         guard stat(path, &status) != 0 || status.st_mode & S_IFMT == S_IFREG else {
             let number = open(path, O_WRONLY | O_CLOEXEC)
@@ -24,6 +23,18 @@ public enum OutputFile {
         } catch {
             unlink(temporary)
             throw error
+        }
+    }
+
+    /// Makes the directory, and those that it lies in, where they are not there yet.
+    public static func makeDirectory(_ path: String) throws(OutputError) {
+        let parts = path.split(separator: "/")
+        var prefix = path.hasPrefix("/") ? "" : "."
+        for part in parts {
+            prefix += "/" + part
+            guard mkdir(prefix, 0o777) == 0 || errno == EEXIST || errno == EROFS else {
+                throw OutputError("mkdir", errno, on: prefix)
+            }
         }
     }
 }

@@ -93,6 +93,7 @@ public struct Row: Sendable, Equatable {
     public var sharedPages: UInt64?
     public var sharedLines: Int?
     public var retries: UInt64?
+    public var convertNsCdf: [UInt64] = []
 
     /// A row of the plan with nothing measured yet; `env` is `Environment.hash`.
     public init(
@@ -126,6 +127,12 @@ public struct Row: Sendable, Equatable {
 }
 
 extension Row {
+    /// The percentiles that `convertNsCdf` holds, in its order. They are part of the format: another list is another
+    /// column.
+    public static let distributionPercents: [Double] = [
+        1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99, 99.9, 99.99, 100,
+    ]
+
     /// What a file's columns are read into.
     static let blank = Row(
         run: "", round: 0, position: 0, strategy: "", safe: false, policy: "", sizeBytes: 0,

@@ -173,7 +173,16 @@ public enum Schema {
         Column(
             "retries", \.retries,
             "Pins tried again since a page was being converted: real conflict, of all requests."),
+        Column(
+            "convert_ns_cdf", \.convertNsCdf, unit: "ns",
+            "Times, as in convert_ns_p50, that \(distributionPercents) % of the page state changes did not exceed."
+        ),
     ]
+
+    /// `1, 5, ... 100`, as the meaning of `convert_ns_cdf` names them.
+    private static var distributionPercents: String {
+        Row.distributionPercents.map { JSON($0).compact }.joined(separator: ", ")
+    }
 
     private static let byName = Dictionary(uniqueKeysWithValues: columns.map { ($0.name, $0) })
 

@@ -24,8 +24,8 @@ struct DmaBench: ParsableCommand {
             """,
         version: Build.description,
         subcommands: [
-            Strategies.self, OutcomesCommand.self, CompareCommand.self, ReportCommand.self, Env.self,
-            SchemaCommand.self,
+            Strategies.self, OutcomesCommand.self, CompareCommand.self, PlotCommand.self,
+            ReportCommand.self, Env.self, SchemaCommand.self,
         ])
 
     @Option(parsing: .unconditional, help: "Bytes of one DMA request: 4K, 64M, 1G (range).")

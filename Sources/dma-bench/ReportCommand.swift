@@ -32,7 +32,7 @@ struct ReportCommand: ParsableCommand {
         let page = ReportPage(sources, generator: Build.description).html
         guard let output = output ?? root.output else { return try Status.print(page) }
         do throws(OutputError) {
-            try OutputFile.replace(output, with: page)
+            try OutputFile.replace(output, with: Array(page.utf8))
         } catch {
             throw Failure(.inputOutput, error.description)
         }

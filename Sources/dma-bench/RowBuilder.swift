@@ -93,6 +93,9 @@ struct RowBuilder {
             row.convertNsP50 = log.latency.percentile(50).map { Double($0) }
             row.convertNsP99 = log.latency.percentile(99).map { Double($0) }
             row.convertNsMax = log.latency.maximum.map { Double($0) }
+            row.convertNsCdf = Row.distributionPercents.compactMap {
+                log.latency.percentile($0)
+            }
         }
         let violated = (outcome.violationsPrivate ?? 0) > 0 || outcome.violationsStale > 0
         row.status = violated && isSafe ? .violation : outcome.wasInterrupted ? .interrupted : .ok

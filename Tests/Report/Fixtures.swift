@@ -73,6 +73,7 @@ extension Row {
         row.noisy = ["cpu", "warmup"]
         (row.enforce, row.onFault, row.convertTo) = ("mmu", "retry", "free")
         (row.buffers, row.sharedLines) = ("adjacent", 9)
+        row.convertNsCdf = [10, 20, .max]
         return row
     }
 }

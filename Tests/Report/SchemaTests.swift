@@ -17,7 +17,8 @@ import Testing
                 + "convert_ns_max,violations_private,violations_stale,faults,leaked_pins,"
                 + "metadata_bytes,setup_psc_ns,setup_pin_ns,splits,copy_ns_p50,clock_ns,noisy,"
                 + "status,env,outside_share,enforce,on_fault,lost_bytes,surprises,recovery_ns_mean,"
-                + "recovery_ns_max,convert_to,pool_bytes,buffers,shared_pages,shared_lines,retries\n"
+                + "recovery_ns_max,convert_to,pool_bytes,buffers,shared_pages,shared_lines,retries,"
+                + "convert_ns_cdf\n"
         )
         #expect(Schema.version == 1)
     }

@@ -64,6 +64,8 @@ int clinux_pidfd_signal(int pidfd, int signal);
 int clinux_reap(pid_t pid, bool block, int *code);
 int clinux_die_with_parent(int signal);
 int clinux_spawn_self(const char *const argv[], const int *descriptors, int count, pid_t *pid);
+/// Starts `argv[0]`, looked up on the PATH, with `standard[i]` as descriptor i; all three are above 2.
+int clinux_spawn_tool(const char *const argv[], const int standard[3], pid_t *pid);
 int clinux_socket_pair(int out[2]);
 int clinux_eventfd(void);
 /// Waits until one of up to 63 descriptors is readable or hung up: a bit mask of which, 0 at the time-out.

@@ -1,0 +1,174 @@
+import Report
+import Statistics
+
+/// What figures vary, one at a time.
+enum Dimension: CaseIterable {
+    case size
+    case rate
+    case ranges
+    case misalignment
+
+    func value(_ row: Row) -> Double {
+        switch self {
+        case .size: Double(row.sizeBytes)
+        case .rate: row.convertRateHz
+        case .ranges: Double(row.ranges)
+        case .misalignment: Double(row.misalignBytes)
+        }
+    }
+
+    func text(_ value: Double) -> String {
+        switch self {
+        case .size: Human.size(bytes: whole(value))
+        case .rate: "\(Human.grouped(whole(value))) conversions/s"
+        case .ranges: value == 1 ? "1 range" : "\(Human.grouped(whole(value))) ranges"
+        case .misalignment:
+            value == 0 ? "aligned" : "misaligned by \(Human.size(bytes: whole(value)))"
+        }
+    }
+}
+
+/// Rows that differ in strategy, in round, in the dimension that a figure varies, and in nothing else.
+struct Selection {
+    typealias Entry = Evidence.Entry
+
+    let evidence: Evidence
+    let entries: [Entry]
+    private let free: Dimension?
+    /// What the rows have that could have been taken and were not.
+    let leftOut: [String]
+
+    private struct Key: Hashable {
+        let setting: Int
+        let values: [Double]
+    }
+
+    private struct Tally {
+        var values: Set<Double> = []
+        var strategies: Set<Int> = []
+        var count = 0
+    }
+
+    /// Of the rows that `qualify`, those with the largest value of each of `largest`, and of these the setting with
+    /// the most values of the dimension that is `free`, then the most strategies, then the most rows. Nil of no rows.
+    init?(
+        _ evidence: Evidence, varying free: Dimension?, largest: [Dimension] = [],
+        where qualify: (Row) -> Bool
+    ) {
+        var candidates = evidence.entries.filter { qualify(evidence.rows[$0.row]) }
+        for dimension in largest {
+            let values = candidates.map { dimension.value(evidence.rows[$0.row]) }
+            candidates = zip(candidates, values).filter { $1 == values.max() }.map(\.0)
+        }
+        let fixed = Dimension.allCases.filter { $0 != free }
+        let keys = candidates.map { entry in
+            Key(setting: entry.setting, values: fixed.map { $0.value(evidence.rows[entry.row]) })
+        }
+        var tallies: [Key: Tally] = [:]
+        var order: [Key] = []
+        for (entry, key) in zip(candidates, keys) {
+            if tallies[key] == nil { order.append(key) }
+            if let free {
+                tallies[key, default: Tally()].values.insert(free.value(evidence.rows[entry.row]))
+            }
+            tallies[key, default: Tally()].strategies.insert(entry.strategy)
+            tallies[key, default: Tally()].count += 1
+        }
+        func rank(_ key: Key) -> (Int, Int, Int) {
+            let tally = tallies[key]!
+            return (tally.values.count, tally.strategies.count, tally.count)
+        }
+        // Of equals the first, whichever way the sequence is searched.
+        guard let first = order.first else { return nil }
+        let best = order.dropFirst().reduce(first) { rank($1) > rank($0) ? $1 : $0 }
+
+        var leftOut: [String] = []
+        for (place, dimension) in fixed.enumerated() {
+            let others = Set(order.map { $0.values[place] }).subtracting([best.values[place]])
+            if !others.isEmpty { leftOut.append(Self.list(others.sorted().map(dimension.text))) }
+        }
+        let chosen = evidence.settings[best.setting].values
+        for (place, name) in Setting.names.enumerated() {
+            let others = Set(order.map { evidence.settings[$0.setting].values[place] })
+                .subtracting([chosen[place]])
+            if !others.isEmpty { leftOut.append("\(name) " + Self.list(others.sorted())) }
+        }
+        let taken = zip(candidates, keys).filter { $1 == best }.map(\.0)
+        let variants = Self.commonVariants(taken)
+        self.evidence = evidence
+        self.free = free
+        entries = taken.filter { variants[$0.strategy] == $0.variant }
+        if entries.count < taken.count { leftOut.append("other pools or ways with faults") }
+        self.leftOut = leftOut
+    }
+
+    /// The first of the most common variants of each strategy.
+    private static func commonVariants(_ entries: [Entry]) -> [Int: Evidence.Variant] {
+        var counts: [Int: [(variant: Evidence.Variant, count: Int)]] = [:]
+        for entry in entries {
+            var known = counts[entry.strategy] ?? []
+            if let place = known.firstIndex(where: { $0.variant == entry.variant }) {
+                known[place].count += 1
+            } else {
+                known.append((entry.variant, 1))
+            }
+            counts[entry.strategy] = known
+        }
+        return counts.mapValues { known in
+            known.dropFirst().reduce(known[0]) { $1.count > $0.count ? $1 : $0 }.variant
+        }
+    }
+
+    private static func list(_ texts: [String]) -> String {
+        texts.prefix(4).joined(separator: ", ") + (texts.count > 4 ? ", ..." : "")
+    }
+
+    // MARK: What it holds
+
+    var strategies: [Int] { Set(entries.map(\.strategy)).sorted() }
+    var trialCount: Int { Set(entries.map(\.trial)).count }
+
+    /// The values that the free dimension takes, ascending.
+    var values: [Double] { Set(entries.map(x)).sorted() }
+
+    /// Any of the rows, for what they have in common.
+    var example: Row { evidence.row(entries[0]) }
+
+    /// Where on the free dimension an entry lies; zero where none is free.
+    func x(_ entry: Entry) -> Double { free?.value(evidence.rows[entry.row]) ?? 0 }
+
+    /// A value of every entry, by strategy, place on the free dimension, and trial. Beyond 10^18, which is 31 years in
+    /// nanoseconds, nothing was measured.
+    func table(_ value: (Row) -> Double?) -> [Int: [Double: [Int: Double]]] {
+        var table: [Int: [Double: [Int: Double]]] = [:]
+        for entry in entries {
+            guard let value = value(evidence.rows[entry.row]), value <= 1e18 else { continue }
+            table[entry.strategy, default: [:]][x(entry), default: [:]][entry.trial] = value
+        }
+        return table
+    }
+
+    /// A line of medians over trials for each strategy.
+    func lines(_ value: (Row) -> Double?) -> [Figure.Series] {
+        table(value).sorted { $0.key < $1.key }.map { strategy, cells in
+            series(strategy, Self.points(cells.mapValues { Array($0.values) }))
+        }
+    }
+
+    func series(_ strategy: Int, _ points: [Figure.Point]) -> Figure.Series {
+        Figure.Series(
+            name: evidence.label(strategy),
+            look: Look(strategy: evidence.strategies[strategy], sound: evidence.isSound(strategy)),
+            points: points)
+    }
+
+    /// Medians with their intervals, from left to right.
+    static func points(_ samples: [Double: [Double]]) -> [Figure.Point] {
+        samples.sorted { $0.key < $1.key }.compactMap { x, values in
+            let sample = Sample(values)
+            return sample.median.map {
+                Figure.Point(x: x, y: $0, xInterval: nil, yInterval: sample.medianInterval)
+            }
+        }
+    }
+}

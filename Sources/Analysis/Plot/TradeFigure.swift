@@ -1,0 +1,53 @@
+import Report
+import Statistics
+
+/// What the device gets against what the guest pays: throughput of DMA, and the slowest conversions.
+enum TradeFigure {
+    static let name = "throughput-against-conversions"
+
+    static func make(_ context: Context) throws(Figures.Omission) -> Figure {
+        guard
+            let selection = Selection(
+                context.evidence, varying: .rate, largest: [.size],
+                where: { throughput($0) != nil && $0.convertNsP99 != nil })
+        else {
+            throw Figures.Omission(
+                reason: "no row has times of both DMAs and conversions; give --convert-rate")
+        }
+        let throughputs = selection.table(throughput)
+        let latencies = selection.table(\.convertNsP99)
+        let series = selection.strategies.map { strategy in
+            selection.series(
+                strategy,
+                throughputs[strategy]!.sorted { $0.key < $1.key }.compactMap { rate, trials in
+                    let x = Sample(trials.values)
+                    let y = Sample(latencies[strategy]![rate]!.values)
+                    guard let middle = x.median, let level = y.median else { return nil }
+                    return Figure.Point(
+                        x: middle, y: level, xInterval: x.medianInterval,
+                        yInterval: y.medianInterval)
+                })
+        }
+        let rates = selection.values.map { Human.grouped(whole($0)) }
+        let size = Human.size(bytes: selection.example.sizeBytes)
+        let points =
+            rates.count == 1
+            ? "Best is right and low."
+            : "From the small to the large point of a line: \(rates.joined(separator: ", ")) conversions/s. Best is right and low."
+        return Figure(
+            name: name, kind: .scatter,
+            title: "DMA throughput against conversion latency, DMAs of \(size)",
+            caption: context.caption(points, of: selection),
+            source: context.source(of: selection, without: [.size, .rate]),
+            x: Axis(
+                label: "DMA throughput of a device: size / p50 of pin, write and unpin",
+                quantity: .bytesPerSecond, scale: .linear),
+            y: Axis(label: "conversion, p99", quantity: .nanoseconds, scale: .logarithmic),
+            series: series)
+    }
+
+    private static func throughput(_ row: Row) -> Double? {
+        guard let time = row.dmaNsP50, time > 0, row.writeNsP50 != nil else { return nil }
+        return Double(row.sizeBytes) / (time / 1e9)
+    }
+}
