@@ -58,7 +58,8 @@ struct Selection {
         var candidates = evidence.entries.filter { qualify(evidence.rows[$0.row]) }
         for dimension in largest {
             let values = candidates.map { dimension.value(evidence.rows[$0.row]) }
-            candidates = zip(candidates, values).filter { $1 == values.max() }.map(\.0)
+            let most = values.max()
+            candidates = zip(candidates, values).filter { $1 == most }.map(\.0)
         }
         let fixed = Dimension.allCases.filter { $0 != free }
         let keys = candidates.map { entry in
