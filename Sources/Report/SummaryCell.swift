@@ -12,7 +12,8 @@ package struct SummaryCell: Sendable {
     package init(rows: [Row]) {
         plan = rows[0]
         self.rows = rows
-        measured = rows.filter(\.isMeasured)
+        // Where that is all of them, one copy serves.
+        measured = rows.allSatisfy(\.isMeasured) ? rows : rows.filter(\.isMeasured)
     }
 
     /// The cells of `rows`, in the order in which they first appear.

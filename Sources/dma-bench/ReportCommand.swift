@@ -9,7 +9,8 @@ struct ReportCommand: ParsableCommand {
         abstract: "Make one HTML page of rows: the answer, all figures, how they were measured.",
         discussion: """
             The page needs no network and no other file. FILE.env.json beside a file is shown with it. Exit status: 64 \
-            where a file cannot be read or its rows do not belong with the others, 74 where the page cannot be written.
+            where a file cannot be read or its rows do not belong with the others, 69 where gnuplot is missing, 74 \
+            where the page cannot be written.
             """)
 
     @Argument(help: "Files of rows, CSV or JSON lines; - for standard input.") var files: [String]
@@ -19,6 +20,7 @@ struct ReportCommand: ParsableCommand {
     var output: String?
     /// A run's own `-o`, wherever it stands, is this one.
     @ParentCommand var root: DmaBench
+    @Flag(help: "Leave the pictures out, for which gnuplot is needed.") var noPictures = false
     @Flag(help: "Take rows of different environments together.") var force = false
 
     func run() throws {
@@ -29,12 +31,25 @@ struct ReportCommand: ParsableCommand {
             throw Failure(.usage, error.description)
         }
         try refuse(sources)
-        let page = ReportPage(sources, generator: Build.description).html
-        guard let output = output ?? root.output else { return try Status.print(page) }
+        var page = ReportPage(sources, generator: Build.description)
+        if !noPictures { try draw(&page) }
+        guard let output = output ?? root.output else { return try Status.print(page.html) }
         do throws(OutputError) {
-            try OutputFile.replace(output, with: Array(page.utf8))
+            try OutputFile.replace(output, with: Array(page.html.utf8))
         } catch {
             throw Failure(.inputOutput, error.description)
+        }
+    }
+
+    private func draw(_ page: inout ReportPage) throws {
+        do throws(Gnuplot.Failure) {
+            try page.draw(isInterrupted: { Interruption.isRequested })
+        } catch {
+            switch error {
+            case .interrupted: throw Failure(.interrupted, error.description)
+            default:
+                throw Failure(.unavailable, "\(error); or do without, with --no-pictures")
+            }
         }
     }
 

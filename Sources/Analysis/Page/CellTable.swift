@@ -7,31 +7,38 @@ struct CellTable {
         /// What the title leaves unsaid.
         var meaning = ""
         var isText = false
-        let field: @Sendable (SummaryCell) -> Markup
+        let field: @Sendable (Line) -> Markup
     }
 
-    private let cells: [SummaryCell]
-    private let varied: [PlanColumn]
+    private let lines: [Line]
+    /// For each line, which choices of the plan it stands for; equal where they are.
+    private let places: [Int]
     private let columns: [Column]
 
-    init(_ cells: [SummaryCell]) {
-        varied = PlanColumn.varied(in: cells.map(\.plan))
-        self.cells = Self.sorted(cells, by: varied)
+    init(_ lines: [Line]) {
+        let varied = PlanColumn.varied(in: lines.map(\.cell.plan))
+        let placed = Self.placed(lines, by: varied)
+        self.lines = placed.map(\.line)
+        places = placed.map(\.place)
         columns =
-            [Self.strategy] + varied.map { Self.plan($0, of: cells) } + Self.measured(cells)
-            + Self.counts(cells)
+            [Self.strategy] + varied.map { Self.plan($0, of: lines) } + Self.measured(lines)
+            + Self.counts(lines)
     }
 
-    /// Cells of one place of the plan together, places in the order of the run; the cheapest first.
-    private static func sorted(_ cells: [SummaryCell], by varied: [PlanColumn]) -> [SummaryCell] {
+    /// Lines of one place of the plan together, places in the order of the run; the cheapest first.
+    private static func placed(
+        _ lines: [Line], by varied: [PlanColumn]
+    ) -> [(place: Int, line: Line)] {
         var places: [[String]: Int] = [:]
-        let keyed = cells.map { cell in
-            let place = varied.map { $0.text(cell.plan) }
-            let number = places[place] ?? places.count
-            places[place] = number
-            return (place: number, price: cell.syncShare ?? cell.pair ?? .infinity, cell: cell)
+        let keyed = lines.map { line in
+            let key = varied.map { $0.text(line.cell.plan) }
+            let place = places[key] ?? places.count
+            places[key] = place
+            let price = line.cell.syncShare ?? line.cell.pair ?? .infinity
+            return (place: place, price: price, line: line)
         }
-        return keyed.sorted { ($0.place, $0.price) < ($1.place, $1.price) }.map(\.cell)
+        return keyed.sorted { ($0.place, $0.price) < ($1.place, $1.price) }
+            .map { ($0.place, $0.line) }
     }
 
     var markup: Markup {
@@ -44,78 +51,77 @@ struct CellTable {
             <table id="cells">
             <thead><tr>\(header.joined(separator: ""))</tr></thead>
             <tbody>
-            \(cells.indices.map(line).joined())
+            \(lines.indices.map(row).joined())
             </tbody>
             </table>
             </div>
             """
     }
 
-    private func line(_ index: Int) -> Markup {
-        func place(_ index: Int) -> [String] { varied.map { $0.text(cells[index].plan) } }
-        let startsPlace = index > 0 && place(index) != place(index - 1)
+    private func row(_ index: Int) -> Markup {
+        let startsPlace = index > 0 && places[index] != places[index - 1]
         let start: Markup = startsPlace ? "<tr class=\"first\">" : "<tr>"
-        return start + columns.map { $0.field(cells[index]) }.joined(separator: "") + "</tr>"
+        return start + columns.map { $0.field(lines[index]) }.joined(separator: "") + "</tr>"
     }
 
     // MARK: Columns
 
-    private static let strategy = Column(title: "strategy", isText: true) { cell in
-        let mark: Markup = cell.plan.safe ? "" : " <small class=\"unsafe\">unsafe</small>"
-        return "<th scope=\"row\" class=\"text\">\(cell.plan.strategy)\(mark)</th>"
+    private static let strategy = Column(title: "strategy", isText: true) { line in
+        let mark: Markup = line.cell.plan.safe ? "" : " <small class=\"unsafe\">unsafe</small>"
+        return "<th scope=\"row\" class=\"text\">\(line.cell.plan.strategy)\(mark)</th>"
     }
 
     /// Sorted in the order of the plan.
-    private static func plan(_ column: PlanColumn, of cells: [SummaryCell]) -> Column {
-        let texts = Tally(cells.map { column.text($0.plan) }).entries.map(\.text)
+    private static func plan(_ column: PlanColumn, of lines: [Line]) -> Column {
+        let texts = Tally(lines.map { column.text($0.cell.plan) }).entries.map(\.text)
         let ranks = Dictionary(uniqueKeysWithValues: zip(texts, texts.indices))
-        return Column(title: column.title) { cell in
-            let text = column.text(cell.plan)
+        return Column(title: column.title) { line in
+            let text = column.text(line.cell.plan)
             return field(text, sortedBy: ranks[text].map { Double($0) })
         }
     }
 
     /// Those of which there is anything.
-    private static func measured(_ cells: [SummaryCell]) -> [Column] {
-        Measure.all.filter { measure in
-            cells.contains { $0.measured.contains { measure.value($0) != nil } }
-        }.map { measure in
-            Column(title: measure.title, meaning: measure.meaning) { cell in
-                let sample = measure.sample(of: cell)
-                return field(
-                    measure.format(sample.median), sortedBy: sample.median,
-                    below: measure.interval(sample))
+    private static func measured(_ lines: [Line]) -> [Column] {
+        Measure.all.indices.filter { index in lines.contains { $0.samples[index].count > 0 } }
+            .map { index in
+                let measure = Measure.all[index]
+                return Column(title: measure.title, meaning: measure.meaning) { line in
+                    let sample = line.samples[index]
+                    return field(
+                        measure.format(sample.median), sortedBy: sample.median,
+                        below: measure.interval(sample))
+                }
             }
-        }
     }
 
     /// Sums over all rounds, and what is left to say.
-    private static func counts(_ cells: [SummaryCell]) -> [Column] {
+    private static func counts(_ lines: [Line]) -> [Column] {
         var columns: [Column] = []
-        if cells.contains(where: { refused($0) ?? 0 > 0 }) {
+        if lines.contains(where: { refused($0) ?? 0 > 0 }) {
             columns.append(
-                Column(title: "refused", meaning: "DMA requests, all rounds") { cell in
-                    count(refused(cell))
+                Column(title: "refused", meaning: "DMA requests, all rounds") { line in
+                    count(refused(line))
                 })
         }
         columns.append(
-            Column(title: "violations", meaning: "pages, of both kinds, all rounds") { cell in
-                count(cell.violations, isBad: cell.isViolated)
+            Column(title: "violations", meaning: "pages, of both kinds, all rounds") { line in
+                count(line.cell.violations, isBad: line.cell.isViolated)
             })
-        if Set(cells.map(\.measured.count)).count > 1 {
-            columns.append(Column(title: "rounds") { count(UInt64($0.measured.count)) })
+        if Set(lines.map(\.cell.measured.count)).count > 1 {
+            columns.append(Column(title: "rounds") { count(UInt64($0.cell.measured.count)) })
         }
-        if cells.contains(where: { !Remarks.of($0).isEmpty }) {
+        if lines.contains(where: { !$0.remarks.isEmpty }) {
             columns.append(
-                Column(title: "remarks", isText: true) { cell in
-                    "<td class=\"text\">\(Remarks.of(cell).joined(separator: "; "))</td>"
+                Column(title: "remarks", isText: true) { line in
+                    "<td class=\"text\">\(line.remarks.joined(separator: "; "))</td>"
                 })
         }
         return columns
     }
 
-    private static func refused(_ cell: SummaryCell) -> UInt64? {
-        let counts = cell.measured.compactMap(\.refused)
+    private static func refused(_ line: Line) -> UInt64? {
+        let counts = line.cell.measured.compactMap(\.refused)
         return counts.isEmpty ? nil : counts.reduce(0, saturatingSum)
     }
 

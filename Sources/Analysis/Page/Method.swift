@@ -20,7 +20,8 @@ struct Method {
     private var plan: [(String, String)] {
         var entries = [("strategies", Tally(cells.map(\.plan.strategy)).entries.map(\.text))]
         entries += PlanColumn.all.map { column in
-            (column.title, Tally(cells.map { column.text($0.plan) }).entries.map(\.text))
+            let texts = Tally(cells.map { column.text($0.plan) }).entries.map(\.text)
+            return (column.title, texts.count > 1 ? texts.filter { $0 != Human.missing } : texts)
         }
         return entries.map { ($0, $1.joined(separator: ", ")) }
     }

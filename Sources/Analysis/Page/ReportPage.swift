@@ -6,18 +6,43 @@ import Report
 public struct ReportPage {
     private let sources: [Source]
     private let rows: [Row]
-    private let cells: [SummaryCell]
+    private let lines: [Line]
     private let repeatedCount: Int
     private let generator: String
+    private var pictures: [Picture]?
+    private var omitted: [String] = []
 
     /// `generator` is the program and its version.
     public init(_ sources: [Source], generator: String) {
         self.sources = sources
         self.generator = generator
         let read = sources.flatMap(\.file.rows)
-        cells = SummaryCell.cells(of: read).map { SummaryCell(rows: Self.once($0.rows)) }
-        rows = cells.flatMap(\.rows)
+        var cells = SummaryCell.cells(of: read)
+        if cells.contains(where: Self.isRepeating) {
+            cells = cells.map { SummaryCell(rows: Self.once($0.rows)) }
+            rows = cells.flatMap(\.rows)
+        } else {
+            rows = read
+        }
+        lines = cells.map(Line.init)
         repeatedCount = read.count - rows.count
+    }
+
+    /// Draws what the rows have the data for. Without this the page has no pictures, and says so.
+    public mutating func draw(isInterrupted: () -> Bool) throws(Gnuplot.Failure) {
+        let figures = Figures(of: rows, sources: sources.map(\.file.path))
+        var drawn: [Picture] = []
+        for figure in figures.drawn {
+            let svg = try Gnuplot.svg(figure, isInterrupted: isInterrupted)
+            drawn.append(Picture(figure: figure, svg: svg))
+        }
+        (pictures, omitted) = (drawn, figures.omitted)
+    }
+
+    private var cells: [SummaryCell] { lines.map(\.cell) }
+
+    private static func isRepeating(_ cell: SummaryCell) -> Bool {
+        Set(cell.measured.map(\.roundID)).count < cell.measured.count
     }
 
     /// Each measured round once: the same file twice says no more than once.
@@ -59,7 +84,7 @@ public struct ReportPage {
     private var title: String { "What it costs to lock a guest's pages around a DMA" }
 
     private var sections: [Markup] {
-        [header, answer, warnings, table, method, provenance]
+        [header, answer, warnings, table, figures, method, provenance]
     }
 
     private var header: Markup {
@@ -79,7 +104,7 @@ public struct ReportPage {
     }
 
     private var warnings: Markup {
-        let items = Warnings(rows, cells: cells).all + repetition + unknownColumns
+        let items = Warnings(rows, lines: lines).all + repetition + unknownColumns
         guard !items.isEmpty else { return "" }
         return """
             <section id="warnings">
@@ -109,7 +134,7 @@ public struct ReportPage {
         <h2>All figures</h2>
         <p class="dim">Medians over \(rounds), the cheapest strategy first. In small type below a median: where it \
         lies with 95 % confidence, if that can be told and differs. n/a: not measured. Violations are summed.</p>
-        \(CellTable(cells).markup)
+        \(CellTable(lines).markup)
         </section>
         """
     }
@@ -118,6 +143,23 @@ public struct ReportPage {
         let counts = cells.map(\.measured.count)
         let (least, most) = (counts.min() ?? 0, counts.max() ?? 0)
         return least == most ? Human.rounds(most) : "\(least) to \(Human.rounds(most))"
+    }
+
+    private var figures: Markup {
+        guard let pictures else {
+            return "<p class=\"dim\">Without pictures (--no-pictures).</p>"
+        }
+        let reasons = omitted.map { "<li>\($0)</li>" as Markup }
+        let notes: Markup =
+            reasons.isEmpty
+            ? "" : "<p class=\"dim\">Not drawn:</p><ul class=\"dim\">\(reasons.joined())</ul>"
+        return """
+            <section>
+            <h2>Pictures</h2>
+            \(pictures.enumerated().map { $1.markup(number: $0) }.joined())
+            \(notes)
+            </section>
+            """
     }
 
     private var method: Markup {

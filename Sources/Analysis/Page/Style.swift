@@ -14,11 +14,10 @@ enum Style {
         p, ul { max-width: 46rem; }
         ul { padding-left: 1.2rem; }
         li { margin: .25rem 0; }
-        .dim, figcaption, caption { color: var(--dim); font-size: .875rem; }
+        .dim { color: var(--dim); font-size: .875rem; }
         .answer p { font-size: 1.1rem; margin: .7rem 0; overflow-wrap: anywhere; }
         .wide { overflow-x: auto; }
         table { border-collapse: collapse; font-size: .8125rem; line-height: 1.3; }
-        caption { text-align: left; padding-bottom: .4rem; }
         th, td { padding: .3rem .45rem; text-align: right; vertical-align: top; white-space: nowrap;
           font-variant-numeric: tabular-nums; border-bottom: 1px solid var(--line); }
         th { font-weight: 600; }
@@ -35,9 +34,8 @@ enum Style {
         th button:focus-visible { outline: 2px solid; }
         th[aria-sort] button::after { content: " \\25B2"; }
         th[aria-sort=descending] button::after { content: " \\25BC"; }
-        figure { margin: 1.5rem 0; break-inside: avoid; }
-        figure > div { overflow-x: auto; background: #fff; }
-        figure svg { display: block; max-width: 100%; height: auto; }
+        figure { margin: 1rem 0 2rem; max-width: 60rem; break-inside: avoid; }
+        figure svg { display: block; width: 100%; min-width: 44rem; height: auto; }
         dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: .5rem 1rem;
           max-width: 60rem; font-size: .875rem; line-height: 1.35; }
         dl > div:first-child { grid-column: 1 / -1; }
@@ -48,7 +46,7 @@ enum Style {
         @page { size: A4; margin: 14mm; }
         @page table { size: A4 landscape; margin: 10mm; }
         @media print { :root { --ink: #000; --dim: #444; --line: #bbb; --paper: #fff; --band: #fff; --bad: #a4000f; }
-          body { max-width: none; padding: 0; font-size: 10pt; } .table { page: table; } .wide { overflow: visible; }
+          body { max-width: none; padding: 0; font-size: 10pt; } figure svg { min-width: 0; } .table { page: table; } .wide { overflow: visible; }
           table { font-size: 6.6pt; } th, td { padding: .15rem .3rem; } thead { display: table-header-group; }
           td.text { min-width: 0; } tr { break-inside: avoid; } #cells tbody th { position: static; }
           pre { white-space: pre-wrap; font-size: 7pt; } h2 { break-after: avoid; } }

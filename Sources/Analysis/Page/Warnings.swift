@@ -5,10 +5,11 @@ import Statistics
 struct Warnings {
     let all: [String]
 
-    init(_ rows: [Row], cells: [SummaryCell]) {
+    init(_ rows: [Row], lines: [Line]) {
+        let cells = lines.map(\.cell)
         all =
             Self.broken(rows) + Self.mixtures(rows) + Self.endings(rows) + Self.noise(rows)
-            + Self.rounds(cells) + Self.firstRounds(cells) + Self.outliers(cells)
+            + Self.rounds(cells) + Self.firstRounds(cells) + Self.outliers(lines)
     }
 
     private static func broken(_ rows: [Row]) -> [String] {
@@ -81,10 +82,11 @@ struct Warnings {
     }
 
     /// Kept in every figure; counted, so that a reader may look.
-    private static func outliers(_ cells: [SummaryCell]) -> [String] {
-        let counts = Measure.all.compactMap { measure -> String? in
-            let count = cells.reduce(0) { $0 + measure.sample(of: $1).outlierCount }
-            return count > 0 ? "\(measure.title) \(Human.grouped(UInt64(count)))" : nil
+    private static func outliers(_ lines: [Line]) -> [String] {
+        let counts = Measure.all.indices.compactMap { index -> String? in
+            let count = lines.reduce(0) { $0 + $1.samples[index].outlierCount }
+            return count > 0
+                ? "\(Measure.all[index].title) \(Human.grouped(UInt64(count)))" : nil
         }
         guard !counts.isEmpty else { return [] }
         return [

@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct TableTests {
     private func table(_ rows: [Row]) -> String {
-        CellTable(SummaryCell.cells(of: rows)).markup.source
+        CellTable(SummaryCell.cells(of: rows).map(Line.init)).markup.source
     }
 
     private func names(_ rows: [Row]) -> [String] {

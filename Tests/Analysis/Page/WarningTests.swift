@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct WarningTests {
     private func warnings(_ rows: [Row]) -> [String] {
-        Warnings(rows, cells: SummaryCell.cells(of: rows)).all
+        Warnings(rows, lines: SummaryCell.cells(of: rows).map(Line.init)).all
     }
 
     @Test func aQuietRunHasNone() {
