@@ -35,21 +35,23 @@ enum Style {
         th[aria-sort] button::after { content: " \\25B2"; }
         th[aria-sort=descending] button::after { content: " \\25BC"; }
         figure { margin: 1rem 0 2rem; max-width: 60rem; break-inside: avoid; }
-        figure svg { display: block; width: 100%; min-width: 44rem; height: auto; }
+        /* No pointer: the drawing's tooltips are commands of gnuplot. */
+        figure svg { display: block; width: 100%; min-width: 44rem; height: auto; pointer-events: none; }
         dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: .5rem 1rem;
           max-width: 60rem; font-size: .875rem; line-height: 1.35; }
         dl > div:first-child { grid-column: 1 / -1; }
         dt { color: var(--dim); }
         dd { margin: 0; overflow-wrap: anywhere; }
-        pre { overflow-x: auto; background: var(--band); padding: .7rem; font-size: .75rem; line-height: 1.35; }
+        pre { background: var(--band); padding: .7rem; font-size: .75rem; line-height: 1.35; columns: 23rem;
+          white-space: pre-wrap; overflow-wrap: anywhere; }
         @media (max-width: 40rem) { body { padding: 1rem .75rem 2rem; } }
         @page { size: A4; margin: 14mm; }
         @page table { size: A4 landscape; margin: 10mm; }
         @media print { :root { --ink: #000; --dim: #444; --line: #bbb; --paper: #fff; --band: #fff; --bad: #a4000f; }
-          body { max-width: none; padding: 0; font-size: 10pt; } figure svg { min-width: 0; } .table { page: table; } .wide { overflow: visible; }
+          html { font-size: 10pt; } body { max-width: none; padding: 0; } figure svg { min-width: 0; } .table { page: table; } .wide { overflow: visible; }
           table { font-size: 6.6pt; } th, td { padding: .15rem .3rem; } thead { display: table-header-group; }
           td.text { min-width: 0; } tr { break-inside: avoid; } #cells tbody th { position: static; }
-          pre { white-space: pre-wrap; font-size: 7pt; } h2 { break-after: avoid; } }
+          pre { font-size: 6.6pt; columns: 2; padding: 0; } h2 { break-after: avoid; } }
         """
 
     /// Sorts the table by a column when its title is pressed; what is missing stays last. Written without the two

@@ -57,7 +57,9 @@ let usualRows: [Row] = (1...10).flatMap { round -> [Row] in
 }
 
 /// The page of rows that were written to a file and read back, with an environment beside them.
-func page(_ rows: [Row], environment: String? = nil, name: String = "rows.csv") throws -> String {
+func page(
+    _ rows: [Row], environment: String? = nil, name: String = "rows.csv", drawn: Bool = false
+) throws -> String {
     let directory = NSTemporaryDirectory() + "page-tests-\(UUID().uuidString)"
     try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: false)
     defer { try? FileManager.default.removeItem(atPath: directory) }
@@ -65,7 +67,9 @@ func page(_ rows: [Row], environment: String? = nil, name: String = "rows.csv") 
     let text = Format.csv.header + rows.map { Format.csv.line($0) }.joined()
     try text.write(toFile: path, atomically: false, encoding: .utf8)
     try environment?.write(toFile: path + ".env.json", atomically: false, encoding: .utf8)
-    return ReportPage([try .read(path)], generator: "dma-bench <test>").html
+    var page = ReportPage([try .read(path)], generator: "dma-bench <test>")
+    if drawn { try page.draw(isInterrupted: { false }) }
+    return page.html
 }
 
 func sentences(_ rows: [Row]) -> [String] {
