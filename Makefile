@@ -4,8 +4,16 @@ ARGS = --size 1G --strategy rangetree
 
 binary = .build/release/dma-bench
 
+# Where Debian's shells look. Its zsh has another place for packages than for /usr/local.
+share = $(DESTDIR)$(PREFIX)/share
+zsh = $(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
+installed_binary = $(DESTDIR)$(PREFIX)/bin/dma-bench
+installed_page = $(share)/man/man1/dma-bench.1
+installed_completions = $(share)/bash-completion/completions/dma-bench $(share)/zsh/$(zsh)/_dma-bench \
+	$(share)/fish/vendor_completions.d/dma-bench.fish
+
 .DEFAULT_GOAL = build
-.PHONY: build run test check fuzz bench-micro bench-limits format install clean help setup
+.PHONY: build run test check fuzz bench-micro bench-limits format install uninstall dist clean help setup
 
 build: setup ## Build the program: .build/release/dma-bench
 	@swift build -c release --static-swift-stdlib --product dma-bench >&2
@@ -37,7 +45,18 @@ format: ## Format every Swift file in place
 
 install: ## Install what was built below PREFIX=/usr/local, DESTDIR= before it
 	@test -x $(binary) || $(MAKE) build
-	install -D -m 755 $(binary) $(DESTDIR)$(PREFIX)/bin/dma-bench
+	install -D -m 755 $(binary) $(installed_binary)
+	install -D -m 644 docs/dma-bench.1 $(installed_page)
+	install -d $(dir $(installed_completions))
+	$(binary) --generate-completion-script bash >$(word 1,$(installed_completions))
+	$(binary) --generate-completion-script zsh >$(word 2,$(installed_completions))
+	$(binary) --generate-completion-script fish >$(word 3,$(installed_completions))
+
+uninstall: ## Remove what was installed, with the same PREFIX and DESTDIR
+	rm -f $(installed_binary) $(installed_page) $(installed_completions)
+
+dist: setup ## An archive of the program for other machines, in .build/dist
+	@scripts/dist
 
 clean: ## Remove everything that was built
 	rm -rf .build .build-* Benchmarks/.build

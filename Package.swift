@@ -98,6 +98,9 @@ let package = Package(
             on: "VirtualDevice", "PinLock", "DmaWriter", "Virtqueue", "GuestMemory", "Telemetry",
             "Linux"),
         suite("Experiment", on: "Experiment", "Guest", "PinLock", "DmaWriter", "GuestMemory"),
-        suite("EndToEnd", on: "dma-bench", "Linux", "CLinux", excluding: ["Golden"]),
+        suite(
+            "EndToEnd", on: "dma-bench", "Linux", "CLinux", "CRefuse",
+            excluding: ["Golden", "CRefuse"]),
+        .target(name: "CRefuse", path: "Tests/EndToEnd/CRefuse", cSettings: strictC),
     ]
 )

@@ -23,7 +23,13 @@ private func register<Strategy: PinStrategy>(_: Strategy.Type, otherPins: UInt64
     for (shape, range) in shapes {
         add("\(Strategy.info.name): pin+unpin \(shape)\(suffix)") { guest.pinAndUnpin(range) }
     }
-    add("\(Strategy.info.name): convert 4K to and fro\(suffix)") { guest.convertToAndFro() }
+    for (size, range) in [
+        ("4K", PageRange(start: 512, count: 1)), ("2M", PageRange(start: 512, count: 512)),
+    ] {
+        add("\(Strategy.info.name): convert \(size) to and fro\(suffix)") {
+            guest.convertToAndFro(range)
+        }
+    }
 }
 
 /// Repeats what is short a thousand times in each measurement: the clock would be most of it.
@@ -48,18 +54,17 @@ private final class Guest<Strategy: PinStrategy> {
         others = strategy.pinner(for: DeviceID(1))
         _ = try strategy.convert(
             PageRange(start: 0, count: 2 * pagesPerGiB), to: .shared, policy: .deny, hooks: .init())
-        // All over the first GiB; none of them is the page that is converted.
+        // All over the first GiB, but for what is converted: its first 4 MiB.
         for index in 0..<otherPins {
-            _ = try others.pin(PageRange(start: index * 262 + 100, count: 1))
+            _ = try others.pin(PageRange(start: index * 261 + 1024, count: 1))
         }
     }
 
     func pinAndUnpin(_ range: PageRange) { device.unpin(try! device.pin(range)) }
 
-    func convertToAndFro() {
-        let page = PageRange(start: 50, count: 1)
+    func convertToAndFro(_ range: PageRange) {
         for state in [PageState.private, .shared] {
-            _ = try! strategy.convert(page, to: state, policy: .deny, hooks: .init())
+            _ = try! strategy.convert(range, to: state, policy: .deny, hooks: .init())
         }
     }
 }

@@ -20,15 +20,21 @@ public struct Cell: Sendable {
     public let strategy: any PinStrategy.Type
     public let shape: Shape
     public let chunk: PageCount
+    /// What each device keeps pinned between requests at most, where the strategy keeps any.
+    public let cache: PageCount?
     public let engine: FillEngine
     public var policy = ConflictPolicy.Kind.deny
     public var convertRate: UInt64 = 0
     public var convertPages = PageCount(1)
 
-    init(strategy: any PinStrategy.Type, shape: Shape, chunk: PageCount, engine: FillEngine) {
+    init(
+        strategy: any PinStrategy.Type, shape: Shape, chunk: PageCount, cache: PageCount?,
+        engine: FillEngine
+    ) {
         self.strategy = strategy
         self.shape = shape
         self.chunk = chunk
+        self.cache = strategy.isCached ? cache ?? shape.size : nil
         self.engine = engine
     }
 }
@@ -55,6 +61,8 @@ public struct Request: Sendable {
     public var misalignment = PageCount(0)
     /// The pool of each device of strategies that need one; nil for one as large as the request.
     public var pool: PageCount?
+    /// What devices of strategies that keep pins keep at most; nil for as much as the request.
+    public var cache: PageCount?
     public var guestMemory: PageCount?
     public var lanes = 1
     public var writes = true
@@ -124,7 +132,9 @@ public struct Plan: Sendable {
                 request.engines.map { engine in
                     request.strategies.map { strategy in
                         let shape = strategy.info.exclusion == .bounce ? pooled! : plain
-                        return Cell(strategy: strategy, shape: shape, chunk: chunk, engine: engine)
+                        return Cell(
+                            strategy: strategy, shape: shape, chunk: chunk, cache: request.cache,
+                            engine: engine)
                     }
                 }
             }

@@ -36,7 +36,7 @@ extension Runner {
                 deviceCount: cells.map(\.shape.devices).max()!,
                 deviceProcessors: deviceProcessors, vcpuProcessor: vcpuProcessor, clock: clock)
         } catch {
-            throw .machine(.system(error))
+            throw .unavailable("\(error)")
         }
     }
 

@@ -210,6 +210,7 @@ public final class Runner {
         turn.lanes = request.lanes
         turn.writes = request.writes
         turn.chunk = cell.chunk
+        if let cache = cell.cache { turn.cache = cache }
         turn.usesEventfd = request.usesEventfd
         turn.convertRate = Double(cell.convertRate)
         turn.convertPages = cell.convertPages

@@ -64,7 +64,9 @@ public enum Backing: String, CaseIterable, Sendable {
             return mapping
         } catch {
             throw BackingUnavailable(
-                self, error.description, advice: "choose a smaller --size or another --backing")
+                self, error.reason,
+                advice: error.advice.isEmpty
+                    ? "choose a smaller --size or another --backing" : error.advice)
         }
     }
 

@@ -34,7 +34,7 @@ public final class Measurements {
         dma.record(clock.nanoseconds(from: sample.totalTicks))
         pinTotal += clock.nanoseconds(from: sample.pinTicks)
         unpinTotal += clock.nanoseconds(from: sample.unpinTicks)
-        cycleTotal += clock.nanoseconds(from: sample.totalTicks + UInt64(sample.gapTicks))
+        cycleTotal += clock.nanoseconds(from: sample.totalTicks + sample.gapTicks)
         if sample.bytes > 0 {
             write.record(clock.nanoseconds(from: sample.writeTicks))
             writeTotal += clock.nanoseconds(from: sample.writeTicks)

@@ -19,7 +19,10 @@ final class RunningTurn {
     private var setupPin = 0.0
     private var pairHot: [Double] = []
     private var hasRecovered = false
+    /// Why a dead device's pins are left.
+    private var recoveryRefusal: RecoveryRefusal?
     private var faults = FaultTotals()
+    private var cache = CacheCounters()
     /// One for each device where the strategy has the hypervisor answer them.
     private var services: [JoinableThread] = []
 
@@ -59,7 +62,8 @@ final class RunningTurn {
         } catch {
             recoverDeadDevices()
             guard case .device(let text) = error else { throw error }
-            throw .recovered(text, leakedPins: machine.arena.livePins)
+            throw .recovered(
+                text, refusal: recoveryRefusal, leakedPins: machine.arena.livePins)
         }
         collector.drain(onSample)
         return try conclude(wasInterrupted: shouldStop())
@@ -143,6 +147,7 @@ final class RunningTurn {
         setup.requestPages = (plan.map.targets.first ?? plan.map.buffers[index]).pages.rawValue
         // A piece is never larger than its pool.
         setup.chunkPages = min(plan.chunk, plan.map.buffers[index].pages).rawValue
+        setup.cachePages = plan.cache.rawValue
         setup.retryNanoseconds = plan.patienceNanoseconds
         setup.enforces = enforces ? 1 : 0
         setup.isRogue = plan.isTrial ? 1 : 0
@@ -157,6 +162,7 @@ final class RunningTurn {
         for device in devices {
             let done = try device.answer(until: .after(nanoseconds: Self.deviceTimeout))
             faults.add(done.faults)
+            cache.add(done.cache)
         }
     }
 
@@ -175,7 +181,11 @@ final class RunningTurn {
         for device in devices { device.endService() }
         for service in services { service.join() }
         for device in devices where device.process.poll() != nil {
-            _ = try? guest.strategy.recover(device.id, until: .after(milliseconds: 1000))
+            do throws(RecoveryRefusal) {
+                _ = try guest.strategy.recover(device.id, until: .after(milliseconds: 1000))
+            } catch {
+                recoveryRefusal = error
+            }
         }
     }
 
@@ -295,7 +305,8 @@ final class RunningTurn {
                 ?? (isPinned ? collector.firstStale : nil),
             leakedPins: machine.arena.livePins,
             splits: splits - guest.splitsAtBoot,
-            faults: enforces ? faults : nil, surprises: conversions.surprises,
+            faults: enforces ? faults : nil, cache: plan.strategy.isCached ? cache : nil,
+            surprises: conversions.surprises,
             lostBytes: faults.lostBytes + (isPinned ? 0 : collector.stalePages * pageSize),
             warmedUp: collector.isSettled, stalls: collector.stalls, wasInterrupted: wasInterrupted)
     }

@@ -29,6 +29,8 @@ public struct TurnOutcome {
     public let splits: UInt64
     /// Stores that faulted, and what became of them; nil where nothing could fault.
     public let faults: FaultTotals?
+    /// What the devices' caches of pins did from the first request on, warm-up included; nil where they have none.
+    public let cache: CacheCounters?
     /// Pages that the guest found taken back.
     public let surprises: UInt64
     /// Bytes of requests that were completed or given up which never reached the guest.

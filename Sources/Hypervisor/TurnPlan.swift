@@ -16,6 +16,8 @@ public struct TurnPlan: Sendable {
     /// False pins and unpins only.
     public var writes: Bool
     public var chunk: PageCount
+    /// What each device keeps pinned between requests at most, under a strategy that keeps any.
+    public var cache: PageCount
     public var usesEventfd: Bool
 
     /// Conversions a second; zero for none.
@@ -49,6 +51,7 @@ public struct TurnPlan: Sendable {
         lanes = 1
         writes = true
         chunk = map.buffers[0].pages
+        cache = map.buffers[0].pages
         usesEventfd = false
         convertRate = 0
         convertPages = PageCount(1)
@@ -69,8 +72,8 @@ public enum MachineError: Error, CustomStringConvertible {
     case system(SystemError)
     /// A device process died or broke its protocol; the text names it.
     case device(String)
-    /// The same, once its pins have been recovered, and how many are left all the same.
-    case recovered(String, leakedPins: Int)
+    /// The same, once its pins have been recovered, or why they were not, and how many are left.
+    case recovered(String, refusal: RecoveryRefusal?, leakedPins: Int)
     /// What must never happen: the guest, the table and a strategy disagree.
     case internalFault(String)
 
@@ -78,8 +81,10 @@ public enum MachineError: Error, CustomStringConvertible {
         switch self {
         case .system(let error): error.description
         case .device(let text): text
-        case .recovered(let text, let leaked):
+        case .recovered(let text, nil, let leaked):
             "\(text); after recovery of its pins leaked_pins is \(leaked)"
+        case .recovered(let text, let refusal?, let leaked):
+            "\(text); its pins cannot be recovered: \(refusal); leaked_pins is \(leaked)"
         case .internalFault(let text): "internal error: \(text)"
         }
     }

@@ -70,7 +70,7 @@ public final class ChildProcess: Sendable {
             var code: Int32 = 0
             kill(child, SIGKILL)
             _ = clinux_reap(child, true, &code)
-            throw SystemError("pidfd_open", code: -pidfd, on: "pid \(child)")
+            try check(pidfd, "pidfd_open", of: .basic)
         }
         handle = FileDescriptor(owning: pidfd)
     }

@@ -33,7 +33,7 @@ public struct FileDescriptor: ~Copyable, Sendable {
     /// not at all, and a closed end reads as 0 bytes.
     public static func packetPair() throws(SystemError) -> (Int32, Int32) {
         var ends: [Int32] = [-1, -1]
-        try check(clinux_socket_pair(&ends), "socketpair")
+        try check(clinux_socket_pair(&ends), "socketpair", of: .basic)
         return (ends[0], ends[1])
     }
 
@@ -46,7 +46,7 @@ public struct FileDescriptor: ~Copyable, Sendable {
 
     /// A counter that one side adds to and the other waits for (eventfd(2)).
     public static func event() throws(SystemError) -> FileDescriptor {
-        FileDescriptor(owning: try check(clinux_eventfd(), "eventfd"))
+        FileDescriptor(owning: try check(clinux_eventfd(), "eventfd", of: .basic))
     }
 
     /// Adds one to an event descriptor and so wakes its reader.

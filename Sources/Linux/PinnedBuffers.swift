@@ -15,8 +15,7 @@ public struct PinnedBuffers: ~Copyable {
     /// A table of empty slots. Throws ENOSYS or EPERM where the machine has no io_uring for this process.
     public init() throws(SystemError) {
         let number = try check(
-            clinux_uring_create(UInt32(Self.capacity)), "io_uring_setup",
-            advice: "see kernel.io_uring_disabled in /proc/sys")
+            clinux_uring_create(UInt32(Self.capacity)), "io_uring_setup", of: .ioUring)
         ring = FileDescriptor(owning: number)
     }
 

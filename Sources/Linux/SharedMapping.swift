@@ -42,7 +42,7 @@ public final class SharedMapping {
         name: String, byteCount: Int, hugePageShift: Int32 = CLINUX_HUGE_NONE
     ) throws(SystemError) -> SharedMapping {
         let number = try check(
-            clinux_memfd_create(name, hugePageShift, true), "memfd_create", on: name)
+            clinux_memfd_create(name, hugePageShift, true), "memfd_create", on: name, of: .basic)
         let file = FileDescriptor(owning: number)
         try check(
             clinux_truncate(file.raw, UInt64(byteCount)), "ftruncate",
@@ -89,7 +89,7 @@ public final class SharedMapping {
         let end = min((bytes.upperBound + page - 1) / page * page, byteCount)
         var result: Int32
         repeat { result = clinux_populate_write(base + start, end - start) } while result == -EINTR
-        try check(result, "madvise(MADV_POPULATE_WRITE)", on: name)
+        try check(result, "madvise(MADV_POPULATE_WRITE)", on: name, of: .basic)
     }
 
     /// Makes whole pages holes: they read as zero, and take memory again when written (FALLOC_FL_PUNCH_HOLE).

@@ -15,12 +15,11 @@ public struct SystemError: Error, Equatable, CustomStringConvertible {
         self.advice = advice
     }
 
-    public var description: String {
-        var text = call
-        if !subject.isEmpty { text += " (\(subject))" }
-        text += ": \(Self.message(code))"
-        if !advice.isEmpty { text += "; \(advice)" }
-        return text
+    public var description: String { advice.isEmpty ? reason : "\(reason); \(advice)" }
+
+    /// What went wrong, without what to do.
+    public var reason: String {
+        "\(call)\(subject.isEmpty ? "" : " (\(subject))"): \(Self.message(code))"
     }
 
     /// The C library's text for an error number.

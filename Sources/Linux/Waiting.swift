@@ -78,11 +78,23 @@ public struct Backoff {
 /// A barrier on every thread of every process that called `register` (membarrier(2), GLOBAL_EXPEDITED):
 /// the slow side pays for a fence so that the fast side needs none.
 public enum ProcessBarrier {
+    /// Why there is no barrier on this machine, and what to do; nil where there is one. Registers this process.
+    public static var unavailability: String? {
+        do throws(SystemError) {
+            try register()
+            try issue()
+            return nil
+        } catch {
+            return error.description
+        }
+    }
+
     public static func register() throws(SystemError) {
-        try check(clinux_membarrier_register(), "membarrier(REGISTER_GLOBAL_EXPEDITED)")
+        try check(
+            clinux_membarrier_register(), "membarrier(REGISTER_GLOBAL_EXPEDITED)", of: .membarrier)
     }
 
     public static func issue() throws(SystemError) {
-        try check(clinux_membarrier_global(), "membarrier(GLOBAL_EXPEDITED)")
+        try check(clinux_membarrier_global(), "membarrier(GLOBAL_EXPEDITED)", of: .membarrier)
     }
 }

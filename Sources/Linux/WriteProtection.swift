@@ -10,12 +10,12 @@ public struct WriteProtection: ~Copyable, Sendable {
     /// Where the mapping begins in the process that has it.
     private let base: UInt64
 
-    /// Makes this process's mapping protectable; nothing is protected yet. The kernel needs Linux 6.4, and
-    /// may refuse (vm.unprivileged_userfaultfd does not matter: only faults in user mode are caught).
+    /// Makes this process's mapping protectable; nothing is protected yet. Throws where the kernel has no
+    /// `KernelFeature.userfaultfd` for this process.
     public init(of memory: UnsafeMutableRawBufferPointer) throws(SystemError) {
         let number = try check(
-            clinux_userfault_open(memory.baseAddress, memory.count), "userfaultfd",
-            advice: "it needs Linux 6.4 with CONFIG_USERFAULTFD, and 4 KiB pages")
+            clinux_userfault_open(memory.baseAddress, memory.count), "userfaultfd", of: .userfaultfd
+        )
         descriptor = FileDescriptor(owning: number)
         base = UInt64(UInt(bitPattern: memory.baseAddress))
     }

@@ -100,11 +100,18 @@ public struct ConversionHooks {
 }
 
 /// Why a dead device's pins could not be recovered.
-public enum RecoveryRefusal: Error, Equatable, Sendable {
+public enum RecoveryRefusal: Error, Equatable, Sendable, CustomStringConvertible {
     /// A living device has been stopped in the middle of a pin, past the deadline. Try again later.
     case stillMoving(DeviceID)
     /// The kernel refuses the barrier that a recovery needs.
     case system(SystemError)
+
+    public var description: String {
+        switch self {
+        case .stillMoving(let device): "\(device) does not come out of a pin"
+        case .system(let error): error.description
+        }
+    }
 }
 
 /// What a strategy is, for people: `dma-bench strategies` prints it.
@@ -171,7 +178,8 @@ public protocol PinStrategy: Sendable {
     /// Bytes of the arena's strategy section for a guest of that many pages.
     static func sectionByteCount(pages: PageCount) -> Int
 
-    /// Bytes of metadata that make the strategy work for a guest of that many pages, wherever they lie.
+    /// Bytes of metadata that make the strategy work for a guest of that many pages, wherever they lie. What each pin
+    /// takes besides is left out: 16 bytes of journal, and what a strategy keeps with the entry.
     static func metadataByteCount(pages: PageCount) -> Int
 
     /// A view on the arena; any number of processes may have one.

@@ -138,13 +138,20 @@ extension Forest {
         }
     }
 
+    /// The lowest closed page. GiBs that are wholly open are skipped in the upper tree, all but the first.
     func firstClosed(in range: PageRange) -> GFN? {
-        var found: GFN?
-        forEachGiB(range) { gib, start, end in
-            found = tree(of: gib).firstClosed(start, end).map { GFN(gib * pagesPerGiB + $0) }
-            return found == nil
+        var page = range.lower
+        while page < range.upper {
+            let gib = page / pagesPerGiB
+            let base = gib * pagesPerGiB
+            let next = min(base + pagesPerGiB, range.upper)
+            if let leaf = tree(of: gib).firstClosed(page - base, next - base) {
+                return GFN(base + leaf)
+            }
+            let behind = (range.upper + pagesPerGiB - 1) / pagesPerGiB
+            page = (upper.firstClosed(gib + 1, behind) ?? behind) * pagesPerGiB
         }
-        return found
+        return nil
     }
 }
 

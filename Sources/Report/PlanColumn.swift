@@ -11,7 +11,8 @@ package struct PlanColumn: Sendable {
         self.format = format
     }
 
-    /// The row's value for people, and equal where it is the same choice.
+    /// The row's value for people, and equal where it is the same choice; `Human.missing` where the
+    /// strategy has no such thing.
     package func text(_ row: Row) -> String {
         if let format { return format(row) }
         let text = CSV.text(column.value(of: row))
@@ -25,6 +26,7 @@ package struct PlanColumn: Sendable {
         PlanColumn("entry", "entry_bytes") { Human.size(bytes: $0.entryBytes) },
         PlanColumn("chunk", "chunk_bytes") { part($0.chunkBytes, of: $0) },
         PlanColumn("pool", "pool_bytes") { part($0.poolBytes, of: $0) },
+        PlanColumn("cache", "cache_bytes") { part($0.cacheBytes, of: $0) },
         PlanColumn("ranges", "ranges"),
         PlanColumn("misalign", "misalign_bytes") { Human.size(bytes: $0.misalignBytes) },
         PlanColumn("policy", "policy"),

@@ -3,7 +3,8 @@ import Linux
 
 /// The file of single DMAs, one row of CSV each: gathered in memory, written between turns.
 public final class RawFile {
-    /// The columns, in order; `status` is the device's code, zero for completed.
+    /// The columns, in order; `status` is the device's code, zero for completed. `gap_ns` is the time since the end of
+    /// the device's previous request, at most that of 2^40 ticks of its clock, which is minutes.
     public static let columns = [
         "round", "strategy", "policy", "size_bytes", "chunk_bytes", "ranges", "devices", "engine",
         "convert_rate_hz", "convert_pages", "device", "request", "status", "bytes", "pin_ns",

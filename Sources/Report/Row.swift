@@ -93,6 +93,12 @@ public struct Row: Sendable, Equatable {
     public var sharedPages: UInt64?
     public var sharedLines: Int?
     public var retries: UInt64?
+    public var cacheBytes: UInt64?
+    public var cacheHits: UInt64?
+    public var cacheMisses: UInt64?
+    public var cacheMerges: UInt64?
+    public var cacheInvalidations: UInt64?
+    public var cacheEvictions: UInt64?
     public var convertNsCdf: [UInt64] = []
 
     /// A row of the plan with nothing measured yet; `env` is `Environment.hash`.

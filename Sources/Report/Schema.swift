@@ -119,7 +119,7 @@ public enum Schema {
             "Pins left when every device had ended its turn, or had been recovered."),
         Column(
             "metadata_bytes", \.metadataBytes, unit: "B",
-            "Shared memory that makes the strategy work for this guest; for perpage the RMP table itself."
+            "Shared memory that makes the strategy work for this guest, beside what each pin takes; for perpage the RMP table."
         ),
         Column(
             "setup_psc_ns", \.setupPscNs, unit: "ns",
@@ -174,6 +174,24 @@ public enum Schema {
             "retries", \.retries,
             "Pins tried again since a page was being converted: real conflict, of all requests."),
         Column(
+            "cache_bytes", \.cacheBytes, unit: "B",
+            "What each device keeps pinned between requests at most."),
+        Column(
+            "cache_hits", \.cacheHits,
+            "Pins of a range that a device had kept, in all requests of the turn, warm-up included."
+        ),
+        Column(
+            "cache_misses", \.cacheMisses,
+            "Pins of a range that a device had not kept, in the same requests."),
+        Column(
+            "cache_merges", \.cacheMerges,
+            "Kept pins that became part of a larger one, since a range overlapped them."),
+        Column(
+            "cache_invalidations", \.cacheInvalidations,
+            "Kept pins that devices let go of for a page state change."),
+        Column(
+            "cache_evictions", \.cacheEvictions,
+            "Kept pins that devices let go of to stay within a limit, least recently used first."),
             "convert_ns_cdf", \.convertNsCdf, unit: "ns",
             "Times, as in convert_ns_p50, that \(distributionPercents) % of the page state changes did not exceed."
         ),

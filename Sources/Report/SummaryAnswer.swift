@@ -62,7 +62,7 @@ package struct SummaryAnswer {
     /// The size, and whatever else tells these cells from others.
     private static func description(of cell: SummaryCell, among cells: [SummaryCell]) -> String {
         let others = PlanColumn.varied(in: cells.map(\.plan)).filter {
-            $0.title != PlanColumn.size.title
+            $0.title != PlanColumn.size.title && $0.text(cell.plan) != Human.missing
         }
         let texts = others.map { Text.printable("\($0.title) \($0.text(cell.plan))") }
         return ([PlanColumn.size.text(cell.plan)] + texts).joined(separator: ", ")

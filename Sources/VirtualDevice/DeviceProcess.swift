@@ -80,6 +80,8 @@ public final class DeviceProcess {
         }
         let clock = TickClock(scale: setup.scale)
         let pinner = try makePinner(strategy, view)
+        let cache = pinner as? any CachingPinner
+        cache?.limit = PageCount(setup.cachePages)
         var loop = RequestLoop(
             device: device, pinner: pinner, view: view, clock: clock,
             ledger: ConversionLedger(ledger, pages: PageCount(setup.guestPages)),
@@ -102,6 +104,7 @@ public final class DeviceProcess {
             throw TurnFailure(description: "the hot loop's pin was refused")
         }
         ready.pairHotNanoseconds = hot
+        let countedAtSetup = cache?.counters
         let protection = try makeProtection(setup)
         try reply(ready)
         if let protection { try send(protection) }
@@ -111,6 +114,7 @@ public final class DeviceProcess {
         pinner.unpin(queuePin)
         if let broken { throw TurnFailure(description: "the virtqueue is broken: \(broken)") }
         done.faults = loop.faultTotals
+        if let cache, let countedAtSetup { done.cache = cache.counters.since(countedAtSetup) }
     }
 
     private func attack(

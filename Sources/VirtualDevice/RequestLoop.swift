@@ -87,7 +87,7 @@ struct RequestLoop: ~Copyable {
         var sample = DMASample()
         sample.generation = request.generation
         let status = transfer(&sample)
-        sample.status = UInt16(status.code.rawValue)
+        sample.status = UInt8(status.code.rawValue)
         sample.bytes = status.bytesWritten
         if status.code != .ok { sample.firstGFN = UInt32(truncatingIfNeeded: status.gfn.rawValue) }
         samples.append(sample)
@@ -102,7 +102,7 @@ struct RequestLoop: ~Copyable {
         cursor.start(request.ranges.count)
         var written: UInt64 = 0
         let first = clock.now()
-        if let previousEnd { sample.gapTicks = UInt32(clamping: first &- previousEnd) }
+        if let previousEnd { sample.gapTicks = first &- previousEnd }
         defer { previousEnd = first &+ sample.totalTicks }
         while cursor.next(of: request.ranges, chunkPages: setup.chunkPages) {
             let start = clock.now()

@@ -26,6 +26,8 @@ public struct TurnSetup: BitwiseCopyable, Sendable {
     public var requestPages: UInt64 = 0
     /// A request is pinned, written and unpinned in pieces of at most so many pages.
     public var chunkPages: UInt64 = 0
+    /// Pages that the device keeps pinned between requests at most, under a strategy that keeps any.
+    public var cachePages: UInt64 = 0
     /// How long a request tries to pin pages that are being converted.
     public var retryNanoseconds: UInt64 = 0
     /// Non-zero lets the hypervisor write-protect private pages in the device: the device sends a `WriteProtection`
@@ -58,6 +60,8 @@ public struct DeviceReply: BitwiseCopyable, Sendable {
     public var pairHotNanoseconds: Double = 0
     /// Of the whole turn, once it is done.
     public var faults = FaultTotals()
+    /// From `ready` until it is done, under a strategy that keeps pins.
+    public var cache = CacheCounters()
     /// Of a rogue device, once it is done.
     public var attack = RogueReport()
 

@@ -1,6 +1,11 @@
 import ArgumentParser
+import DmaWriter
 import Experiment
+import Guest
+import GuestMemory
+import PinLock
 import Report
+import VirtualDevice
 
 /// The command line. Options are text here; `RequestParser` gives them meaning.
 struct DmaBench: ParsableCommand {
@@ -30,7 +35,9 @@ struct DmaBench: ParsableCommand {
 
     @Option(parsing: .unconditional, help: "Bytes of one DMA request: 4K, 64M, 1G (range).")
     var size = "1G"
-    @Option(parsing: .unconditional, help: "Strategies by name, or: all, safe, unsafe (list).")
+    @Option(
+        parsing: .unconditional, help: "Strategies by name, or: all, safe, unsafe (list).",
+        completion: .strategies)
     var strategy = "rangetree"
     @Option(
         parsing: .unconditional,
@@ -43,7 +50,8 @@ struct DmaBench: ParsableCommand {
     var devices = "1"
     @Option(
         parsing: .unconditional,
-        help: "Where their buffers lie: disjoint, same, or adjacent, without a gap.")
+        help: "Where their buffers lie: disjoint, same, or adjacent, without a gap.",
+        completion: .names(of: MemoryMap.Placement.self))
     var buffers = "disjoint"
     @Option(parsing: .unconditional, help: "Conversions a second; 0 for none (range).")
     var convertRate = "1000"
@@ -52,46 +60,63 @@ struct DmaBench: ParsableCommand {
     @Option(
         parsing: .unconditional,
         help:
-            "Where conversions are, seen from the buffers: inside, outside, mixed; default: outside, with --strategy unsafe inside."
-    )
+            "Where conversions are, seen from the buffers: inside, outside, mixed; default: outside, with --strategy unsafe inside.",
+        completion: .names(of: Converter.Place.self))
     var convertWhere: String?
     @Option(
         parsing: .unconditional,
-        help: "What becomes of a shared page: private, or free, given back to the host.")
+        help: "What becomes of a shared page: private, or free, given back to the host.",
+        completion: .list(["private", "free"]))
     var convertTo = "private"
     @Option(
         parsing: .unconditional,
-        help: "What a conversion gets that meets a pin: deny, wait, revoke (list).")
+        help: "What a conversion gets that meets a pin: deny, wait, revoke (list).",
+        completion: .names(of: ConflictPolicy.Kind.self))
     var policy = "deny"
-    @Option(parsing: .unconditional, help: "How the device writes: nt, movsb, memset, copy (list).")
+    @Option(
+        parsing: .unconditional, help: "How the device writes: nt, movsb, memset, copy (list).",
+        completion: .names(of: FillEngine.self))
     var engine = "nt"
     @Option(parsing: .unconditional, help: "Threads of a device that write.") var lanes = "1"
     @Option(
-        parsing: .unconditional, help: "Guest memory: memfd, hugetlb-2m, hugetlb-1g, thp (list).")
+        parsing: .unconditional, help: "Guest memory: memfd, hugetlb-2m, hugetlb-1g, thp (list).",
+        completion: .names(of: Backing.self))
     var backing = "memfd"
-    @Option(parsing: .unconditional, help: "Size of RMP entries: 4K or 2M.") var entry = "4K"
+    @Option(
+        parsing: .unconditional, help: "Size of RMP entries: 4K or 2M.",
+        completion: .list(["4K", "2M"]))
+    var entry = "4K"
     @Option(
         parsing: .unconditional,
         help: "Pool of each device under strategy bounce; default: as large as the request.")
     var pool: String?
+    @Option(
+        parsing: .unconditional,
+        help:
+            "What each device under strategy pincache keeps pinned between requests at most; default: as much as the request."
+    )
+    var cache: String?
     @Option(parsing: .unconditional, help: "Pages by which buffers miss their natural alignment.")
     var misalign = "0"
     @Option(
         parsing: .unconditional, help: "Memory of the guest; default: its buffers, queues and 64M.")
     var guestMemory: String?
     @Option(
-        parsing: .unconditional, help: "How device and driver tell each other: poll or eventfd.")
+        parsing: .unconditional, help: "How device and driver tell each other: poll or eventfd.",
+        completion: .list(["poll", "eventfd"]))
     var notify = "poll"
     @Option(
         parsing: .unconditional,
         help:
-            "Write-protect private pages in the devices, so that a wrong store is stopped: none, mmu."
-    )
+            "Write-protect private pages in the devices, so that a wrong store is stopped: none, mmu.",
+        completion: .list(["none", "mmu"]))
     var enforce = "none"
     @Option(
         parsing: .unconditional,
-        help: "What a device under strategy fault does that faults: abort, retry, convert-back.")
-    var onFault = "abort"
+        help:
+            "What a device under strategy fault does that faults: abort, retry, convert-back; default: abort.",
+        completion: .names(of: FaultPolicy.self))
+    var onFault: String?
     @Flag(help: "Pin and unpin only: no write, for guests far larger than memory.") var noWrite =
         false
     @Option(parsing: .unconditional, help: "Rounds, in each of which every strategy has its turn.")
@@ -111,27 +136,50 @@ struct DmaBench: ParsableCommand {
     @Option(
         parsing: .unconditional,
         help:
-            "Take options from a file, one 'name value' a line, # before a comment; the command line wins."
-    )
+            "Take options from a file, one 'name value' a line, # before a comment; the command line wins.",
+        completion: .file())
     var job: String?
 
-    @Option(parsing: .unconditional, help: "csv, jsonl, table or markdown; default: csv.")
+    @Option(
+        parsing: .unconditional, help: "csv, jsonl, table or markdown; default: csv.",
+        completion: .names(of: Format.self))
     var format: String?
     @Option(
         name: .shortAndLong, parsing: .unconditional,
-        help: "Write rows to a file, and FILE.env.json beside it.")
+        help: "Write rows to a file, and FILE.env.json beside it.",
+        completion: .file())
     var output: String?
-    @Option(parsing: .unconditional, help: "Write a row of CSV for every DMA to a file.") var raw:
-        String?
+    @Option(
+        parsing: .unconditional, help: "Write a row of CSV for every DMA to a file.",
+        completion: .file())
+    var raw: String?
     @Flag(help: "Print what would be run, and run nothing.") var dryRun = false
     @Flag(name: .shortAndLong, help: "No progress, no table for people.") var quiet = false
     @Option(
         parsing: .unconditional,
-        help: "Colour on the terminal: auto, always, never (NO_COLOR counts).")
+        help: "Colour on the terminal: auto, always, never (NO_COLOR counts).",
+        completion: .list(["auto", "always", "never"]))
     var color = "auto"
+    @Option(
+        parsing: .unconditional,
+        help: "How an error is told: text, or json, one object on a line.",
+        completion: .names(of: ErrorFormat.self))
+    var errors = "text"
 
-    /// `--job` has been replaced by what its file says when this is parsed.
+    /// `--job` has been replaced by what its file says when this is parsed, and `--errors` been taken.
     func run() throws {
         try Session(self).run()
+    }
+}
+
+extension CompletionKind {
+    static func names<Choices: CaseIterable & RawRepresentable<String>>(
+        of choices: Choices.Type
+    ) -> CompletionKind {
+        .list(choices.allCases.map(\.rawValue))
+    }
+
+    static var strategies: CompletionKind {
+        .list(["all", "safe", "unsafe"] + Registry.all.map { $0.info.name })
     }
 }

@@ -23,13 +23,18 @@ struct CompareCommand: ParsableCommand {
             """)
 
     @Argument(
-        help: "Files of rows, CSV or JSON lines: BASE NEW, or one with --col; - is standard input.")
+        help: "Files of rows, CSV or JSON lines: BASE NEW, or one with --col; - is standard input.",
+        completion: .file())
     var files: [String]
-    @Option(parsing: .unconditional, help: "Compare the values of this column of one file.")
+    @Option(
+        parsing: .unconditional, help: "Compare the values of this column of one file.",
+        completion: .list(Comparison.columns))
     var col: String?
     @Option(parsing: .unconditional, help: "With --col: what the others are compared with.")
     var base: String?
-    @Option(parsing: .unconditional, help: "Columns to compare, as schema names them (list).")
+    @Option(
+        parsing: .unconditional, help: "Columns to compare, as schema names them (list).",
+        completion: .list(Metric.all.map(\.name)))
     var metric = "dma_ns_p50"
     @Option(
         parsing: .unconditional,
@@ -37,7 +42,8 @@ struct CompareCommand: ParsableCommand {
     var failOn: String?
     @Flag(help: "Compare even what was measured in different environments.") var force = false
     @Option(
-        parsing: .unconditional, help: "table, csv, markdown or jsonl; default: table.")
+        parsing: .unconditional, help: "table, csv, markdown or jsonl; default: table.",
+        completion: .names(of: Format.self))
     var format: String?
     /// A run's own `--format`, wherever it stands, is this one.
     @ParentCommand var root: DmaBench

@@ -7,28 +7,15 @@ import Report
 enum JobFile {
     static let option = "--job"
     private static let byteLimit = 1 << 20
+    /// Taken from the arguments before any job is read.
+    private static let commandLineOnly = ["job", "errors"]
 
     /// The arguments with each `--job FILE` replaced by what the file says, before the others.
     static func expand(_ arguments: [String]) throws -> [String] {
-        var rest: [String] = []
-        var jobs: [String] = []
-        var index = arguments.startIndex
-        while index < arguments.endIndex {
-            let argument = arguments[index]
-            if argument == option {
-                index += 1
-                guard index < arguments.endIndex else {
-                    throw Failure(.usage, "--job: name a file, as in --job seeds/well-behaved.job")
-                }
-                jobs += try self.arguments(ofFile: arguments[index])
-            } else if argument.hasPrefix(option + "=") {
-                jobs += try self.arguments(ofFile: String(argument.dropFirst(option.count + 1)))
-            } else {
-                rest.append(argument)
-            }
-            index += 1
-        }
-        return jobs + rest
+        var rest = arguments
+        let jobs = try rest.takeValues(
+            of: option, or: "name a file, as in --job seeds/well-behaved.job")
+        return try jobs.flatMap(self.arguments(ofFile:)) + rest
     }
 
     private static func arguments(ofFile path: String) throws -> [String] {
@@ -39,6 +26,10 @@ enum JobFile {
             let text = line.prefix { $0 != "#" }
             let words = text.split(whereSeparator: { $0 == " " || $0 == "\t" || $0 == "\r" })
             guard let name = words.first else { continue }
+            guard !commandLineOnly.contains(String(name)) else {
+                throw Failure(
+                    .usage, "\(path), line \(index + 1): \(name) belongs on the command line")
+            }
             let option = ["--" + name] + words.dropFirst().joined(separator: " ").asOptionValue
             do {
                 // Each line on its own, so that an error has a place.

@@ -8,14 +8,16 @@ import VirtualDevice
 @main
 enum Main {
     static func main() {
+        occupyStandardStreams()
         if CommandLine.arguments.dropFirst().first == DeviceArguments.command {
             Status.exit(runDevice())
         }
         Interruption.install()
-        widenHelp()
+        fitHelp()
         do {
-            var command = try DmaBench.parseAsRoot(
-                JobFile.expand(Array(CommandLine.arguments.dropFirst())))
+            var arguments = Array(CommandLine.arguments.dropFirst())
+            try ErrorFormat.take(from: &arguments)
+            var command = try DmaBench.parseAsRoot(JobFile.expand(arguments))
             try command.run()
         } catch let failure as Failure {
             Status.exit(failure)
@@ -28,12 +30,19 @@ enum Main {
         }
     }
 
-    /// The parser's help traps on lines too short for its columns.
-    private static func widenHelp() {
-        let least = 40
+    /// The first file opened would get the number of a closed stream, and rows or messages with it. What stands there
+    /// now cannot be written to either.
+    private static func occupyStandardStreams() {
+        for stream in STDIN_FILENO...STDERR_FILENO where fcntl(stream, F_GETFD) < 0 {
+            _ = open("/dev/null", O_RDONLY)
+        }
+    }
+
+    /// The parser's help traps on lines too short for its columns, and nobody reads lines of 200 characters.
+    private static func fitHelp() {
         let stated = getenv("COLUMNS").flatMap { Int(String(cString: $0)) }
-        guard let width = stated ?? Terminal.width(of: STDOUT_FILENO), width < least else { return }
-        setenv("COLUMNS", "\(least)", 1)
+        guard let width = stated ?? Terminal.width(of: STDOUT_FILENO) else { return }
+        setenv("COLUMNS", "\(min(max(width, 40), 100))", 1)
     }
 
     /// The virtual-device process: everything it needs is inherited.

@@ -45,7 +45,7 @@ final class Output {
             nanoseconds(sample.pinTicks),
             nanoseconds(sample.writeTicks), nanoseconds(sample.unpinTicks),
             nanoseconds(sample.totalTicks),
-            "\(sample.retries)", nanoseconds(UInt64(sample.gapTicks)),
+            "\(sample.retries)", nanoseconds(sample.gapTicks),
         ])
     }
 }

@@ -43,6 +43,7 @@ enum RequestParser {
             try Quantity.count(run.misalign, option: "--misalign", in: 0...PageRange.frameLimit - 1)
         )
         if let pool = run.pool { request.pool = try Quantity.pages(pool, option: "--pool") }
+        if let cache = run.cache { request.cache = try Quantity.pages(cache, option: "--cache") }
         if let memory = run.guestMemory {
             request.guestMemory = try Quantity.pages(memory, option: "--guest-memory")
         }
@@ -50,9 +51,14 @@ enum RequestParser {
             run.notify, option: "--notify", among: [("poll", false), ("eventfd", true)])
         request.enforces = try Choice.named(
             run.enforce, option: "--enforce", among: [("none", false), ("mmu", true)])
-        request.faultPolicy = try Choice.named(
-            run.onFault, option: "--on-fault",
-            among: FaultPolicy.allCases.map { ($0.rawValue, $0) })
+        if let onFault = run.onFault {
+            request.faultPolicy = try Choice.named(
+                onFault, option: "--on-fault",
+                among: FaultPolicy.allCases.map { ($0.rawValue, $0) })
+        }
+        try refuseUnused("--on-fault", run.onFault, request) { $0.info.exclusion == .faults }
+        try refuseUnused("--pool", run.pool, request) { $0.info.exclusion == .bounce }
+        try refuseUnused("--cache", run.cache, request) { $0.isCached }
         request.writes = !run.noWrite
         request.rounds = Int(try Quantity.count(run.rounds, option: "--rounds", in: 1...1_000_000))
         request.operations = try optional(run.ops, "--ops", 1...1 << 40)
@@ -79,6 +85,18 @@ enum RequestParser {
         }.flatMap { $0 }
         var seen: Set<String> = []
         return chosen.filter { seen.insert($0.info.name).inserted }
+    }
+
+    /// Refuses an option that was given where none of the strategies uses it.
+    private static func refuseUnused(
+        _ option: String, _ text: String?, _ request: Request,
+        uses: (any PinStrategy.Type) -> Bool
+    ) throws(UsageError) {
+        guard let text, !request.strategies.contains(where: uses) else { return }
+        let users = Registry.all.filter(uses).map { $0.info.name }.joined(separator: ",")
+        throw UsageError(
+            "\(option) \(text): none of the strategies uses it; \(users) does (--strategy \(users))"
+        )
     }
 
     private static func pages(_ text: String, _ option: String) throws(UsageError) -> [PageCount] {

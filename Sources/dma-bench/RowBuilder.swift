@@ -32,6 +32,7 @@ struct RowBuilder {
         row.enforce = request.enforces ? "mmu" : "none"
         if info.exclusion == .faults { row.onFault = request.faultPolicy.rawValue }
         row.poolBytes = cell.shape.pool?.bytes.rawValue
+        row.cacheBytes = cell.cache?.bytes.rawValue
         row.memoryNode = runner.memoryNode
         row.deviceCpu = (0..<cell.shape.devices).map {
             runner.deviceProcessors[$0 % runner.deviceProcessors.count]
@@ -45,7 +46,7 @@ struct RowBuilder {
         case .unavailable(let reason): row.status = .unavailable(reason)
         case .failed(let error):
             row.status = .failed(error.description)
-            if case .recovered(_, let leaked) = error { row.leakedPins = UInt64(leaked) }
+            if case .recovered(_, _, let leaked) = error { row.leakedPins = UInt64(leaked) }
         }
         return row
     }
@@ -82,6 +83,11 @@ struct RowBuilder {
             row.recoveryNsMean = Double(faults.recoveryNanoseconds) / Double(faults.count)
             row.recoveryNsMax = Double(faults.longestRecoveryNanoseconds)
         }
+        row.cacheHits = outcome.cache?.hits
+        row.cacheMisses = outcome.cache?.misses
+        row.cacheMerges = outcome.cache?.merges
+        row.cacheInvalidations = outcome.cache?.invalidations
+        row.cacheEvictions = outcome.cache?.evictions
         row.violationsPrivate = outcome.violationsPrivate
         row.violationsStale = outcome.violationsStale
         if row.convertRateHz > 0 {

@@ -27,8 +27,9 @@ struct Session {
                 options.color, option: "--color",
                 among: ["auto", "always", "never"].map { ($0, $0) })
             let isTerminal = Terminal.isTerminal(STDERR_FILENO)
-            usesColor =
-                color == "always" || (color == "auto" && isTerminal && getenv("NO_COLOR") == nil)
+            // https://no-color.org: an empty value says nothing.
+            let isUnwanted = getenv("NO_COLOR").map { $0.pointee != 0 } ?? false
+            usesColor = color == "always" || (color == "auto" && isTerminal && !isUnwanted)
             isForPeople = isTerminal && !options.quiet
         } catch {
             throw Failure(.usage, error.description)
@@ -107,7 +108,9 @@ struct Session {
         for (index, group) in plan.groups.enumerated() {
             let cell = group[0]
             let order = plan.order(ofGroup: index, round: 1).map { cell in
-                cell.strategy.info.name + (cell.shape.pool.map { " (pool \($0.bytes))" } ?? "")
+                cell.strategy.info.name
+                    + (cell.shape.pool.map { " (pool \($0.bytes))" } ?? "")
+                    + (cell.cache.map { " (cache \($0.bytes))" } ?? "")
             }.joined(separator: ", ")
             lines.append(
                 """

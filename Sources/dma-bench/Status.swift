@@ -16,9 +16,23 @@ enum Status: Int32 {
     case inputOutput = 74
     case interrupted = 130
 
-    /// Says what went wrong, in one line, and ends the process.
+    /// The name of the status in `--errors json`, one word.
+    var kind: String {
+        switch self {
+        case .ok: "ok"
+        case .regression: "regression"
+        case .safetyViolation: "safety"
+        case .usage: "usage"
+        case .unavailable: "unavailable"
+        case .internalError: "internal"
+        case .inputOutput: "io"
+        case .interrupted: "interrupted"
+        }
+    }
+
+    /// Says what went wrong, in one line of the form asked for, and ends the process.
     static func exit(_ failure: Failure?) -> Never {
-        if let failure, !failure.text.isEmpty { say("dma-bench: \(Text.printable(failure.text))") }
+        if let failure, !failure.text.isEmpty { say(ErrorFormat.stated.line(failure)) }
         Glibc.exit(failure?.status.rawValue ?? Status.ok.rawValue)
     }
 

@@ -73,6 +73,28 @@ extension EndToEnd {
             try expectEndByDeath(of: 0, by: SIGKILL, run)
         }
 
+        /// Whatever the device holds, and wherever in taking it or giving it back, while a converter waits for it.
+        @Test func ofADeviceEndsARunOfEveryStrategy() throws {
+            for strategy in try listedStrategies().map(\.name) {
+                let run = try Run(
+                    [
+                        "--size", "4M", "--chunk", "16K", "--devices", "2", "--strategy", strategy,
+                        "--policy", "wait", "--convert-rate", "2000", "--convert-where", "inside",
+                        "--seconds", "60",
+                    ])
+                guard let device = run.waitForDevices(2)?[0] else {
+                    #expect(try run.finish().end == .exited(69), "\(strategy): \(run.errors)")
+                    continue
+                }
+                #expect(run.waitForTurn())
+                sleep(until: .after(nanoseconds: UInt64.random(in: 0..<100_000_000)))
+                kill(device, SIGKILL)
+                try expectEndByDeath(of: 0, by: SIGKILL, run)
+                let leaked = try Rows(csv: run.output).rows.map { $0["leaked_pins"] }
+                #expect(leaked == ["0"], "\(strategy): \(run.errors)")
+            }
+        }
+
         @Test func ofASleepingDeviceEndsTheRun() throws {
             let run = try Run(
                 Self.long + ["--notify", "eventfd", "--convert-where", "mixed", "--seconds", "60"])
@@ -108,6 +130,32 @@ extension EndToEnd {
             #expect(Processes.isAlive(run.pid))
             kill(device, SIGKILL)
             try expectEndByDeath(of: 0, by: SIGKILL, run)
+        }
+
+        /// A conversion that waits for a stopped device's pin gives up at its deadline of a second, however the
+        /// strategy learns of unpins. Whether the device is stopped with a pin is chance: a few runs may be needed.
+        @Test(arguments: ["rangetree", "slots", "epoch", "mutexlist"])
+        func ofNobodyIsWaitedForPastTheDeadline(strategy: String) throws {
+            var isDenied = false
+            for _ in 1...20 where !isDenied {
+                let run = try Run(
+                    [
+                        "--size", "64M", "--strategy", strategy, "--policy", "wait",
+                        "--convert-rate", "2000", "--convert-where", "inside", "--rounds", "1",
+                        "--seconds", "0.5",
+                    ])
+                let device = try #require(run.waitForDevices()?[0])
+                #expect(eventually { Processes.threads(of: run.pid).contains("vcpu-converter") })
+                kill(device, SIGSTOP)
+                sleep(until: .after(milliseconds: 1500))
+                kill(device, SIGCONT)
+                let outcome = try run.finish()
+                #expect(outcome.end == .exited(0) && outcome.errors == "", "\(outcome.errors)")
+                let row = try #require(Rows(csv: outcome.output).rows.first)
+                expectGood(row)
+                isDenied = try row.count("conversions_denied") > 0
+            }
+            #expect(isDenied)
         }
 
         /// Nor does it wait for ever.

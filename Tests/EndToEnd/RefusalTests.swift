@@ -1,3 +1,4 @@
+import Foundation
 import Linux
 import Testing
 
@@ -43,11 +44,13 @@ extension EndToEnd {
             ["--size", "4M", "--raw", "/nonexistent/raw.csv"],
         ]
 
+        private static let kinds: [(cases: [[String]], status: Int32, name: String)] = [
+            (usage, 64, "usage"), (unavailable, 69, "unavailable"), (inputOutput, 74, "io"),
+        ]
+
         @Test func messagesAreGolden() throws {
             var transcript = ""
-            for (cases, status) in [
-                (Self.usage, 64), (Self.unavailable, 69), (Self.inputOutput, 74),
-            ] as [([[String]], Int32)] {
+            for (cases, status, _) in Self.kinds {
                 for arguments in cases {
                     let outcome = try Run(arguments).finish()
                     expectOneLine(outcome, status: status, arguments)
@@ -59,6 +62,61 @@ extension EndToEnd {
                 }
             }
             try Golden.expect(transcript, is: "refusals.txt")
+        }
+
+        @Test func messagesAreTheSameAsJSON() throws {
+            for (cases, status, name) in Self.kinds {
+                for arguments in cases {
+                    let text = try Run(arguments).finish().errors
+                    let outcome = try Run(arguments + ["--errors", "json"]).finish()
+                    #expect(outcome.end == .exited(status) && outcome.output == "", "\(arguments)")
+                    let object = try jsonLine(outcome.errors)
+                    #expect(object.count == 3, "\(object)")
+                    let error = try #require(object["error"] as? String)
+                    let line = "dma-bench: \(error.replacing("\n", with: " "))\n"
+                    #expect(Self.withoutMachine(line) == Self.withoutMachine(text))
+                    #expect(object["status"] as? Int32 == status)
+                    #expect(object["kind"] as? String == name)
+                }
+            }
+        }
+
+        /// The members of the one object on the one line.
+        private func jsonLine(_ text: String) throws -> [String: Any] {
+            try #require(text.hasSuffix("\n") && text.count { $0 == "\n" } == 1, "\(text)")
+            let value = try JSONSerialization.jsonObject(with: Data(text.utf8))
+            return try #require(value as? [String: Any])
+        }
+
+        /// In any place, of any subcommand, and where the parser would take it for another option's value.
+        @Test(arguments: [
+            ["--errors", "json", "--bogus"], ["--bogus", "--errors=json"],
+            ["schema", "--errors", "json", "--bogus"], ["--size", "--errors", "json"],
+            ["--errors", "text", "--bogus", "--errors", "json"],
+            ["--errors", "json", "--job", "/nonexistent.job"],
+        ])
+        func theFormOfErrorsIsFoundAnywhere(_ arguments: [String]) throws {
+            let outcome = try Run(arguments).finish()
+            #expect(outcome.end == .exited(64))
+            #expect(try jsonLine(outcome.errors)["kind"] as? String == "usage")
+        }
+
+        @Test(arguments: [["--errors", "xml"], ["--errors"], ["--errors="]])
+        func anUnknownFormOfErrorsIsTold(_ arguments: [String]) throws {
+            expectOneLine(try Run(arguments).finish(), status: 64, arguments)
+        }
+
+        /// They have been taken before a job is read, which would otherwise have them without effect.
+        @Test(arguments: ["errors json", "job other.job"])
+        func aJobHoldsNothingOfTheCommandLine(_ line: String) throws {
+            let directory = try TemporaryDirectory()
+            let job = directory.file("some.job")
+            try writeFile(job, "size 4M # fine\n\(line)\n")
+            let outcome = try run("--job", job, "--dry-run")
+            expectOneLine(outcome, status: 64, [line])
+            #expect(outcome.errors.hasPrefix("dma-bench: \(job), line 2: "))
+            try writeFile(job, "size 4M\n")
+            #expect(try run("--job", job, "--dry-run").end == .exited(0))
         }
 
         private func expectOneLine(
@@ -84,6 +142,27 @@ extension EndToEnd {
                 .replacing(
                     /[0-9.]+ [KMGT]iB are available \(.*?\)/,
                     with: "<bytes> are available (<limit>)")
+        }
+
+        /// An option that nothing looks at is a mistake; the same strategy beside the one that does is none.
+        @Test(arguments: [
+            ("--on-fault", "retry", "fault"), ("--pool", "1M", "bounce"),
+            ("--cache", "1M", "pincache"),
+        ])
+        func ofAnOptionThatNoStrategyUses(option: String, value: String, user: String) throws {
+            let plan = ["--dry-run", "--size", "4M"]
+            let unused = try Run(plan + ["--strategy", "none,rangetree", option, value]).finish()
+            expectOneLine(unused, status: 64, [option])
+            #expect(
+                unused.errors
+                    == "dma-bench: \(option) \(value): none of the strategies uses it; "
+                    + "\(user) does (--strategy \(user))\n")
+            for arguments in [
+                ["--strategy", "none,\(user)", option, value], ["--strategy", "none,rangetree"],
+            ] {
+                let outcome = try Run(plan + arguments).finish()
+                #expect(outcome.end == .exited(0) && outcome.errors == "", "\(arguments)")
+            }
         }
 
         @Test func ofANodeNamesTheNodes() throws {

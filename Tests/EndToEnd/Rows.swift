@@ -94,6 +94,12 @@ func rows(
     return try Rows(csv: outcome.output).rows
 }
 
+/// Names of all strategies and whether they are safe, as `dma-bench strategies` prints them.
+func listedStrategies() throws -> [(name: String, isSafe: Bool)] {
+    let listed = try run("strategies").output.matches(of: /(?m)^(\S+) \((safe|UNSAFE)\)$/)
+    return listed.map { (String($0.1), $0.2 == "safe") }
+}
+
 /// What holds for every row of a turn that went well, whatever was asked for.
 func expectGood(_ row: ResultRow, sourceLocation: SourceLocation = #_sourceLocation) {
     let writes = row["engine"] != "none"

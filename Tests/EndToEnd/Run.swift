@@ -1,4 +1,5 @@
 import CLinux
+import CRefuse
 import Glibc
 import Linux
 
@@ -43,10 +44,16 @@ final class Run {
     private let caughtErrors: FileDescriptor
     private var end: ChildProcess.End?
 
+    /// A system call that the kernel refuses to every process of the run, and the error number.
+    struct Refusal {
+        let call: crefuse_call
+        let error: Int32
+    }
+
     /// `through` is a command that runs the command behind it, such as prlimit(1).
     init(
         _ arguments: [String], output: Output = .caught, environment: [String: String] = [:],
-        through: [String] = []
+        through: [String] = [], refusing refusal: Refusal? = nil
     ) throws(SystemError) {
         caughtOutput = try Self.makeFile()
         caughtErrors = try Self.makeFile()
@@ -70,7 +77,8 @@ final class Run {
         case .file(let path): posix_spawn_file_actions_addopen(&actions, 1, path, O_WRONLY, 0)
         case .closed: posix_spawn_file_actions_addclose(&actions, 1)
         }
-        pid = try Self.spawn(through + [Self.program] + arguments, strings, &actions)
+        pid = try Self.spawn(
+            through + [Self.program] + arguments, strings, &actions, refusing: refusal)
         handle = FileDescriptor(owning: try check(clinux_pidfd_open(pid), "pidfd_open"))
     }
 
@@ -79,7 +87,7 @@ final class Run {
     /// Signals have their default actions, whatever the test's process does with them.
     private static func spawn(
         _ arguments: [String], _ environment: [String],
-        _ actions: inout posix_spawn_file_actions_t
+        _ actions: inout posix_spawn_file_actions_t, refusing refusal: Refusal?
     ) throws(SystemError) -> Int32 {
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
@@ -95,7 +103,14 @@ final class Run {
         let envp = environment.map { strdup($0) } + [nil]
         defer { for string in argv + envp { free(string) } }
         var pid: pid_t = 0
-        let code = posix_spawnp(&pid, arguments[0], &actions, &attributes, argv, envp)
+        let code =
+            if let refusal {
+                crefuse_posix_spawnp(
+                    &pid, arguments[0], &actions, &attributes, argv, envp, refusal.call,
+                    refusal.error)
+            } else {
+                posix_spawnp(&pid, arguments[0], &actions, &attributes, argv, envp)
+            }
         guard code == 0 else {
             throw SystemError(
                 "posix_spawnp", code: code, on: arguments[0],

@@ -4,14 +4,8 @@ import Testing
 extension EndToEnd {
     /// Every strategy there is, and the oracle that watches them.
     @Suite struct StrategyTests {
-        /// Names and whether they are safe, as `dma-bench strategies` prints them.
-        private func strategies() throws -> [(name: String, isSafe: Bool)] {
-            let listed = try run("strategies").output.matches(of: /(?m)^(\S+) \((safe|UNSAFE)\)$/)
-            return listed.map { (String($0.1), $0.2 == "safe") }
-        }
-
         @Test func allHaveTheirTurnInEveryRound() throws {
-            let strategies = try strategies()
+            let strategies = try listedStrategies()
             let names = strategies.map(\.name)
             let rows = try rows(
                 "--size", "4M", "--strategy", "all", "--rounds", "2", "--ops", "20")
@@ -47,7 +41,7 @@ extension EndToEnd {
 
         /// The broken ones are shipped to be caught: each is, sooner or later, and the run says so in its rows alone.
         @Test func brokenOnesAreCaught() throws {
-            let broken = Set(try strategies().filter { !$0.isSafe }.map(\.name))
+            let broken = Set(try listedStrategies().filter { !$0.isSafe }.map(\.name))
             #expect(broken.count >= 3)
             var left = broken
             for attempt in 1...200 where !left.isEmpty {

@@ -27,13 +27,6 @@ extension EndToEnd {
             #expect(help.output.split(separator: "\n").contains { $0.count > 26 })
         }
 
-        @Test(arguments: ["--help", "--version", "strategies", "schema", "env", "--dry-run"])
-        func aFullDiskIsAnError(_ argument: String) throws {
-            let outcome = try Run([argument], output: .file("/dev/full")).finish()
-            #expect(outcome.end == .exited(74))
-            #expect(outcome.errors.hasPrefix("dma-bench: write (standard output): "))
-        }
-
         @Test func strategiesAreGolden() throws {
             let outcome = try run("strategies")
             #expect(outcome.end == .exited(0) && outcome.errors == "")

@@ -109,6 +109,21 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
         #expect(whole.cells.map(\.shape.pool) == [PageCount(16)])
     }
 
+    /// Only what keeps pins has a limit: the one asked for, else the request.
+    @Test func cachesAreTheStrategysOwn() throws {
+        func caches(_ cache: PageCount?) throws -> [PageCount?] {
+            try Plan(
+                request {
+                    $0.strategies = [LongLived.self, PinCache.self]
+                    $0.sizes = [PageCount(16), PageCount(64)]
+                    $0.cache = cache
+                }
+            ).cells.map(\.cache)
+        }
+        #expect(try caches(PageCount(24)) == [nil, PageCount(24), nil, PageCount(24)])
+        #expect(try caches(nil) == [nil, PageCount(16), nil, PageCount(64)])
+    }
+
     @Test(arguments: 1...4, [0, 1, 2, 7, 1 << 40] as [UInt64])
     func everyStrategyComesFirstEquallyOften(count: Int, seed: UInt64) throws {
         let strategies: [any PinStrategy.Type] = [

@@ -44,6 +44,9 @@ extension DmaBench {
         case "backing": backing = value
         case "entry": entry = value
         case "misalign": misalign = value
+        case "pool": pool = value
+        case "cache": cache = value
+        case "on-fault": onFault = value
         case "guest-memory": guestMemory = value
         case "notify": notify = value
         case "rounds": rounds = value

@@ -95,6 +95,33 @@ import Testing
         #expect(try strategy.audit() == nil)
     }
 
+    /// The upper tree of 16 TiB is opened by hand, and below it two GiBs alone: whoever looked into the others would
+    /// find them closed.
+    @Test func theLargestGuestIsSearchedFromAbove() throws {
+        let pages = PageRange.frameLimit
+        let arena = try Arena.create(pages: PageCount(pages), entrySize: .small)
+        let cover = ForestCover(arena: arena)
+        for gibs in [UInt64(2), 4, 16, 64, 256, 1024, 4096] {
+            let step = gibs * pagesPerGiB
+            for start in stride(from: 0, to: pages, by: Int(step)) {
+                _ = cover.forEachWord(range(start..<start + step)) {
+                    $0.word.pointee.bitwiseOr($0.open, ordering: .relaxed)
+                    return true
+                }
+            }
+        }
+        let other = 9000 * pagesPerGiB
+        for gib in [0, other] { cover.forest.open(range(gib..<gib + pagesPerGiB)) }
+        #expect(cover.forest.firstClosed(in: range(0..<pages)) == nil)
+        #expect(cover.forest.firstClosed(in: range(77..<other + 77)) == nil)
+
+        cover.forest.close(page(other + 77))
+        #expect(cover.forest.firstClosed(in: range(77..<other + 77)) == nil)
+        #expect(cover.forest.firstClosed(in: range(77..<other + 78)) == GFN(other + 77))
+        #expect(cover.forest.firstClosed(in: range(0..<pages)) == GFN(other + 77))
+        #expect(cover.forest.firstClosed(in: range(other + 78..<pages)) == nil)
+    }
+
     @Test(arguments: Candidate.safe, [EntrySize.small, .large])
     func theLargestGuestTakesNextToNoMemory(_ candidate: Candidate, entrySize: EntrySize) throws {
         func check<Strategy: PinStrategy>(_: Strategy.Type) throws {

@@ -153,6 +153,43 @@ import Testing
         #expect(result == .success(.waited) || result == .success(.immediate))
     }
 
+    @Test func aRefusedPinIsAMiss() throws {
+        try strategy.convert(page(2), to: .private)
+        #expect(refusalOfPin(range(0..<4), by: device) == .privatePage(GFN(2)))
+        #expect(counters == [0, 1, 0, 0, 0])
+    }
+
+    /// From one look to the next, over two devices.
+    @Test func countersAreAddedUpFromWhereTheyStood() throws {
+        let other = strategy.pinner(for: DeviceID(1))
+        other.register([range(0..<64)])
+        other.limit = PageCount(4)
+        func use(_ device: PinCache.Device, _ range: PageRange) throws {
+            device.unpin(try device.pin(range))
+        }
+        try use(device, range(0..<2))
+        try use(other, range(0..<2))
+        let (mine, others) = (device.counters, other.counters)
+
+        for _ in 1...5 { try use(device, range(0..<2)) }
+        try use(device, range(1..<3))
+        for _ in 1...3 {
+            try use(other, range(8..<12))
+            try use(other, range(16..<20))
+        }
+        var sum = CacheCounters()
+        sum.add(device.counters.since(mine))
+        sum.add(other.counters.since(others))
+        var expected = CacheCounters()
+        (expected.hits, expected.misses, expected.merges) = (5, 7, 1)
+        expected.evictions = 6
+        #expect(sum == expected)
+    }
+
+    @Test func noOtherStrategyKeepsWithinALimit() {
+        #expect(Registry.all.filter { $0.isCached }.map { $0.info.name } == ["pincache"])
+    }
+
     @Test func lettingGoUnderARequestIsCaught() throws {
         let oracle = Oracle(watching: Set(0..<8))
         let strategy = try make(EvictsUnderARequest.self, pages: 8, sharing: range(0..<8))

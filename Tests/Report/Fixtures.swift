@@ -68,6 +68,8 @@ extension Row {
             \.conversions, \.conversionsDenied, \.conversionsWaited, \.conversionsRevoked,
             \.violationsPrivate, \.violationsStale, \.faults, \.leakedPins, \.metadataBytes,
             \.splits, \.lostBytes, \.surprises, \.sharedPages, \.retries, \.poolBytes,
+            \.cacheBytes, \.cacheHits, \.cacheMisses, \.cacheMerges, \.cacheInvalidations,
+            \.cacheEvictions,
         ]
         for (index, path) in counts.enumerated() { row[keyPath: path] = UInt64(index) + 100 }
         row.noisy = ["cpu", "warmup"]

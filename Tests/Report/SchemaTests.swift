@@ -18,7 +18,8 @@ import Testing
                 + "metadata_bytes,setup_psc_ns,setup_pin_ns,splits,copy_ns_p50,clock_ns,noisy,"
                 + "status,env,outside_share,enforce,on_fault,lost_bytes,surprises,recovery_ns_mean,"
                 + "recovery_ns_max,convert_to,pool_bytes,buffers,shared_pages,shared_lines,retries,"
-                + "convert_ns_cdf\n"
+                + "cache_bytes,cache_hits,cache_misses,cache_merges,cache_invalidations,"
+                + "cache_evictions,convert_ns_cdf\n"
         )
         #expect(Schema.version == 1)
     }

@@ -81,6 +81,56 @@ import Testing
         #expect(lines[3].hasPrefix("perpage   1 GiB  10 ns"))
     }
 
+    /// What one cell of a strategy has and another has not, never merged into one median, each in a column.
+    @Test(arguments: [
+        ("pool", "1 MiB", "whole"), ("cache", "1 MiB", "whole"), ("buffers", "same", "adjacent"),
+        ("conv to", "private", "free"), ("enforce", "none", "mmu"), ("on fault", "abort", "retry"),
+    ])
+    func cellsThatDifferInOneThingAreTwo(title: String, first: String, second: String) {
+        func row(_ text: String, pin: Double) -> Row {
+            var row = Row.measured("s", pin: pin, write: 1000, unpin: 10)
+            switch title {
+            case "pool": row.poolBytes = text == "whole" ? row.sizeBytes : 1 << 20
+            case "cache": row.cacheBytes = text == "whole" ? 2 * row.sizeBytes : 1 << 20
+            case "buffers": row.buffers = text
+            case "conv to": row.convertTo = text
+            case "enforce": row.enforce = text
+            default: row.onFault = text
+            }
+            return row
+        }
+        let lines = Summary([row(first, pin: 10), row(second, pin: 20)]).text(width: 200)
+            .split(separator: "\n").map(String.init)
+        #expect(lines[1].contains(" \(title)  "))
+        #expect(lines[2].contains(" \(first)  10 ns "))
+        #expect(lines[3].contains(" \(second)  20 ns "))
+
+        let alike = Summary([row(second, pin: 10), row(second, pin: 20)]).text(width: 200)
+            .split(separator: "\n")
+        #expect(!alike[1].contains(title) && alike[2].contains(" 15 ns "))
+    }
+
+    /// Only one of the strategies has a pool, or a policy on faults: no column, and one sentence for all.
+    @Test func whatOneStrategyAloneHasIsNoDifference() {
+        let plain = Row.measured("perpage", pin: 1e6, write: 50e6, unpin: 1e6)
+        var (bounce, fault) = (plain, plain)
+        (bounce.strategy, bounce.poolBytes) = ("bounce", 1 << 20)
+        (fault.strategy, fault.onFault) = ("fault", "abort")
+        let summary = Summary([plain, bounce, fault])
+        let header = summary.text(width: 200).split(separator: "\n")[1]
+        for title in ["pool", "on fault"] { #expect(!header.contains(title)) }
+        #expect(summary.sentence.contains("entries (1 GiB) costs 4 % of the write with perpage, "))
+        #expect(summary.sentence.hasSuffix(" 4 % with bounce, 4 % with fault."))
+
+        // With two pools there is a column; perpage still has none.
+        var small = bounce
+        small.poolBytes = 4096
+        let two = Summary([plain, bounce, small])
+        let lines = two.text(width: 200).split(separator: "\n")
+        #expect(lines[1].contains(" pool ") && lines[2].contains(" n/a "))
+        #expect(two.sentence.contains("entries (1 GiB) costs"))
+    }
+
     @Test func whatNobodyMeasuredIsLeftOut() {
         let rows = [Row.measured("perpage", pin: 1_546_000, write: nil, unpin: 4000)]
         let header = Summary(rows).text(width: 200).split(separator: "\n")[1]

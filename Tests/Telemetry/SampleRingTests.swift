@@ -35,12 +35,28 @@ import Testing
         #expect(request.pinTicks == 4 && request.writeTicks == 6 && request.unpinTicks == 8)
         #expect(request.totalTicks == 10 && request.gapTicks == 12)
         #expect(request.retries == 9 && request.stalePages == 10 && request.firstGFN == 11)
-        (piece.retries, piece.stalePages, piece.gapTicks) = (.max, .max, .max)
+        (piece.retries, piece.stalePages, piece.gapTicks) = (.max, .max, DMASample.gapLimit)
         (piece.firstGFN, piece.status) = (12, 3)
         request.add(piece)
-        #expect(request.retries == .max && request.stalePages == .max && request.gapTicks == .max)
+        #expect(request.retries == .max && request.stalePages == .max)
+        #expect(request.gapTicks == DMASample.gapLimit)
         // The first page found, and how the request ended.
         #expect(request.firstGFN == 11 && request.status == 3)
+    }
+
+    /// Longer than a second, of any clock, and whole: neither half is lost.
+    @Test func aGapMayLastMinutes() {
+        var sample = sample(1)
+        (sample.retries, sample.status) = (2, 3)
+        for ticks: UInt64 in [0, 1, 1 << 32 - 1, 1 << 32, 0x9A_BCDE_F012, DMASample.gapLimit] {
+            sample.gapTicks = ticks
+            #expect(sample.gapTicks == ticks)
+        }
+        for ticks in [DMASample.gapLimit + 1, .max] {
+            sample.gapTicks = ticks
+            #expect(sample.gapTicks == DMASample.gapLimit)
+        }
+        #expect(sample.retries == 2 && sample.status == 3)
     }
 
     @Test func zerosAreAnEmptyRing() throws {
@@ -61,6 +77,7 @@ import Testing
         sample.totalTicks = 6
         sample.firstGFN = UInt32.max
         sample.stalePages = 7
+        sample.gapTicks = 10 << 32 | 11
         sample.retries = 8
         sample.status = 9
         var producer = ring.producer()

@@ -123,7 +123,7 @@ import Virtqueue
             #expect(status[1] == StatusRecord(.ok, bytesWritten: pageSize))
             let sample = bench.takeSamples()[0]
             #expect(sample.retries > 0)
-            #expect(sample.status == UInt16(StatusCode.conversionInProgress.rawValue))
+            #expect(sample.status == UInt8(StatusCode.conversionInProgress.rawValue))
             #expect(bench.pages(writtenBy: 1).written.isEmpty)
         }
         #expect(bench.pinsInFlight == 0)

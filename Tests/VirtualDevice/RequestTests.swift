@@ -36,7 +36,7 @@ import Virtqueue
         let samples = bench.takeSamples()
         #expect(samples.map(\.generation) == [1, 2])
         #expect(samples.map(\.bytes) == [4 * pageSize, 0])
-        #expect(samples.map(\.status) == [0, UInt16(StatusCode.privatePage.rawValue)])
+        #expect(samples.map(\.status) == [0, UInt8(StatusCode.privatePage.rawValue)])
         #expect(samples.map(\.firstGFN) == [0, 20])
         #expect(samples.allSatisfy { $0.stalePages == 0 && $0.retries == 0 })
         let first = samples[0]

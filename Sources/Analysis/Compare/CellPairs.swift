@@ -23,15 +23,10 @@ struct CellPairs {
         }
         var isUsed = [Bool](repeating: false, count: base.count)
         for cell in new where !cell.rounds.isEmpty {
-            var fitting = (places[key(cell)] ?? []).filter { place in
+            let fitting = (places[key(cell)] ?? []).filter { place in
                 optional.allSatisfy { $0.agrees(base[place].plan, cell.plan) }
             }
             for place in fitting { isUsed[place] = true }
-            if fitting.count > 1 {
-                fitting.removeAll { place in
-                    optional.contains { $0.text(base[place].plan) != $0.text(cell.plan) }
-                }
-            }
             if fitting.count == 1 {
                 pairs.append((base[fitting[0]], cell))
             } else {

@@ -38,8 +38,8 @@ public struct Comparison: Sendable {
         notes += young.notes(metrics).map { "\(newName): \($0)" }
     }
 
-    /// The rows of one file: each value of a column of the plan against `base`, or the first. Rounds are pairs:
-    /// ratios round by round, and the sign test.
+    /// The rows of one file: each value of a column of the plan against `base`, or the first. Rounds
+    /// are pairs: ratios round by round, and the p of `Ratio.init(pairs:)`.
     public init(
         _ rows: [Row], column: String, base: String? = nil, metrics: [Metric], threshold: Double?
     ) {

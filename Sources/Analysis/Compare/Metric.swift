@@ -11,7 +11,7 @@ public struct Metric: Sendable {
     /// Every numeric column that does not say what was asked for.
     public static let all: [Metric] = {
         let asked = ["schema", "round", "position"] + PlanColumn.all.map(\.column.name)
-        let rates = ["ops", "write_bytes_per_s", "conversions"]
+        let rates = ["ops", "write_bytes_per_s", "conversions", "cache_hits"]
         return Schema.columns.filter {
             ["integer", "number"].contains($0.type) && !asked.contains($0.name)
         }.map { Metric(column: $0, isRate: rates.contains($0.name)) }

@@ -40,13 +40,7 @@ public struct Epoch: PinStrategy {
     )
 
     public static func unavailability(pinning pages: PageCount) -> String? {
-        do throws(SystemError) {
-            try ProcessBarrier.register()
-            try ProcessBarrier.issue()
-            return nil
-        } catch {
-            return error.description
-        }
+        ProcessBarrier.unavailability
     }
 
     public static func sectionByteCount(pages: PageCount) -> Int {

@@ -11,6 +11,11 @@ import Linux
 /// Why no private page is written: the protection is in force on every processor before the conversion commits. Pages
 /// are *not* kept shared while a device uses them: what it wrote there is lost to it.
 ///
+/// What lies in a device's write-combining buffers by then, the interrupt of the TLB shootdown empties: this strategy
+/// and `--enforce mmu` rely on that. Where the kernel invalidates by broadcast, without an interrupt (AMD's INVLPGB), a
+/// non-temporal store that was translated before might land after the protection. The canary would show it; no such
+/// machine was tried.
+///
 /// Cost: the device pays nothing while no page is converted. A conversion pays a system call per device and interrupts
 /// the processors on which it runs (a TLB shootdown); a fault costs a signal, and what comes of it.
 ///

@@ -12,8 +12,9 @@ import Linux
 /// journals before anything else.
 ///
 /// Cost: the devices take turns at one mutex, twice a DMA, for a handful of steps per doubling of the pins there are;
-/// a conversion takes it once. The death of a device costs a rebuild, linear in all pins. A device that is stopped
-/// in the wrong moment stops everybody.
+/// a conversion takes it once. A node is 16 bytes beside each pin's journal entry: they grow with the pins, not with
+/// the guest, and are not in `metadataByteCount`. The death of a device costs a rebuild, linear in all pins. A device
+/// that is stopped in the wrong moment stops everybody.
 ///
 /// Its twins: iommufd's interval trees of areas and pages (Linux, drivers/iommu/iommufd/io_pagetable.c); the range
 /// lock patches, a tree of ranges under a spin lock (Jan Kara's range_lock, 2013; Davidlohr Bueso's, 2017).

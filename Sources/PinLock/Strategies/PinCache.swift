@@ -37,24 +37,11 @@ public struct PinCache: StandsOnTree {
         Device(CountedPins(tree.cover, arena: arena, device: device), device: device)
     }
 
-    public final class Device: Pinner {
+    public final class Device: CachingPinner {
         /// Registrations that are kept between requests at most: far fewer than the journal has room for.
         static let mostRegistrations = 1024
 
-        /// What became of the device's pins and registrations so far.
-        public struct Counters: Equatable, Sendable {
-            /// Pins that found their range registered, and that did not.
-            public var hits: UInt64 = 0
-            public var misses: UInt64 = 0
-            /// Registrations that became part of a larger one.
-            public var merges: UInt64 = 0
-            /// Registrations that a conversion asked for.
-            public var invalidations: UInt64 = 0
-            /// Registrations that went because of a limit.
-            public var evictions: UInt64 = 0
-        }
-
-        public var counters: Counters { count }
+        public var counters: CacheCounters { count }
 
         /// Pages that are kept between requests at most; no limit at first, as in UCX (UCX_RCACHE_MAX_SIZE).
         public var limit: PageCount {
@@ -63,7 +50,7 @@ public struct PinCache: StandsOnTree {
         }
 
         // What a hit touches is private: the compiler leaves the checks for exclusive access out.
-        private var count = Counters()
+        private var count = CacheCounters()
         private var mostPages: PageCount
         /// Moves with every use.
         private var time: UInt64 = 0

@@ -30,6 +30,11 @@ public struct Slots: PinStrategy {
         kernelNeeds: "membarrier(2), for conversions that wait",
         twin: "hazard pointers (Michael 2004), BRAVO (ATC 2019), LMDB's reader table (mdb.c)")
 
+    /// Without a barrier a wake-up may be missed, and a conversion sleeps until its deadline.
+    public static func unavailability(pinning pages: PageCount) -> String? {
+        ProcessBarrier.unavailability
+    }
+
     public static func sectionByteCount(pages: PageCount) -> Int { Forest.byteCount(pages: pages) }
     public static func metadataByteCount(pages: PageCount) -> Int {
         Forest.byteCount(pages: pages) + PublishedPins.byteCount
@@ -58,7 +63,7 @@ public struct Slots: PinStrategy {
     private func firstPublished(in range: PageRange) -> GFN? {
         let found = arena.published.firstPinned(in: range)
         guard found != nil, arena.coordination.hasWaiters else { return found }
-        // Where the kernel has none, a wake-up may be missed, and the conversion's deadline decides.
+        // Short of memory a wake-up may be missed, and the conversion's deadline decides.
         try? ProcessBarrier.issue()
         return arena.published.firstPinned(in: range)
     }

@@ -1,0 +1,21 @@
+// Programs that the kernel refuses a system call, as it does where a feature is missing or forbidden.
+#pragma once
+#include <spawn.h>
+#include <sys/syscall.h>
+
+/// The numbers of system calls, which Swift does not see.
+enum crefuse_call {
+    CREFUSE_EVENTFD = SYS_eventfd2,
+    CREFUSE_IO_URING_SETUP = SYS_io_uring_setup,
+    CREFUSE_MEMBARRIER = SYS_membarrier,
+    CREFUSE_MEMFD_CREATE = SYS_memfd_create,
+    CREFUSE_PIDFD_OPEN = SYS_pidfd_open,
+    CREFUSE_SOCKETPAIR = SYS_socketpair,
+    CREFUSE_USERFAULTFD = SYS_userfaultfd,
+};
+
+/// posix_spawnp(3), with a seccomp filter (seccomp(2)) in the new process, and in all that it starts, which makes
+/// system call `call` fail with `error`. Needs no privileges. Returns 0 or an error number.
+int crefuse_posix_spawnp(
+    pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
+    char *const argv[], char *const envp[], enum crefuse_call call, int error);

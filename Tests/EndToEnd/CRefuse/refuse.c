@@ -1,0 +1,47 @@
+#include "CRefuse.h"
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+
+struct request {
+    pid_t *pid;
+    const char *file;
+    const posix_spawn_file_actions_t *actions;
+    const posix_spawnattr_t *attributes;
+    char *const *argv;
+    char *const *envp;
+    enum crefuse_call call;
+    int error, result;
+};
+
+// A filter is its thread's for good, and goes to what the thread starts: the test's own threads have none.
+static void *spawn(void *argument) {
+    struct request *request = argument;
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)request->call, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)request->error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = sizeof filter / sizeof *filter, .filter = filter};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+        request->result = errno;
+    else
+        request->result = posix_spawnp(
+            request->pid, request->file, request->actions, request->attributes, request->argv, request->envp);
+    return NULL;
+}
+
+int crefuse_posix_spawnp(
+    pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
+    char *const argv[], char *const envp[], enum crefuse_call call, int error) {
+    struct request request = {pid, file, actions, attributes, argv, envp, call, error, 0};
+    pthread_t thread;
+    int result = pthread_create(&thread, NULL, spawn, &request);
+    if (result) return result;
+    pthread_join(thread, NULL);
+    return request.result;
+}

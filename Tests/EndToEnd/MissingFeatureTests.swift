@@ -1,0 +1,140 @@
+import CRefuse
+import Glibc
+import Linux
+import Testing
+
+extension EndToEnd {
+    /// What the kernel lacks or forbids, seen as a program does: a system call that fails.
+    @Suite struct MissingFeatureTests {
+        /// A strategy, what it needs, and how the program says that it is not there.
+        struct Missing: CustomTestStringConvertible, Sendable {
+            let strategy: String
+            let refusal: Run.Refusal
+            let reason: String
+
+            init(
+                _ strategy: String, _ call: crefuse_call, _ error: Int32, _ name: String,
+                _ advice: String
+            ) {
+                self.strategy = strategy
+                refusal = Run.Refusal(call: call, error: error)
+                reason = "\(name): \(SystemError.message(error)); \(advice)"
+            }
+
+            var testDescription: String { "\(strategy): \(reason)" }
+        }
+
+        private static let filter = "a seccomp filter, as containers have one, must allow it"
+        private static let uring = "it needs Linux 5.19 with CONFIG_IO_URING; \(filter)"
+        private static let uringSwitch = "sudo sysctl kernel.io_uring_disabled=0; \(filter)"
+        private static let fault =
+            "it needs Linux 6.4 with CONFIG_USERFAULTFD, and 4 KiB pages; \(filter)"
+        private static let barrier = "it needs Linux 4.16 with CONFIG_MEMBARRIER; \(filter)"
+
+        static let missing = [
+            Missing("kernelpin", CREFUSE_IO_URING_SETUP, EPERM, "io_uring_setup", uringSwitch),
+            Missing("kernelpin", CREFUSE_IO_URING_SETUP, ENOSYS, "io_uring_setup", uring),
+            Missing("fault", CREFUSE_USERFAULTFD, EPERM, "userfaultfd", filter),
+            Missing("fault", CREFUSE_USERFAULTFD, ENOSYS, "userfaultfd", fault),
+            Missing("epoch", CREFUSE_MEMBARRIER, EPERM, registration, filter),
+            Missing("epoch", CREFUSE_MEMBARRIER, ENOSYS, registration, barrier),
+            Missing("slots", CREFUSE_MEMBARRIER, EPERM, registration, filter),
+            Missing("slots", CREFUSE_MEMBARRIER, ENOSYS, registration, barrier),
+        ]
+        private static let registration = "membarrier(REGISTER_GLOBAL_EXPEDITED)"
+
+        @Test(arguments: missing)
+        func isARowAmongOthers(_ missing: Missing) throws {
+            let run = try Run(
+                [
+                    "--size", "4M", "--strategy", "\(missing.strategy),rangetree", "--rounds", "1",
+                    "--ops", "4",
+                ], refusing: missing.refusal)
+            let outcome = try run.finish()
+            #expect(outcome.end == .exited(0) && outcome.errors == "", "\(outcome.errors)")
+            let rows = try Rows(csv: outcome.output).rows
+            #expect(Set(rows.map(\.strategy)) == [missing.strategy, "rangetree"])
+            for row in rows where row.strategy == "rangetree" { expectGood(row) }
+            for row in rows where row.strategy == missing.strategy {
+                #expect(row["status"] == "unavailable:" + missing.reason)
+                #expect(row["ops"] == "" && row["pin_ns_p50"] == "")
+            }
+            run.expectNoSurvivors()
+        }
+
+        @Test(arguments: missing)
+        func aloneEndsTheRun(_ missing: Missing) throws {
+            let outcome = try Run(
+                ["--size", "4M", "--strategy", missing.strategy], refusing: missing.refusal
+            ).finish()
+            #expect(outcome.end == .exited(69) && outcome.output == "")
+            #expect(
+                outcome.errors == "dma-bench: --strategy \(missing.strategy): \(missing.reason)\n")
+        }
+
+        /// Where page tables are to stop wrong writes, no strategy can do without the feature.
+        @Test(arguments: missing.filter { $0.strategy == "fault" })
+        func ofEnforcementEndsTheRun(_ missing: Missing) throws {
+            for (arguments, subject) in [
+                (["--size", "4M", "--strategy", "all", "--enforce", "mmu"], "--enforce mmu"),
+                (["outcomes"], "outcomes"),
+            ] {
+                let outcome = try Run(arguments, refusing: missing.refusal).finish()
+                #expect(outcome.end == .exited(69) && outcome.output == "")
+                #expect(outcome.errors == "dma-bench: \(subject): \(missing.reason)\n")
+            }
+        }
+
+        /// What no run can do without.
+        @Test(arguments: [
+            ("memfd_create", CREFUSE_MEMFD_CREATE), ("eventfd", CREFUSE_EVENTFD),
+            ("socketpair", CREFUSE_SOCKETPAIR), ("pidfd_open", CREFUSE_PIDFD_OPEN),
+        ])
+        func ofTheBasicsEndsTheRun(name: String, call: crefuse_call) throws {
+            for (error, advice) in [(EPERM, Self.filter), (ENOSYS, "it needs Linux 5.14")] {
+                let run = try Run(
+                    ["--size", "4M", "--strategy", "all"],
+                    refusing: Run.Refusal(call: call, error: error))
+                let outcome = try run.finish(within: 30)
+                #expect(outcome.end == .exited(69))
+                #expect(try Rows(csv: outcome.output).rows.isEmpty)
+                #expect(
+                    outcome.errorLines.count == 1 && outcome.errors.contains(name)
+                        && outcome.errors.contains(SystemError.message(error))
+                        && outcome.errors.contains(advice), "\(outcome.errors)")
+                run.expectNoSurvivors()
+            }
+        }
+
+        private static let withoutBarrier =
+            "its pins cannot be recovered: \(registration): \(SystemError.message(EPERM)); \(filter); "
+            + "leaked_pins is "
+
+        /// Pins run without a barrier; the recovery of one that was torn does not, and says so.
+        @Test func ofTheBarrierIsToldWhenADeviceDies() throws {
+            var isTold = false
+            for _ in 1...10 where !isTold {
+                // Hardly ever outside a pin or an unpin.
+                let run = try Run(
+                    [
+                        "--size", "1G", "--no-write", "--strategy", "perpage", "--convert-rate",
+                        "0",
+                        "--seconds", "60",
+                    ], refusing: Run.Refusal(call: CREFUSE_MEMBARRIER, error: EPERM))
+                let device = try #require(run.waitForDevices()?[0])
+                #expect(run.waitForTurn())
+                kill(device, SIGKILL)
+                let outcome = try run.finish(within: 20)
+                #expect(outcome.end == .exited(70) && outcome.errorLines.count == 1)
+                let row = try #require(Rows(csv: outcome.output).rows.last)
+                let leaked = try row.count("leaked_pins")
+                #expect(outcome.errors.contains("leaked_pins is \(leaked)"))
+                isTold = leaked > 0
+                let says = outcome.errors.contains(Self.withoutBarrier)
+                #expect(says == isTold, "\(outcome.errors)")
+                run.expectNoSurvivors()
+            }
+            #expect(isTold)
+        }
+    }
+}
