@@ -192,6 +192,7 @@ public enum Schema {
         Column(
             "cache_evictions", \.cacheEvictions,
             "Kept pins that devices let go of to stay within a limit, least recently used first."),
+        Column(
             "convert_ns_cdf", \.convertNsCdf, unit: "ns",
             "Times, as in convert_ns_p50, that \(distributionPercents) % of the page state changes did not exceed."
         ),

@@ -17,7 +17,7 @@ enum Main {
         do {
             var arguments = Array(CommandLine.arguments.dropFirst())
             try ErrorFormat.take(from: &arguments)
-            var command = try DmaBench.parseAsRoot(JobFile.expand(arguments))
+            var command = try parse(arguments)
             try command.run()
         } catch let failure as Failure {
             Status.exit(failure)
@@ -28,6 +28,15 @@ enum Main {
                 Status.exit(error)
             }
         }
+    }
+
+    /// The parser gives options after the name of a subcommand to the run where the run has them too. Those of `plot`
+    /// are its own.
+    private static func parse(_ arguments: [String]) throws -> any ParsableCommand {
+        guard arguments.first == PlotCommand.configuration.commandName else {
+            return try DmaBench.parseAsRoot(JobFile.expand(arguments))
+        }
+        return try PlotCommand.parseAsRoot(Array(arguments.dropFirst()))
     }
 
     /// The first file opened would get the number of a closed stream, and rows or messages with it. What stands there

@@ -5,7 +5,8 @@ import Report
 /// Pictures of what earlier runs wrote.
 struct PlotCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "plot", abstract: "Draw pictures of rows: SVG and PNG, with gnuplot.",
+        commandName: "plot", _superCommandName: "dma-bench",
+        abstract: "Draw pictures of rows: SVG and PNG, with gnuplot.",
         discussion: """
             Prints the path of each file that it writes. What the rows have no data for is left out, and named on \
             standard error. A point is a median over rounds; its interval covers that with a confidence of 95 % or \

@@ -9,7 +9,7 @@ public struct ReportPage {
     private let lines: [Line]
     private let repeatedCount: Int
     private let generator: String
-    private var pictures: [Picture]?
+    private var pictures: [PagePicture]?
     private var omitted: [String] = []
 
     /// `generator` is the program and its version.
@@ -31,10 +31,10 @@ public struct ReportPage {
     /// Draws what the rows have the data for. Without this the page has no pictures, and says so.
     public mutating func draw(isInterrupted: () -> Bool) throws(Gnuplot.Failure) {
         let figures = Figures(of: rows, sources: sources.map(\.file.path))
-        var drawn: [Picture] = []
+        var drawn: [PagePicture] = []
         for figure in figures.drawn {
             let svg = try Gnuplot.svg(figure, isInterrupted: isInterrupted)
-            drawn.append(Picture(figure: figure, svg: svg))
+            drawn.append(PagePicture(figure: figure, svg: svg))
         }
         (pictures, omitted) = (drawn, figures.omitted)
     }

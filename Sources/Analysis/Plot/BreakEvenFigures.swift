@@ -39,8 +39,8 @@ enum LongLivedFigure {
         return Figure(
             name: name, kind: .lines, title: "After how many DMAs a long-lived pin pays",
             caption: context.caption(
-                "The set-up that longlived takes beyond another strategy, divided by what it saves per DMA. No point: it "
-                    + "does not pay within half of the rounds.", of: selection),
+                "The set-up that longlived takes beyond another strategy, divided by what it saves per DMA. No point: in "
+                    + "half of the rounds or more it saves nothing.", of: selection),
             source: context.source(of: selection, without: [.size]), x: .size,
             y: Axis(label: "DMAs until it pays", quantity: .count, scale: .logarithmic),
             series: series)
@@ -95,11 +95,10 @@ enum BounceFigure {
         guard !series.isEmpty else {
             throw Figures.Omission(reason: "bounce shares no round and size with another strategy")
         }
-        let ends = selection.values
         series.append(
             Figure.Series(
                 name: "equal", look: Look(colour: .black, dash: .long),
-                points: [ends.first!, ends.last!].map {
+                points: selection.values.map {
                     Figure.Point(x: $0, y: 1, xInterval: nil, yInterval: nil)
                 }))
         return Figure(

@@ -43,8 +43,9 @@ struct CostFigure: Sendable {
         var series = selection.lines(\.syncNs)
         if showsWrite, let write = Self.write(selection) { series.append(write) }
         return Figure(
-            name: name, kind: .lines, title: title,
-            caption: context.caption(text, of: selection),
+            name: name, kind: .lines,
+            title: dimension == .size ? title : title + selection.sizeNote,
+            caption: context.caption(text + selection.copyNote, of: selection),
             source: context.source(of: selection, without: [dimension]), x: axis(values),
             y: Axis(
                 label: "pin + unpin, p50 in place", quantity: .nanoseconds, scale: .logarithmic),

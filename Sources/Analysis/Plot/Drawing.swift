@@ -6,9 +6,11 @@ import Report
 /// goes through `quoted` alone, between single quotes, in which gnuplot substitutes nothing, and terminals are
 /// `noenhanced`, so that no character of it is mark-up.
 struct Drawing {
-    private let figure: Figure
-    private let x: Ruler
-    private let y: Ruler
+    let figure: Figure
+    let x: Ruler
+    let y: Ruler
+    /// Where any of the lines has a point, ascending.
+    let columns: [Double]
     private let caption: [String]
     private let source: [String]
     private let title: [String]
@@ -25,6 +27,7 @@ struct Drawing {
 
     private static let lineHeight = 16.0
     private static let entryHeight = 17.0
+    private static let ticLimit = 32
 
     init(_ figure: Figure) {
         self.figure = figure
@@ -35,13 +38,16 @@ struct Drawing {
         y = Ruler(
             figure.y,
             over: points.flatMap { [$0.y] + ($0.yInterval.map { [$0.low, $0.high] } ?? []) })
+        columns = Set(points.map(\.x)).sorted()
         title = Text.wrapped(figure.title, width: 90)
-        caption = Text.wrapped(figure.caption, width: 128)
+        caption = Text.wrapped(figure.caption, width: 142)
         source = figure.source.split(separator: "\n").flatMap {
-            Text.wrapped(String($0), width: 150)
+            Text.wrapped(String($0), width: 165)
         }
         let isBars = figure.kind == .bars
-        left = isBars ? 240 : 92
+        let widest =
+            y.tics.compactMap(\.text).map { Self.fitted($0, Self.ticLimit).count }.max() ?? 0
+        left = 44 + 7.5 * Double(widest)
         right = isBars ? 110 : 200
         top = 24 + Self.lineHeight * Double(title.count + caption.count) + 24
         plotHeight = max(
@@ -105,17 +111,20 @@ struct Drawing {
     private func axes() -> [String] {
         func tics(_ ruler: Ruler) -> String {
             ruler.tics.map { tic in
-                tic.text.map { "\(Self.ticText($0)) \(tic.place)" } ?? "'' \(tic.place) 1"
+                tic.text.map { "\(Self.ticText(Self.fitted($0, Self.ticLimit))) \(tic.place)" }
+                    ?? "'' \(tic.place) 1"
             }.joined(separator: ", ")
         }
         return [
             "set border 3 linecolor rgb '#444444'",
             "set tics out nomirror scale 0.8,0.4",
             "set xtics (\(tics(x)))", "set ytics (\(tics(y)))",
-            "set grid xtics \(figure.kind == .bars ? "noytics" : "ytics") linecolor rgb '#DCDCDC' "
+            "set grid xtics \(figure.kind == .bars ? "noytics" : "ytics") linetype 1 linecolor rgb '#E0E0E0' "
                 + "linewidth 0.7 dashtype solid",
             "set xlabel \(Self.quoted(figure.x.label))",
-            "set ylabel \(Self.quoted(figure.y.label))",
+            // Not as the label of the axis, whose place depends on its tics: what is off the canvas is not drawn.
+            "set label \(Self.quoted(figure.y.label)) at screen \(18 / width),"
+                + "\((bottom + plotHeight / 2) / height) center rotate by 90",
         ]
     }
 
@@ -139,7 +148,7 @@ struct Drawing {
             let at = "at graph \(1 + 30 / plotWidth),\(place) left"
             let colour = "rgb '\(series.look.colour.rawValue)'"
             let name =
-                "set label \(Self.quoted(series.name)) \(at) offset 1.4,0 textcolor rgb '#000000'"
+                "set label \(Self.quoted(Self.fitted(series.name))) \(at) offset 1.4,0 textcolor rgb '#000000'"
             let mark =
                 figure.kind == .bars
                 ? "set label '' \(at) point pointtype 5 pointsize 1.6 linecolor \(colour)"
@@ -171,111 +180,5 @@ struct Drawing {
             floor = levels[index] + distance
         }
         return levels
-    }
-
-    // MARK: Data
-
-    private func data() -> [String] {
-        figure.series.enumerated().flatMap { index, series in
-            let points = series.points.map { "\(x.place($0.x)) \(y.place($0.y))" }
-            return block("points\(index)", figure.kind == .bars ? bars(index) : points)
-                + block(
-                    "x\(index)",
-                    series.points.compactMap { point in
-                        point.xInterval.map {
-                            "\(x.place(point.x)) \(y.place(point.y)) \(x.place($0.low)) \(x.place($0.high))"
-                        }
-                    })
-                + block(
-                    "y\(index)",
-                    series.points.compactMap { point in
-                        point.yInterval.map {
-                            "\(x.place(point.x)) \(y.place(point.y)) \(y.place($0.low)) \(y.place($0.high))"
-                        }
-                    })
-        }
-    }
-
-    /// From the end of the part before it to its own end.
-    private func bars(_ index: Int) -> [String] {
-        let half = 0.34 / Double(max(1, y.tics.count))
-        return figure.series[index].points.enumerated().map { place, point in
-            let start = index == 0 ? 0 : x.place(figure.series[index - 1].points[place].x)
-            let level = y.place(point.y)
-            return
-                "\(x.place(point.x)) \(level) \(start) \(x.place(point.x)) \(level - half) \(level + half)"
-        }
-    }
-
-    private func block(_ name: String, _ lines: [String]) -> [String] {
-        lines.isEmpty ? [] : ["$\(name) << END"] + lines + ["END"]
-    }
-
-    /// Parts of bars or intervals first, then lines, then points, so that nothing small is covered.
-    private func plots() -> String {
-        var (bars, intervals, lines, points): ([String], [String], [String], [String]) = (
-            [], [], [], []
-        )
-        for (index, series) in figure.series.enumerated() where !series.points.isEmpty {
-            let colour = "linecolor rgb '\(series.look.colour.rawValue)'"
-            for direction in ["x", "y"] where hasIntervals(series, direction) {
-                intervals.append(
-                    "$\(direction)\(index) using 1:2:3:4 with \(direction)errorbars pointtype 0 "
-                        + (figure.kind == .bars ? "linecolor rgb '#000000'" : colour)
-                        + " linewidth 0.8")
-            }
-            let source = "$points\(index) using 1:2"
-            if figure.kind == .bars {
-                bars.append("\(source):3:4:5:6 with boxxyerror \(colour) fillstyle solid border")
-                continue
-            }
-            let width = figure.kind == .lines ? 1.8 : 0.8
-            lines.append(
-                "\(source) with lines \(colour) linewidth \(width) \(Self.dash(series.look.dash))")
-            guard series.look.shape != nil else { continue }
-            // Of a scatter the points grow along the line.
-            let size = figure.kind == .scatter ? "($0 * 0.5 + 1)" : "(1)"
-            points.append(
-                "\(source):\(size) with points \(Self.point(series.look, size: "variable")) \(colour)"
-            )
-        }
-        return (bars + intervals + lines + points).joined(separator: ", ")
-    }
-
-    private func hasIntervals(_ series: Figure.Series, _ direction: String) -> Bool {
-        series.points.contains { (direction == "x" ? $0.xInterval : $0.yInterval) != nil }
-    }
-
-    // MARK: Spelling
-
-    private static func point(_ look: Look, size: String = "1") -> String {
-        let type = 4 + 2 * (look.shape?.rawValue ?? 0) + (look.isHollow ? 0 : 1)
-        return "pointtype \(type) pointsize \(size)"
-    }
-
-    private static func dash(_ dash: Look.Dash) -> String {
-        switch dash {
-        case .solid: "dashtype solid"
-        case .long: "dashtype (14,5)"
-        case .mixed: "dashtype (10,4,2,4)"
-        case .dotted: "dashtype (2,4)"
-        }
-    }
-
-    /// Any text as a string of gnuplot's, on one line, and as XML can hold it.
-    static func quoted(_ text: String) -> String {
-        "'"
-            + text.unicodeScalars.map { scalar in
-                switch scalar {
-                case "'": "''"
-                case "\u{FFFE}", "\u{FFFF}": " "
-                default: scalar.properties.generalCategory == .control ? " " : String(scalar)
-                }
-            }.joined() + "'"
-    }
-
-    /// The text of a tic is a format as well.
-    private static func ticText(_ text: String) -> String {
-        quoted(text.split(separator: "%", omittingEmptySubsequences: false).joined(separator: "%%"))
     }
 }

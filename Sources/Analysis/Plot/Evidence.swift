@@ -66,7 +66,9 @@ struct Evidence {
         marks = strategies.values.indices.map {
             violated.contains($0) ? " (violated)" : unsafe.contains($0) ? " (unsafe)" : ""
         }
-        incomplete = endings.sorted { $0.key < $1.key }.map { "\($1) rows \($0)" }
+        incomplete = endings.sorted { $0.key < $1.key }.map {
+            "\($1 == 1 ? "1 row" : "\($1) rows") \($0)"
+        }
     }
 
     func row(_ entry: Entry) -> Row { rows[entry.row] }

@@ -37,6 +37,8 @@ public struct Figure: Sendable, Equatable {
         public var y: Double
         public var xInterval: Interval?
         public var yInterval: Interval?
+        /// Of a scatter, how many steps larger than the smallest it is drawn.
+        public var step = 0
     }
 }
 

@@ -18,7 +18,9 @@ public struct Figures: Sendable {
         if let strategies {
             let others = Set(rows.map(\.strategy)).subtracting(strategies)
             rows.removeAll { others.contains($0.strategy) }
-            if !others.isEmpty { notes.append(others.sorted().joined(separator: ", ")) }
+            if !others.isEmpty {
+                notes.append("strategies " + others.sorted().joined(separator: ", "))
+            }
         }
         let context = Context(Evidence(rows), sources: sources, leftOut: notes)
         var (drawn, omitted): ([Figure], [String]) = ([], [])
@@ -70,11 +72,17 @@ struct Context {
 
     /// What is seen, how exact it is, and which rows it does not show.
     func caption(_ text: String, of selection: Selection) -> String {
-        let trials = selection.trialCount
+        let rounds = selection.roundCounts
+        let count =
+            rounds.count == 1
+            ? "\(rounds.upperBound)" : "\(rounds.lowerBound) to \(rounds.upperBound)"
+        let intervals =
+            rounds.upperBound < 6
+            ? "too few for intervals"
+            : rounds.lowerBound < 6 ? "with 95 % intervals from six on" : "with 95 % intervals"
         let exactness =
-            trials < 6
-            ? "Medians of \(trials) rounds, too few for intervals."
-            : "Medians of \(trials) rounds, with 95 % intervals."
+            rounds == 1...1
+            ? "One round, \(intervals)." : "Medians of \(count) rounds, \(intervals)."
         let others = leftOut + selection.leftOut + evidence.incomplete
         return [
             text, exactness, others.isEmpty ? "" : "Left out: \(others.joined(separator: "; ")).",

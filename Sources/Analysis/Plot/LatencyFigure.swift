@@ -15,14 +15,17 @@ enum LatencyFigure {
             throw Figures.Omission(
                 reason: "no row has the column convert_ns_cdf; measure again, with --convert-rate")
         }
+        // By strategy, then by the share of conversions.
         var samples: [Int: [Double: [Double]]] = [:]
-        for entry in selection.entries {
-            let row = context.evidence.rows[entry.row]
-            for (percent, latency) in zip(percents, row.convertNsCdf) {
-                // With fewer conversions beyond it than one, a percentile is the maximum by another name.
-                guard (100 - percent) / 100 * Double(row.conversions ?? 0) >= 1 else { break }
-                samples[entry.strategy, default: [:]][percent / 100, default: []]
-                    .append(Double(latency))
+        for (strategy, entries) in Dictionary(grouping: selection.entries, by: \.strategy) {
+            let rows = entries.map { context.evidence.rows[$0.row] }
+            let fewest = rows.compactMap(\.conversions).min() ?? 0
+            for (place, percent) in percents.enumerated() {
+                // With less than one conversion beyond it, a percentile is the maximum by another name.
+                guard (100 - percent) / 100 * Double(fewest) >= 1 else { break }
+                samples[strategy, default: [:]][percent / 100] = rows.map {
+                    Double($0.convertNsCdf[place])
+                }
             }
         }
         guard !samples.isEmpty else {
@@ -30,7 +33,8 @@ enum LatencyFigure {
         }
         let row = selection.example
         return Figure(
-            name: name, kind: .lines, title: "Conversion latency by percentile (CDF)",
+            name: name, kind: .lines,
+            title: "Conversion latency by percentile (CDF)" + selection.sizeNote,
             caption: context.caption(
                 "So many of the conversions, counted from when each was due, took no longer than that; a line ends "
                     + "where a round has no conversion beyond.", of: selection),
@@ -40,7 +44,15 @@ enum LatencyFigure {
                 label: "latency of a conversion at \(Dimension.rate.text(row.convertRateHz))",
                 quantity: .nanoseconds, scale: .logarithmic),
             series: samples.sorted { $0.key < $1.key }.map { strategy, samples in
-                selection.series(strategy, Selection.points(samples))
+                // Of all lines together, more intervals than these would hide the lines.
+                let points = Selection.points(samples).map { point in
+                    var point = point
+                    if !Ruler.nines.contains(where: { abs($0 - point.x) < 1e-9 }) {
+                        point.yInterval = nil
+                    }
+                    return point
+                }
+                return selection.series(strategy, points)
             })
     }
 }

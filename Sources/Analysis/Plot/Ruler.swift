@@ -26,12 +26,14 @@ struct Ruler {
             let (first, last) = (positions.min() ?? 0, positions.max() ?? 1)
             let margin =
                 switch axis.scale {
-                case .linear: max(0.05 * (last - first), 0.02 * abs(last))
-                case .nines: 0.02 * (last - first)
-                // On a logarithmic axis at least to a quarter more, and less.
-                default: max(0.04 * (last - first), 0.1)
+                case .linear: max(0.05 * (last - first), 0.02 * last, 1e-9)
+                case .nines: max(0.02 * (last - first), 0.1)
+                // Enough that two tics have a text.
+                default: max(0.04 * (last - first), (0.7 - (last - first)) / 2)
                 }
-            (low, high) = (first - margin, last + margin)
+            // Nothing that is measured is negative.
+            let least = axis.scale == .linear ? 0 : -Double.infinity
+            (low, high) = (max(least, first - margin), last + margin)
         }
         tics = marks().compactMap { value, text in
             let place = place(value)
@@ -58,6 +60,9 @@ struct Ruler {
 
     // MARK: Tics
 
+    /// Where an axis of that scale has its tics.
+    static let nines = [0, 0.5, 0.9, 0.99, 0.999, 0.9999]
+
     private func marks() -> [(Double, String?)] {
         switch axis.scale {
         case .names(let names): names.enumerated().map { (Double($0), $1) }
@@ -66,7 +71,7 @@ struct Ruler {
                 (value, index % (steps.count / 12 + 1) == 0 ? text(value) : nil)
             }
         case .nines:
-            [0, 0.5, 0.9, 0.99, 0.999, 0.9999].map { ($0, text($0)) }
+            Self.nines.map { ($0, text($0)) }
         case .linear: linearMarks()
         case .logarithmic: axis.quantity == .bytes ? powersOfTwo() : decades()
         }
@@ -90,7 +95,7 @@ struct Ruler {
     private func powersOfTwo() -> [(Double, String?)] {
         let first = Int((low / log10(2)).rounded(.up))
         let last = max(first, Int((high / log10(2)).rounded(.down)))
-        let step = [1, 2, 4, 5, 10].first { (last - first) / $0 < 10 } ?? 20
+        let step = [1, 2, 4, 5, 10].first { (last - first) / $0 < 10 } ?? (last - first) / 10 + 1
         return stride(from: first, through: last, by: step).map { exponent in
             let value = pow(2, Double(exponent))
             return (value, text(value))

@@ -127,7 +127,12 @@ struct Selection {
     // MARK: What it holds
 
     var strategies: [Int] { Set(entries.map(\.strategy)).sorted() }
-    var trialCount: Int { Set(entries.map(\.trial)).count }
+
+    /// How many rounds the points of the figure have, from the fewest to the most.
+    var roundCounts: ClosedRange<Int> {
+        let counts = table { _ in 0 }.values.flatMap(\.values).map(\.count)
+        return counts.min()!...counts.max()!
+    }
 
     /// The values that the free dimension takes, ascending.
     var values: [Double] { Set(entries.map(x)).sorted() }
@@ -137,6 +142,15 @@ struct Selection {
 
     /// Where on the free dimension an entry lies; zero where none is free.
     func x(_ entry: Entry) -> Double { free?.value(evidence.rows[entry.row]) ?? 0 }
+
+    /// Behind a title: the one size that there is.
+    var sizeNote: String { ", DMAs of \(Human.size(bytes: example.sizeBytes))" }
+
+    /// What a time of pin and unpin does not say; empty, or a sentence after a blank.
+    var copyNote: String {
+        strategies.contains { evidence.strategies[$0] == "bounce" }
+            ? " Of bounce, the guest's copy is not in it." : ""
+    }
 
     /// A value of every entry, by strategy, place on the free dimension, and trial. Beyond 10^18, which is 31 years in
     /// nanoseconds, nothing was measured.

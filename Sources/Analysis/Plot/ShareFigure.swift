@@ -33,7 +33,8 @@ enum ShareFigure {
         return Figure(
             name: name, kind: .bars, title: "Pin, unpin and write as shares of a DMA of \(size)",
             caption: context.caption(
-                "Beside each name the share of pin and unpin together: of the medians (p50) of a row.",
+                "Beside each name the share of pin and unpin together: of the medians (p50) of a row."
+                    + selection.copyNote,
                 of: selection),
             source: context.source(of: selection, without: [.size]),
             x: Axis(label: "share of the DMA", quantity: .share, scale: .linear),

@@ -16,6 +16,7 @@ enum TradeFigure {
         }
         let throughputs = selection.table(throughput)
         let latencies = selection.table(\.convertNsP99)
+        let rates = selection.values
         let series = selection.strategies.map { strategy in
             selection.series(
                 strategy,
@@ -25,18 +26,17 @@ enum TradeFigure {
                     guard let middle = x.median, let level = y.median else { return nil }
                     return Figure.Point(
                         x: middle, y: level, xInterval: x.medianInterval,
-                        yInterval: y.medianInterval)
+                        yInterval: y.medianInterval, step: rates.firstIndex(of: rate) ?? 0)
                 })
         }
-        let rates = selection.values.map { Human.grouped(whole($0)) }
-        let size = Human.size(bytes: selection.example.sizeBytes)
+        let names = rates.map { Human.grouped(whole($0)) }
         let points =
             rates.count == 1
             ? "Best is right and low."
-            : "From the small to the large point of a line: \(rates.joined(separator: ", ")) conversions/s. Best is right and low."
+            : "From the smallest points to the largest: \(names.joined(separator: ", ")) conversions/s. Best is right and low."
         return Figure(
             name: name, kind: .scatter,
-            title: "DMA throughput against conversion latency, DMAs of \(size)",
+            title: "DMA throughput against conversion latency" + selection.sizeNote,
             caption: context.caption(points, of: selection),
             source: context.source(of: selection, without: [.size, .rate]),
             x: Axis(

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Analysis
 
-@Suite struct PictureTests {
+@Suite struct PagePictureTests {
     private let figure = Figures(of: usualRows, sources: ["rows.csv"]).drawn[0]
 
     @Test func identifiersAreUnlikeInEveryPicture() throws {
@@ -12,7 +12,9 @@ import Testing
             <?xml version="1.0"?><svg width="9" xmlns="http://www.w3.org/2000/svg"><g id="a" fill="#fff"><path id='b'/>
             <use href='#b'/><g filter='url(#c)'/></g></svg>
             """
-        let pictures = [1, 2].map { Picture(figure: figure, svg: svg).markup(number: $0).source }
+        let pictures = [1, 2].map {
+            PagePicture(figure: figure, svg: svg).markup(number: $0).source
+        }
         let parsed = try WellFormed("<div>" + pictures.joined() + "</div>")
         let ids = parsed.elements.compactMap { $0.attributes["id"] }
         #expect(ids == ["p1-a", "p1-b", "p2-a", "p2-b"])

@@ -1,5 +1,5 @@
 /// A figure's drawing as a part of a page.
-struct Picture {
+struct PagePicture {
     let figure: Figure
     /// What gnuplot(1) drew: a document of its own, in which identifiers are the same as in every other.
     let svg: String
