@@ -19,6 +19,7 @@ struct Evidence {
         /// Nil where the pool is as large as the request, as it is unless somebody asks.
         let poolBytes: UInt64?
         let onFault: String?
+        let cacheBytes: UInt64?
     }
 
     let rows: [Row]
@@ -57,7 +58,7 @@ struct Evidence {
                     setting: settings.number(Setting(rows[index])),
                     variant: Variant(
                         poolBytes: pool == rows[index].sizeBytes ? nil : pool,
-                        onFault: rows[index].onFault)))
+                        onFault: rows[index].onFault, cacheBytes: rows[index].cacheBytes)))
         }
         self.rows = rows
         self.entries = entries

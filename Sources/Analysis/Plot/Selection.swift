@@ -99,7 +99,9 @@ struct Selection {
         self.evidence = evidence
         self.free = free
         entries = taken.filter { variants[$0.strategy] == $0.variant }
-        if entries.count < taken.count { leftOut.append("other pools or ways with faults") }
+        if entries.count < taken.count {
+            leftOut.append("other pools, caches, or ways with faults")
+        }
         self.leftOut = leftOut
     }
 

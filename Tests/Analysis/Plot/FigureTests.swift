@@ -82,7 +82,7 @@ import Testing
         }
         let figure = try #require(drawn("cost-by-size", of: small + pools))
         #expect(figure.series("perpage")?.points.map(\.y) == [13.5, 1350])
-        #expect(figure.caption.hasSuffix("Left out: other pools or ways with faults."))
+        #expect(figure.caption.hasSuffix("Left out: other pools, caches, or ways with faults."))
     }
 
     @Test func strategiesAreChosenAndTheOthersNamed() throws {
