@@ -68,7 +68,7 @@ let package = Package(
         room(
             "Experiment", on: "Hypervisor", "VirtualDevice", "Guest", "PinLock", "DmaWriter",
             "Virtqueue",
-            "GuestMemory", "Telemetry", "Linux"),
+            "GuestMemory", "Statistics", "Telemetry", "Linux"),
         room("Report", on: "Statistics", "Linux"),
         // Floor 7
         room("Analysis", on: "Report", "Statistics", "Linux"),

@@ -57,7 +57,8 @@ public struct Outcomes {
     private final class Unwatched: RunObserver {
         let shouldStop = false
         func prefaulting(_ share: Double) {}
-        func starting(turn: Int, round: Int, _ cell: Cell) {}
+        func starting(_ cell: Cell, turn: Int, of turns: Int, round: Int) {}
+        func isEnough(of cells: [Cell], round: Int) -> Bool { false }
         func took(_ sample: DMASample, _ cell: Cell, round: Int, device: DeviceID) {}
         func finished(_ result: CellResult) -> Bool { true }
     }

@@ -41,7 +41,7 @@ extension Runner {
     }
 
     /// Whether the guests of one backing fit, before anything is touched.
-    static func checkMemory(_ plan: Plan, _ backing: Backing) throws(RunFailure) {
+    public static func checkMemory(_ plan: Plan, _ backing: Backing) throws(RunFailure) {
         let cells = plan.cells.filter { $0.shape.backing == backing }
         let pages = cells.map(\.shape.map.pages).max()!
         let touched = plan.request.writes ? pages.bytes : ByteCount(0)
@@ -53,7 +53,7 @@ extension Runner {
             // The metadata is ordinary memory, whatever the guest's is.
             let beside = backing == .memfd ? touched : ByteCount(0)
             try MemoryBudget.current(for: .memfd).require(
-                ByteCount(metadataBytes(cells) + beside.rawValue),
+                ByteCount(metadata(plan, on: backing).rawValue + beside.rawValue),
                 for: beside == ByteCount(0) ? "metadata" : "guest memory with its metadata")
         } catch let shortage as MemoryShortage {
             throw .unavailable(
@@ -66,11 +66,14 @@ extension Runner {
     }
 
     /// What table, tree and ledger take for the pages that are ever shared.
-    private static func metadataBytes(_ cells: [Cell]) -> UInt64 {
-        cells.map { cell -> UInt64 in
-            let shared = cell.shape.map.buffers.reduce(0) { $0 + $1.span.count.rawValue }
-            return UInt64(cell.strategy.metadataByteCount(pages: PageCount(shared))) + shared * 16
-        }.max() ?? 0
+    public static func metadata(_ plan: Plan, on backing: Backing) -> ByteCount {
+        let cells = plan.cells.filter { $0.shape.backing == backing }
+        return ByteCount(
+            cells.map { cell -> UInt64 in
+                let shared = cell.shape.map.buffers.reduce(0) { $0 + $1.span.count.rawValue }
+                let perStrategy = cell.strategy.metadataByteCount(pages: PageCount(shared))
+                return UInt64(perStrategy) + shared * 16
+            }.max() ?? 0)
     }
 
     private func place(_ view: GuestView) throws(RunFailure) {

@@ -50,7 +50,10 @@ public protocol RunObserver: AnyObject {
     var shouldStop: Bool { get }
     /// The share of guest memory that has been touched.
     func prefaulting(_ share: Double)
-    func starting(turn: Int, round: Int, _ cell: Cell)
+    /// The turn is counted from 1, within its round on its backing.
+    func starting(_ cell: Cell, turn: Int, of turns: Int, round: Int)
+    /// Whether the cells have been measured often enough; asked after each round.
+    func isEnough(of cells: [Cell], round: Int) -> Bool
     /// One measured DMA.
     func took(_ sample: DMASample, _ cell: Cell, round: Int, device: DeviceID)
     /// The result of a turn; false ends the run.
@@ -70,12 +73,17 @@ public final class Runner {
     /// The node that holds the buffers of the run's guest, where the machine tells.
     public internal(set) var memoryNode: Int?
     let machineProcessors: [Int]
+    /// What an earlier run has measured.
+    private let done: Set<Plan.Turn>
     /// Why strategies cannot run here, by their names.
     private var unavailable: [String: String] = [:]
 
     /// Checks what can be checked before anything is touched.
-    public init(_ plan: Plan) throws(RunFailure) {
+    ///
+    /// Turns of `done` are left out.
+    public init(_ plan: Plan, done: Set<Plan.Turn> = []) throws(RunFailure) {
         self.plan = plan
+        self.done = done
         let allowed: [Int]
         do throws(SystemError) {
             allowed = try Processors.allowed()
@@ -108,7 +116,7 @@ public final class Runner {
         {
             throw .unavailable("--strategy \(cell.strategy.info.name): \(reason)")
         }
-        for backing in plan.request.backings { try Self.checkMemory(plan, backing) }
+        for backing in plan.backings { try Self.checkMemory(plan, backing) }
     }
 
     private static func unavailableStrategies(_ plan: Plan) -> [String: String] {
@@ -145,24 +153,31 @@ public final class Runner {
 
     /// Runs all rounds, and tells the observer. Returns whether the plan was carried out to its end.
     public func run(watchedBy observer: some RunObserver) throws(RunFailure) -> Bool {
-        var turn = 0
-        for backing in plan.request.backings {
-            let groups = plan.groups.indices.filter { plan.groups[$0][0].shape.backing == backing }
-            let machine = try makeMachine(backing, groups.flatMap { plan.groups[$0] }, observer)
-            if calibration == nil { calibration = try calibrate() }
-            for round in 1...plan.request.rounds {
-                for group in groups {
-                    for (place, cell) in plan.order(ofGroup: group, round: round).enumerated() {
-                        if observer.shouldStop { return false }
-                        turn += 1
-                        observer.starting(turn: turn, round: round, cell)
-                        let result = runTurn(
-                            machine, cell, round: round, position: place + 1, observer)
-                        guard observer.finished(result) else { return false }
-                        if case .failed = result.ending { return false }
-                    }
+        for backing in plan.backings {
+            guard try run(backing, watchedBy: observer) else { return false }
+        }
+        return true
+    }
+
+    private func run(
+        _ backing: Backing, watchedBy observer: some RunObserver
+    ) throws(RunFailure) -> Bool {
+        var machine: VirtualMachine?
+        for round in 1...plan.request.rounds {
+            let turns = plan.round(round, on: backing)
+            for (index, (cell, position)) in turns.enumerated()
+            where !done.contains(Plan.Turn(cell, round: round)) {
+                if observer.shouldStop { return false }
+                if machine == nil {
+                    machine = try makeMachine(backing, turns.map(\.cell), observer)
+                    if calibration == nil { calibration = try calibrate() }
                 }
+                observer.starting(cell, turn: index + 1, of: turns.count, round: round)
+                let result = runTurn(machine!, cell, round: round, position: position, observer)
+                guard observer.finished(result) else { return false }
+                if case .failed = result.ending { return false }
             }
+            if observer.isEnough(of: turns.map(\.cell), round: round) { break }
         }
         return true
     }

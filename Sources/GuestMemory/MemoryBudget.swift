@@ -92,7 +92,7 @@ public struct MemoryShortage: Error, Equatable, CustomStringConvertible {
 
 extension ByteCount {
     /// In the largest IEC unit of which there is at least one, cut to hundredths: `23.41 GiB`.
-    var rounded: String {
+    public var rounded: String {
         let units = [(60, "EiB"), (50, "PiB"), (40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")]
         for (shift, unit) in units where rawValue >> shift != 0 {
             let hundredths = (rawValue >> (shift - 10) & 1023) * 100 / 1024

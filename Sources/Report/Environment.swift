@@ -3,6 +3,8 @@
 /// An allow-list: never the kernel command line, never the host's name, nothing that tells whose
 /// machine it is.
 public struct Environment: Sendable {
+    /// What the program was built from; no part of `hash`, so that two versions on one machine can be compared.
+    public let revision: String
     /// What holds from one run to the next.
     public let stable: JSON
     /// What changes by itself: load, free memory.
@@ -26,7 +28,7 @@ public struct Environment: Sendable {
             JSON.Member("kvm", Probe.kvm),
             JSON.Member("sysctl", Probe.sysctl),
             JSON.Member("process", Probe.process),
-            JSON.Member("build", Probe.build(revision: revision)),
+            JSON.Member("build", Probe.build),
         ])
         let volatile = JSON.object([
             JSON.Member("load_average", Probe.loadAverage),
@@ -34,20 +36,17 @@ public struct Environment: Sendable {
             JSON.Member("memory_kib", Probe.memory(["MemAvailable", "MemFree", "SwapFree"])),
             JSON.Member("hugepages_free", Probe.hugePages("free_hugepages")),
         ])
-        return Environment(stable: stable, volatile: volatile)
+        return Environment(revision: revision, stable: stable, volatile: volatile)
     }
 
-    /// 16 hexadecimal digits that differ where the stable part does: FNV-1a over its compact JSON.
-    public var hash: String {
-        let digits = String(fnv1a(stable.compact), radix: 16)
-        return String(repeating: "0", count: 16 - digits.count) + digits
-    }
+    /// Differs where the stable part does: that of its compact JSON.
+    public var hash: String { Text.hash(stable.compact) }
 
     /// Both parts and the hash, as `dma-bench env` prints them.
     public var json: JSON {
         .object([
-            JSON.Member("env", .string(hash)), JSON.Member("stable", stable),
-            JSON.Member("volatile", volatile),
+            JSON.Member("env", .string(hash)), JSON.Member("revision", .string(revision)),
+            JSON.Member("stable", stable), JSON.Member("volatile", volatile),
         ])
     }
 
@@ -55,9 +54,4 @@ public struct Environment: Sendable {
     public func write(to path: String) throws(OutputError) {
         try OutputFile.replace(path, with: Array(json.pretty.utf8))
     }
-}
-
-/// FNV-1a with 64 bits (RFC 9923, sections 2 and 5).
-func fnv1a(_ text: String) -> UInt64 {
-    text.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
 }

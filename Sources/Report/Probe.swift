@@ -92,7 +92,7 @@ enum Probe {
         return .string(text.split(separator: " ").prefix(3).joined(separator: " "))
     }
 
-    static func build(revision: String) -> JSON {
+    static var build: JSON {
         #if DEBUG
             let mode = "debug"
         #else
@@ -107,7 +107,6 @@ enum Probe {
         #endif
         return .object([
             JSON.Member("mode", .string(mode)), JSON.Member("compiler", .string(compiler)),
-            JSON.Member("revision", .string(revision)),
         ])
     }
 }

@@ -62,7 +62,7 @@ public struct Progress: Sendable {
     }
 
     /// `7 s`, `2 min 05 s`, `3 h 10 min`.
-    private static func clock(nanoseconds: Double) -> String {
+    public static func clock(nanoseconds: Double) -> String {
         let seconds = Int(exactly: (nanoseconds / 1e9).rounded(.up)) ?? .max
         func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
         if seconds < 60 { return "\(seconds) s" }

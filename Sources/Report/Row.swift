@@ -99,6 +99,8 @@ public struct Row: Sendable, Equatable {
     public var cacheMerges: UInt64?
     public var cacheInvalidations: UInt64?
     public var cacheEvictions: UInt64?
+    public var plan: String?
+    public var revision: String?
     public var convertNsCdf: [UInt64] = []
 
     /// A row of the plan with nothing measured yet; `env` is `Environment.hash`.

@@ -18,15 +18,45 @@ public struct RowSink: ~Copyable {
     /// Opens and empties `path`, or takes standard output where it is nil, and writes the header.
     public init(_ format: Format, path: String? = nil) throws(OutputError) {
         if let path {
-            let number = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
-            guard number >= 0 else { throw OutputError("open", errno, on: path) }
-            try self.init(format, file: FileDescriptor(owning: number), path: path)
+            try self.init(format, file: Self.emptied(path), path: path, rows: [])
         } else {
             // A copy, so that standard output stays open when the sink ends.
             let number = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
             guard number >= 0 else { throw OutputError("dup", errno, on: StandardOutput.name) }
             try self.init(format, stream: FileDescriptor(owning: number))
         }
+    }
+
+    /// Replaces `path` by a file of `rows` in one step: whoever looks sees the old file or the new one.
+    public static func replacing(
+        _ path: String, by rows: [Row], _ format: Format
+    ) throws(OutputError) -> RowSink {
+        var status = stat()
+        if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+            // A device or a pipe has no content to lose.
+            return try RowSink(format, file: emptied(path), path: path, rows: rows)
+        }
+        // Where a link leads to, so that it stays a link.
+        let resolved = realpath(path, nil)
+        defer { free(resolved) }
+        let target = resolved.map { String(cString: $0) } ?? path
+        let temporary = "\(target).\(getpid()).tmp"
+        do throws(OutputError) {
+            let sink = try RowSink(format, file: emptied(temporary), path: path, rows: rows)
+            guard rename(temporary, target) == 0 else {
+                throw OutputError("rename", errno, on: path)
+            }
+            return sink
+        } catch {
+            unlink(temporary)
+            throw error
+        }
+    }
+
+    private static func emptied(_ path: String) throws(OutputError) -> FileDescriptor {
+        let number = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+        guard number >= 0 else { throw OutputError("open", errno, on: path) }
+        return FileDescriptor(owning: number)
     }
 
     /// A stream that others may write to as well: nothing in it is cut or synced.
@@ -40,7 +70,7 @@ public struct RowSink: ~Copyable {
     }
 
     private init(
-        _ format: Format, file: consuming FileDescriptor, path: String
+        _ format: Format, file: consuming FileDescriptor, path: String, rows: [Row]
     ) throws(OutputError) {
         var status = stat()
         let isRegular = fstat(file.raw, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
@@ -49,7 +79,7 @@ public struct RowSink: ~Copyable {
         name = path
         wholeBytes = isRegular ? 0 : nil
         environmentPath = isRegular ? path + ".env.json" : nil
-        try append(format.header)
+        try append(format.header + rows.map(format.line).joined())
     }
 
     /// Writes one row, whole; in a file it is on the disk when this returns.

@@ -193,6 +193,12 @@ public enum Schema {
             "cache_evictions", \.cacheEvictions,
             "Kept pins that devices let go of to stay within a limit, least recently used first."),
         Column(
+            "plan", \.plan,
+            "Hash of everything that decides what a run measures, but for the number of rounds."),
+        Column(
+            "revision", \.revision,
+            "Git revision of the program, with a plus where there were uncommitted changes."),
+        Column(
             "convert_ns_cdf", \.convertNsCdf, unit: "ns",
             "Times, as in convert_ns_p50, that \(distributionPercents) % of the page state changes did not exceed."
         ),

@@ -30,6 +30,7 @@ struct DmaBench: ParsableCommand {
         version: Build.description,
         subcommands: [
             Strategies.self, OutcomesCommand.self, CompareCommand.self, PlotCommand.self,
+            Merge.self,
             ReportCommand.self, Env.self, SchemaCommand.self,
         ])
 
@@ -96,7 +97,9 @@ struct DmaBench: ParsableCommand {
             "What each device under strategy pincache keeps pinned between requests at most; default: as much as the request."
     )
     var cache: String?
-    @Option(parsing: .unconditional, help: "Pages by which buffers miss their natural alignment.")
+    @Option(
+        parsing: .unconditional,
+        help: "Pages by which buffers miss their natural alignment (range).")
     var misalign = "0"
     @Option(
         parsing: .unconditional, help: "Memory of the guest; default: its buffers, queues and 64M.")
@@ -119,8 +122,18 @@ struct DmaBench: ParsableCommand {
     var onFault: String?
     @Flag(help: "Pin and unpin only: no write, for guests far larger than memory.") var noWrite =
         false
-    @Option(parsing: .unconditional, help: "Rounds, in each of which every strategy has its turn.")
-    var rounds = "10"
+    @Option(
+        parsing: .unconditional,
+        help:
+            "Rounds, in each of which every strategy has its turn; default: 10, with --until-stable 50."
+    )
+    var rounds: String?
+    @Option(
+        parsing: .unconditional,
+        help:
+            "End after six rounds or more, when the 95 % interval of every median is within so much of it, as in 2%."
+    )
+    var untilStable: String?
     @Option(parsing: .unconditional, help: "DMAs per turn; default: 4 or more in 0.2 s.") var ops:
         String?
     @Option(parsing: .unconditional, help: "Seconds per turn, instead of a number of DMAs.")
@@ -132,6 +145,11 @@ struct DmaBench: ParsableCommand {
     @Option(parsing: .unconditional, help: "Processor of the vCPUs; default: the first.")
     var vcpuCpu: String?
     @Option(parsing: .unconditional, help: "Seed of everything random.") var seed = "1"
+
+    @Option(
+        parsing: .unconditional,
+        help: "Run a part of the plan, as in 1/3; strategies of the same cell stay together.")
+    var shard: String?
 
     @Option(
         parsing: .unconditional,
@@ -149,6 +167,11 @@ struct DmaBench: ParsableCommand {
         help: "Write rows to a file, and FILE.env.json beside it.",
         completion: .file())
     var output: String?
+    @Option(
+        parsing: .unconditional,
+        help: "Go on with the unfinished run whose rows are in a file; all else as at its start.",
+        completion: .file())
+    var resume: String?
     @Option(
         parsing: .unconditional, help: "Write a row of CSV for every DMA to a file.",
         completion: .file())

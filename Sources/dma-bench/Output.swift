@@ -12,11 +12,20 @@ final class Output {
     private let clock: TickClock
 
     /// Opens everything, so that what cannot be written fails before anything is measured.
-    init(_ format: Format, options: DmaBench, environment: Environment, clock: TickClock) throws {
+    ///
+    /// A run that is resumed starts with the rows it has, which are in its file already.
+    init(
+        _ format: Format, options: DmaBench, environment: Environment, clock: TickClock,
+        earlier: [EarlierRow]
+    ) throws {
         self.clock = clock
         do throws(OutputError) {
             rawFile = try options.raw.map { path throws(OutputError) in try RawFile(path) }
-            sink = try RowSink(format, path: options.output)
+            if let path = options.resume {
+                sink = try RowSink.replacing(path, by: earlier.map(\.row), format)
+            } else {
+                sink = try RowSink(format, path: options.output)
+            }
             if let path = sink.environmentPath { try environment.write(to: path) }
         } catch {
             throw Failure(.inputOutput, error.description)

@@ -39,9 +39,8 @@ enum RequestParser {
         request.lanes = Int(try Quantity.count(run.lanes, option: "--lanes", in: 1...64))
         request.entrySize = try Choice.named(
             run.entry, option: "--entry", among: [("4K", EntrySize.small), ("2M", .large)])
-        request.misalignment = PageCount(
-            try Quantity.count(run.misalign, option: "--misalign", in: 0...PageRange.frameLimit - 1)
-        )
+        request.misalignments = try counts(run.misalign, "--misalign", 0...PageRange.frameLimit - 1)
+            .map { PageCount($0) }
         if let pool = run.pool { request.pool = try Quantity.pages(pool, option: "--pool") }
         if let cache = run.cache { request.cache = try Quantity.pages(cache, option: "--cache") }
         if let memory = run.guestMemory {
@@ -60,7 +59,12 @@ enum RequestParser {
         try refuseUnused("--pool", run.pool, request) { $0.info.exclusion == .bounce }
         try refuseUnused("--cache", run.cache, request) { $0.isCached }
         request.writes = !run.noWrite
-        request.rounds = Int(try Quantity.count(run.rounds, option: "--rounds", in: 1...1_000_000))
+        if let tolerance = run.untilStable { request.tolerance = try share(tolerance) }
+        let least = request.tolerance == nil ? 1 : UInt64(Stability.leastRounds)
+        request.rounds = Int(
+            try Quantity.count(
+                run.rounds ?? (request.tolerance == nil ? "10" : "50"), option: "--rounds",
+                in: least...1_000_000))
         request.operations = try optional(run.ops, "--ops", 1...1 << 40)
         if let seconds = run.seconds { request.seconds = try duration(seconds) }
         guard run.ops == nil || run.seconds == nil else {
@@ -72,7 +76,19 @@ enum RequestParser {
         }
         request.vcpuProcessor = try optional(run.vcpuCpu, "--vcpu-cpu", 0...1023).map { Int($0) }
         request.seed = try Quantity.count(run.seed, option: "--seed", in: 0...UInt64.max)
+        request.shard = try run.shard.map { text throws(UsageError) in try shard(text) }
         return request
+    }
+
+    private static func shard(_ text: String) throws(UsageError) -> Shard {
+        let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+        guard parts.count == 2 else {
+            throw UsageError("--shard \(text): write which of how many, as in 1/3")
+        }
+        let option = "--shard \(text):"
+        let count = try Quantity.count(String(parts[1]), option: option, in: 1...100_000)
+        let index = try Quantity.count(String(parts[0]), option: option, in: 1...count)
+        return Shard(index: Int(index), count: Int(count))
     }
 
     private static func strategies(_ text: String) throws(UsageError) -> [any PinStrategy.Type] {
@@ -127,6 +143,14 @@ enum RequestParser {
     ) throws(UsageError) -> UInt64? {
         guard let text else { return nil }
         return try Quantity.count(text, option: option, in: limits)
+    }
+
+    private static func share(_ text: String) throws(UsageError) -> Double {
+        let digits = text.dropLast()
+        guard text.hasSuffix("%"), let percent = Double(digits), percent > 0, percent <= 100 else {
+            throw UsageError("--until-stable \(text): write a percentage above 0, as in 2%")
+        }
+        return percent / 100
     }
 
     private static func duration(_ text: String) throws(UsageError) -> Double {

@@ -6,33 +6,50 @@ import Telemetry
 
 /// Turns what a cell gave into a row of the report.
 struct RowBuilder {
-    let runName: String
-    let environment: String
-    let runner: Runner
+    var runName: String
+    let environment: Environment
+    let plan: Plan
+    let planHash: String
 
-    func row(_ result: CellResult) -> Row {
-        let (cell, request) = (result.cell, runner.plan.request)
+    init(runName: String, environment: Environment, plan: Plan) {
+        self.runName = runName
+        self.environment = environment
+        self.plan = plan
+        planHash = Text.hash(plan.identity)
+    }
+
+    /// What was asked for, with nothing measured.
+    func planned(_ cell: Cell, round: Int, position: Int) -> Row {
+        let request = plan.request
         let info = cell.strategy.info
         var row = Row(
-            run: runName, round: result.round, position: result.position, strategy: info.name,
+            run: runName, round: round, position: position, strategy: info.name,
             safe: info.isSafe, policy: cell.policy.rawValue,
             sizeBytes: cell.shape.size.bytes.rawValue,
             entryBytes: request.entrySize.rawValue, chunkBytes: cell.chunk.bytes.rawValue,
-            ranges: cell.shape.ranges, misalignBytes: request.misalignment.bytes.rawValue,
+            ranges: cell.shape.ranges, misalignBytes: cell.shape.misalignment.bytes.rawValue,
             devices: cell.shape.devices, engine: request.writes ? cell.engine.rawValue : "none",
             lanes: request.lanes, backing: cell.shape.backing.rawValue,
             convertRateHz: Double(cell.convertRate),
             convertPages: cell.convertPages.rawValue, convertWhere: request.convertPlace.rawValue,
-            status: .ok, env: environment)
+            status: .ok, env: environment.hash)
+        row.revision = environment.revision
         row.buffers = request.placement.rawValue
-        row.sharedPages = cell.shape.map.sharedPages.rawValue
-        row.sharedLines = cell.shape.map.sharedLines(
-            entryByteCount: UInt64(RMPTable.entryByteCount))
         row.convertTo = request.frees ? "free" : "private"
         row.enforce = request.enforces ? "mmu" : "none"
         if info.exclusion == .faults { row.onFault = request.faultPolicy.rawValue }
         row.poolBytes = cell.shape.pool?.bytes.rawValue
         row.cacheBytes = cell.cache?.bytes.rawValue
+        row.plan = planHash
+        return row
+    }
+
+    func row(_ result: CellResult, of runner: Runner) -> Row {
+        let cell = result.cell
+        var row = planned(cell, round: result.round, position: result.position)
+        row.sharedPages = cell.shape.map.sharedPages.rawValue
+        row.sharedLines = cell.shape.map.sharedLines(
+            entryByteCount: UInt64(RMPTable.entryByteCount))
         row.memoryNode = runner.memoryNode
         row.deviceCpu = (0..<cell.shape.devices).map {
             runner.deviceProcessors[$0 % runner.deviceProcessors.count]
@@ -42,7 +59,8 @@ struct RowBuilder {
         row.clockNs = runner.clockNanoseconds
         row.noisy = result.noisy
         switch result.ending {
-        case .measured(let outcome): fill(&row, outcome, isSafe: info.isSafe)
+        case .measured(let outcome):
+            fill(&row, outcome, isSafe: cell.strategy.info.isSafe)
         case .unavailable(let reason): row.status = .unavailable(reason)
         case .failed(let error):
             row.status = .failed(error.description)

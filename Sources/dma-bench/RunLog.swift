@@ -13,28 +13,53 @@ final class RunLog: RunObserver {
     private(set) var firstViolation: String?
     var progress = Progress()
 
-    private let plan: Plan
+    private let runner: Runner
     private let builder: RowBuilder
     private let output: Output
     private let isForPeople: Bool
+    private var stability = Stability()
 
-    init(plan: Plan, builder: RowBuilder, output: Output, isForPeople: Bool) {
-        self.plan = plan
+    /// `earlier` is what the run that is resumed has measured.
+    init(
+        runner: Runner, builder: RowBuilder, output: Output, isForPeople: Bool,
+        earlier: [EarlierRow]
+    ) {
+        self.runner = runner
         self.builder = builder
         self.output = output
         self.isForPeople = isForPeople
+        rows = earlier.map(\.row)
+        for (turn, row) in earlier { note(turn, row) }
     }
 
     var shouldStop: Bool { Interruption.isRequested }
 
     func prefaulting(_ share: Double) {
-        show(cell: 1, round: 1, "touching guest memory, \(Int(share * 100)) %")
+        show(cell: 1, of: 1, round: 1, "touching guest memory, \(Int(share * 100)) %")
     }
 
-    func starting(turn: Int, round: Int, _ cell: Cell) {
+    func starting(_ cell: Cell, turn: Int, of turns: Int, round: Int) {
         show(
-            cell: (turn - 1) % plan.cells.count + 1, round: round,
+            cell: turn, of: turns, round: round,
             "\(cell.strategy.info.name) \(cell.shape.size.bytes)")
+    }
+
+    func isEnough(of cells: [Cell], round: Int) -> Bool {
+        guard let tolerance = request.tolerance, round >= Stability.leastRounds else {
+            return false
+        }
+        let worst = stability.worst(of: cells, rounds: round)
+        let isStable = (worst?.spread ?? 0) <= tolerance
+        let backing = request.backings.count > 1 ? "\(cells[0].shape.backing.rawValue): " : ""
+        if isStable {
+            say("\(backing)stable after \(round) rounds")
+        } else if round == request.rounds, let (cell, spread) = worst {
+            let percent = (spread * 1000).rounded() / 10
+            say(
+                "\(backing)not stable within \(round) rounds: \(cell.strategy.info.name) "
+                    + "\(cell.shape.size.bytes) +-\(percent) %")
+        }
+        return isStable
     }
 
     func took(_ sample: DMASample, _ cell: Cell, round: Int, device: DeviceID) {
@@ -42,8 +67,9 @@ final class RunLog: RunObserver {
     }
 
     func finished(_ result: CellResult) -> Bool {
-        let row = builder.row(result)
+        let row = builder.row(result, of: runner)
         rows.append(row)
+        note(Plan.Turn(result.cell, round: result.round), row)
         switch result.ending {
         case .failed(let error): machineFailure = error
         case .unavailable: break
@@ -62,9 +88,23 @@ final class RunLog: RunObserver {
         }
     }
 
-    private func show(cell: Int, round: Int, _ what: String) {
+    private var request: Request { runner.plan.request }
+
+    /// What is to become stable: the time of a DMA, or that of the locking where nothing is written.
+    private func note(_ turn: Plan.Turn, _ row: Row) {
+        guard row.status == .ok || row.status == .violation else { return }
+        if let figure = request.writes ? row.dmaNsP50 : row.pairHotNs {
+            stability.note(turn, figure)
+        }
+    }
+
+    private func say(_ line: String) {
+        progress.erase()
+        Status.say("dma-bench: " + line)
+    }
+
+    private func show(cell: Int, of cells: Int, round: Int, _ what: String) {
         guard isForPeople else { return }
-        progress.show(
-            cell: cell, of: plan.cells.count, round: round, of: plan.request.rounds, what: what)
+        progress.show(cell: cell, of: cells, round: round, of: request.rounds, what: what)
     }
 }

@@ -1,11 +1,8 @@
 import Experiment
 import Glibc
-import GuestMemory
 import Hypervisor
 import Linux
-import PinLock
 import Report
-import Telemetry
 
 /// One run from the command line to the exit status: plan, rows out as they come, the table at the end.
 struct Session {
@@ -37,27 +34,33 @@ struct Session {
     }
 
     func run() throws {
-        if options.dryRun { return try describe() }
+        if options.dryRun { return try DryRun(plan).print() }
+        let environment = Environment.capture(revision: Build.revision)
+        var builder = RowBuilder(runName: Self.runName(), environment: environment, plan: plan)
+        var earlier: [EarlierRow] = []
+        if let path = options.resume {
+            let resumption = try Resumption(path, options, format: format, builder: builder)
+            earlier = resumption.rows
+            if let name = resumption.runName { builder.runName = name }
+        }
         let runner: Runner
         do throws(RunFailure) {
-            runner = try Runner(plan)
+            runner = try Runner(plan, done: Set(earlier.map(\.turn)))
         } catch {
             throw Failure(error)
         }
-        let environment = Environment.capture(revision: Build.revision)
-        let builder = RowBuilder(
-            runName: Self.runName(), environment: environment.hash, runner: runner)
         let output = try Output(
-            format, options: options, environment: environment, clock: runner.clock)
-        let log = try carryOut(runner, builder, output)
+            format, options: options, environment: environment, clock: runner.clock,
+            earlier: earlier)
+        let log = RunLog(
+            runner: runner, builder: builder, output: output, isForPeople: isForPeople,
+            earlier: earlier)
+        try carryOut(runner, log)
         if isForPeople, !log.rows.isEmpty { summarise(log) }
     }
 
     /// Runs the plan. Throws where there is nothing to go on with.
-    private func carryOut(_ runner: Runner, _ builder: RowBuilder, _ output: Output) throws
-        -> RunLog
-    {
-        let log = RunLog(plan: plan, builder: builder, output: output, isForPeople: isForPeople)
+    private func carryOut(_ runner: Runner, _ log: RunLog) throws {
         let complete: Bool
         do throws(RunFailure) {
             complete = try runner.run(watchedBy: log)
@@ -76,7 +79,6 @@ struct Session {
         if !complete || Interruption.isRequested {
             throw Failure(.interrupted, "interrupted; rows written so far: \(log.rows.count)")
         }
-        return log
     }
 
     private func summarise(_ log: RunLog) {
@@ -93,34 +95,6 @@ struct Session {
             violations_private=\(broken.violationsPrivate ?? 0), violations_stale=\(broken.violationsStale ?? 0); \
             first: \(log.firstViolation ?? "unknown")
             """)
-    }
-
-    // MARK: What would be run
-
-    private func describe() throws {
-        let request = plan.request
-        let memory = plan.cells.map(\.shape.map.pages).max()!
-        let backings = request.backings.map(\.rawValue).joined(separator: ",")
-        var lines = [
-            "\(plan.cells.count) cells x \(request.rounds) rounds = \(plan.turnCount) turns",
-            "guest memory: \(memory.bytes)\(request.writes ? "" : ", sparse"), backing \(backings)",
-        ]
-        for (index, group) in plan.groups.enumerated() {
-            let cell = group[0]
-            let order = plan.order(ofGroup: index, round: 1).map { cell in
-                cell.strategy.info.name
-                    + (cell.shape.pool.map { " (pool \($0.bytes))" } ?? "")
-                    + (cell.cache.map { " (cache \($0.bytes))" } ?? "")
-            }.joined(separator: ", ")
-            lines.append(
-                """
-                size \(cell.shape.size.bytes), chunk \(cell.chunk.bytes), ranges \(cell.shape.ranges), devices \
-                \(cell.shape.devices), engine \(request.writes ? cell.engine.rawValue : "none"), policy \
-                \(cell.policy.rawValue), \(cell.convertRate) conversions/s of \(cell.convertPages) \
-                \(request.convertPlace.rawValue): \(order)
-                """)
-        }
-        try Status.print(lines.joined(separator: "\n") + "\n")
     }
 
     /// The start in UTC and the process: unique on a machine, sorted by time.

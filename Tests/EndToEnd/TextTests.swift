@@ -41,7 +41,12 @@ extension EndToEnd {
                 "--rounds", "3", "-o", directory.file("rows.csv"), "--raw",
                 directory.file("raw.csv"))
             #expect(outcome.end == .exited(0) && outcome.errors == "")
-            try Golden.expect(outcome.output, is: "dry-run.txt")
+            let lines = outcome.output.split(separator: "\n")
+            let ofThisMachine = lines.filter {
+                $0.hasPrefix("memory here: ") || $0.hasPrefix("expected time: ")
+            }
+            #expect(ofThisMachine == lines.suffix(2))
+            try Golden.expect(lines.dropLast(2).joined(separator: "\n") + "\n", is: "dry-run.txt")
             #expect(directory.names.isEmpty)
         }
 

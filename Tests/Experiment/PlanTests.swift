@@ -27,6 +27,7 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
                 $0.sizes = [PageCount(16), PageCount(64), PageCount(256)]
                 $0.chunks = [PageCount(4), PageCount(16)]
                 $0.ranges = [1, 4]
+                $0.misalignments = [PageCount(0), PageCount(3)]
                 $0.devices = [1, 2]
                 $0.engines = [.nt, .memset]
                 $0.backings = [.memfd, .thp]
@@ -35,7 +36,7 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
                 $0.convertPages = [PageCount(1), PageCount(2)]
                 $0.rounds = 3
             })
-        let groups = 3 * 2 * 2 * 2 * 2 * 2 * 2 * 2 * 2
+        let groups = 3 * 2 * 2 * 2 * 2 * 2 * 2 * 2 * 2 * 2
         #expect(plan.groups.count == groups)
         #expect(plan.cells.count == 2 * groups)
         #expect(plan.turnCount == 3 * 2 * groups)
@@ -50,7 +51,7 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
             let shape = cell.shape
             text = """
                 \(cell.strategy.info.name) \(shape.backing) \(shape.size) \(shape.ranges) \
-                \(shape.devices) \(cell.chunk) \(cell.engine) \(cell.policy) \(cell.convertRate) \
+                \(shape.misalignment) \(shape.devices) \(cell.chunk) \(cell.engine) \(cell.policy) \(cell.convertRate) \
                 \(cell.convertPages)
                 """
         }
@@ -69,6 +70,12 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
         }
     }
 
+    @Test func misalignmentsMoveTheBuffers() throws {
+        let plan = try Plan(request { $0.misalignments = [0, 1, 5].map { PageCount($0) } })
+        #expect(plan.cells.map(\.shape.misalignment.rawValue) == [0, 1, 5])
+        #expect(plan.cells.map { $0.shape.map.buffers[0].start % 16 } == [0, 1, 5])
+    }
+
     @Test func withoutChunksIsTheWholeRequest() throws {
         let plan = try Plan(request { $0.sizes = [PageCount(16), PageCount(64)] })
         #expect(plan.cells.map(\.chunk) == [PageCount(16), PageCount(64)])
@@ -79,7 +86,7 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
             request {
                 $0.ranges = [4]
                 $0.devices = [3]
-                $0.misalignment = PageCount(1)
+                $0.misalignments = [PageCount(1)]
                 $0.guestMemory = PageCount(1 << 20)
             })
         let map = plan.cells[0].shape.map
@@ -155,6 +162,76 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
         }
     }
 
+    /// Every group in every round, and all of them in the same order of strategies.
+    @Test(arguments: [0, 1, 5] as [UInt64])
+    func roundsInterleaveGroupsInPlanOrder(seed: UInt64) throws {
+        let plan = try Plan(
+            request {
+                $0.strategies = [None.self, PerPage.self, RangeTree.self]
+                $0.sizes = [PageCount(16), PageCount(64)]
+                $0.backings = [.memfd, .thp]
+                $0.seed = seed
+            })
+        for round in 1...4 {
+            for backing in plan.backings {
+                let turns = plan.round(round, on: backing)
+                #expect(turns.map(\.position) == [1, 2, 3, 1, 2, 3])
+                #expect(turns.map(\.cell.shape.size.rawValue) == [16, 16, 16, 64, 64, 64])
+                #expect(turns.allSatisfy { $0.cell.shape.backing == backing })
+                let order = names(plan.order(ofGroup: 0, round: round))
+                #expect(names(turns.map(\.cell)) == order + order)
+            }
+        }
+    }
+
+    /// All but what says how much of a plan is run.
+    @Test func identityKnowsEveryOption() throws {
+        let changes: [(String, (inout Request) -> Void)] = [
+            ("strategies", { $0.strategies.append(None.self) }),
+            ("policies", { $0.policies = [.wait] }), ("sizes", { $0.sizes = [PageCount(32)] }),
+            ("chunks", { $0.chunks = [PageCount(4)] }), ("ranges", { $0.ranges = [2] }),
+            ("misalignments", { $0.misalignments = [PageCount(1)] }),
+            ("devices", { $0.devices = [2] }), ("engines", { $0.engines = [.memset] }),
+            ("backings", { $0.backings = [.thp] }), ("convertRates", { $0.convertRates = [7] }),
+            ("convertPages", { $0.convertPages = [PageCount(2)] }),
+            ("convertPlace", { $0.convertPlace = .mixed }), ("frees", { $0.frees = true }),
+            ("placement", { $0.placement = .adjacent }), ("entrySize", { $0.entrySize = .large }),
+            ("pool", { $0.pool = PageCount(4) }), ("cache", { $0.cache = PageCount(4) }),
+            ("guestMemory", { $0.guestMemory = PageCount(1 << 20) }), ("lanes", { $0.lanes = 2 }),
+            ("writes", { $0.writes = false }), ("usesEventfd", { $0.usesEventfd = true }),
+            ("enforces", { $0.enforces = true }), ("faultPolicy", { $0.faultPolicy = .retry }),
+            ("operations", { $0.operations = 4 }), ("seconds", { $0.seconds = 1 }),
+            ("seed", { $0.seed = 2 }), ("memoryNode", { $0.memoryNode = 0 }),
+            ("deviceProcessor", { $0.deviceProcessor = 0 }),
+            ("vcpuProcessor", { $0.vcpuProcessor = 0 }),
+        ]
+        let extent: [(String, (inout Request) -> Void)] = [
+            ("rounds", { $0.rounds = 11 }), ("tolerance", { $0.tolerance = 0.02 }),
+            ("shard", { $0.shard = Shard(index: 1, count: 1) }),
+        ]
+        let options = Mirror(reflecting: Request()).children.compactMap(\.label)
+        #expect(Set(options) == Set((changes + extent).map(\.0)))
+        let identity = try Plan(request()).identity
+        #expect(try Plan(request()).identity == identity)
+        var seen: Set<String> = [identity]
+        for (name, change) in changes {
+            #expect(seen.insert(try Plan(request(change)).identity).inserted, "\(name)")
+        }
+        for (name, change) in extent {
+            #expect(try Plan(request(change)).identity == identity, "\(name)")
+        }
+    }
+
+    /// Rows could not tell such cells apart.
+    @Test func withoutWritesThereIsOneEngine() throws {
+        let plan = try Plan(
+            request {
+                $0.engines = [.nt, .memset]
+                $0.writes = false
+            })
+        #expect(plan.cells.count == 1)
+    }
+
     @Test func orderStandsTheLargestSeed() throws {
         let plan = try Plan(
             request {
@@ -163,6 +240,69 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
             })
         #expect(plan.order(ofGroup: 0, round: 1).count == 3)
         #expect(plan.order(ofGroup: 0, round: 1_000_000).count == 3)
+    }
+}
+
+@Suite struct ShardTests {
+    private static let lists: [@Sendable (inout Request) -> Void] = [
+        { $0.sizes = [16, 64, 256].map { PageCount($0) } },
+        { $0.devices = [1, 2] },
+        { $0.misalignments = (0..<3).map { PageCount($0) } },
+        { $0.convertRates = [0, 10] },
+        { $0.backings = [.memfd, .thp] },
+        { $0.chunks = [PageCount(2), PageCount(4)] },
+        { $0.strategies = [None.self, PerPage.self, RangeTree.self, Bounce.self] },
+    ]
+
+    /// Every choice of the lists, in up to as many shards as it has groups.
+    @Test(arguments: 0..<1 << 7)
+    func unionIsThePlan(chosen: Int) throws {
+        let request = request { request in
+            for (index, change) in Self.lists.enumerated() where chosen & 1 << index != 0 {
+                change(&request)
+            }
+        }
+        let whole = try Plan(request)
+        let namesFromFirst = Dictionary(
+            uniqueKeysWithValues: whole.groups.map { ($0[0].index, names($0)) })
+        for count in [1, 2, 3, 5, 8] where count <= whole.groups.count {
+            let shards = try (1...count).map { index in
+                var part = request
+                part.shard = Shard(index: index, count: count)
+                return try Plan(part)
+            }
+            let cells = shards.flatMap(\.cells).map(\.index)
+            #expect(cells.sorted() == Array(whole.cells.indices))
+            for group in shards.flatMap(\.groups) {
+                #expect(names(group) == namesFromFirst[group[0].index])
+            }
+            let sizes = shards.map(\.groups.count)
+            #expect(sizes.max()! - sizes.min()! <= 1)
+        }
+    }
+
+    @Test func aBackingWithoutCellsIsLeftOut() throws {
+        let plan = try Plan(
+            request {
+                $0.backings = [.memfd, .thp]
+                $0.shard = Shard(index: 2, count: 2)
+            })
+        #expect(plan.backings == [.thp])
+    }
+
+    @Test func moreShardsThanGroupsAreRefused() {
+        #expect(
+            throws: UsageError(
+                "--shard 1/3: strategies stay together, and without them there are 2 cells; "
+                    + "split into 2 shards at most")
+        ) {
+            try Plan(
+                request {
+                    $0.strategies = [None.self, PerPage.self]
+                    $0.sizes = [PageCount(16), PageCount(64)]
+                    $0.shard = Shard(index: 1, count: 3)
+                })
+        }
     }
 }
 
@@ -211,7 +351,7 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
             refusal {
                 $0.sizes = [PageCount(1 << 32)]
                 $0.devices = [63]
-                $0.misalignment = PageCount(PageRange.frameLimit - 1)
+                $0.misalignments = [PageCount(PageRange.frameLimit - 1)]
             } != nil)
         #expect(
             refusal {

@@ -56,6 +56,8 @@ extension DmaBench {
         case "device-cpu": deviceCpu = value
         case "vcpu-cpu": vcpuCpu = value
         case "seed": seed = value
+        case "shard": shard = value
+        case "until-stable": untilStable = value
         default: break
         }
     }

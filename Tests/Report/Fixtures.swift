@@ -75,6 +75,8 @@ extension Row {
         row.noisy = ["cpu", "warmup"]
         (row.enforce, row.onFault, row.convertTo) = ("mmu", "retry", "free")
         (row.buffers, row.sharedLines) = ("adjacent", 9)
+        row.plan = "fedcba9876543210"
+        row.revision = "abcdef0+"
         row.convertNsCdf = [10, 20, .max]
         return row
     }

@@ -1,0 +1,90 @@
+import DmaWriter
+import GuestMemory
+import Linux
+
+/// How long a plan will take: guessed from a few milliseconds' work on this machine.
+///
+/// A turn is its guest's boot, the hot loop, some windows of warm-up, and DMAs for as long as `TurnPlan` says. A DMA is
+/// its write; what locking adds, and what others leave of the machine, nobody knows before.
+public struct Estimate: Sendable {
+    /// Little enough for a few milliseconds, too much for caches to matter under non-temporal stores.
+    public static let probeBytes = ByteCount(4 << 20)
+
+    /// Of the whole run, and of that the first touch of guest memory.
+    public let nanoseconds: Double
+    public let prefaultNanoseconds: Double
+
+    public init(_ plan: Plan) throws(SystemError) {
+        let request = plan.request
+        let processors = try Processors.allowed().count
+        let probe = try Probe(request.engines[0], isNeeded: request.writes)
+        prefaultNanoseconds = plan.backings.reduce(0) { sum, backing in
+            let pages = plan.cells.filter { $0.shape.backing == backing }.map(\.shape.map.pages)
+            let bytes = Double(pages.max()!.bytes.rawValue)
+            return sum + bytes * probe.touchNanoseconds / Double(processors)
+        }
+        let turns = plan.cells.reduce(0) { $0 + Self.turn($1, request, probe, processors) }
+        nanoseconds = prefaultNanoseconds + turns * Double(request.rounds)
+    }
+
+    private static func turn(
+        _ cell: Cell, _ request: Request, _ probe: Probe, _ processors: Int
+    ) -> Double {
+        let shape = cell.shape
+        let sharing = (Double(shape.devices) / Double(max(1, processors - 1))).rounded(.up)
+        let dma = Double(shape.size.bytes.rawValue) * probe.writeNanoseconds * sharing
+        // Sharing the buffers, canaries, and the look at every page afterwards.
+        let boot = 10e6 + Double(shape.map.pages.rawValue) * 100
+        // Five batches of 2 to 4 ms, and what it takes to find their length.
+        let hotLoop = 18e6
+        // Three to eight windows of at least 2 ms.
+        let warmUp = request.writes ? 5 * max(3e6, dma) : 0
+        let measured =
+            if let seconds = request.seconds {
+                seconds * 1e9
+            } else if let operations = request.operations {
+                Double(operations) * dma
+            } else {
+                max(200e6, 4 * dma)
+            }
+        return boot + hotLoop + warmUp + measured + dma / 2
+    }
+
+    /// What a byte of guest memory costs here and now, in nanoseconds, on one processor.
+    private struct Probe {
+        var touchNanoseconds = 0.0
+        var writeNanoseconds = 0.0
+
+        init(_ engine: FillEngine, isNeeded: Bool) throws(SystemError) {
+            guard isNeeded, engine.isAvailable else { return }
+            let memory = try SharedMapping.create(
+                name: "estimate", byteCount: Int(Estimate.probeBytes.rawValue))
+            touchNanoseconds = try Self.perByte { piece throws(SystemError) in
+                try memory.populate(piece)
+            }
+            let writer = try DmaWriter(engine: engine, lanes: 1, device: 0)
+            let stamp = writer.stamp(generation: 1)
+            writer.prepare(stamp)
+            writeNanoseconds = try Self.perByte { piece throws(SystemError) in
+                writer.write(
+                    UnsafeMutableRawBufferPointer(
+                        start: memory.base + piece.lowerBound, count: piece.count),
+                    stamp: stamp)
+            }
+        }
+
+        /// Over the median of 32 pieces: one in which another process had the processor says nothing.
+        private static func perByte(
+            _ work: (Range<Int>) throws(SystemError) -> Void
+        ) throws(SystemError) -> Double {
+            let size = Int(Estimate.probeBytes.rawValue) / 32
+            var times: [UInt64] = []
+            for start in stride(from: 0, to: 32 * size, by: size) {
+                let begin = monotonicNanoseconds()
+                try work(start..<start + size)
+                times.append(monotonicNanoseconds() - begin)
+            }
+            return Double(times.sorted()[16]) / Double(size)
+        }
+    }
+}

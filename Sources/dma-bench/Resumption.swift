@@ -1,0 +1,97 @@
+import Experiment
+import Report
+
+/// A row of an earlier run, and the turn that it is of.
+typealias EarlierRow = (turn: Plan.Turn, row: Row)
+
+/// An unfinished run, found in its file of rows: what of the plan is done, checked to be the same plan on the same
+/// machine.
+struct Resumption {
+    /// Its identifier; nil where it has no rows.
+    let runName: String?
+    /// The rows that stand: neither failed nor interrupted, nor cut off.
+    let rows: [EarlierRow]
+
+    /// `builder` is that of the run which goes on.
+    init(_ path: String, _ options: DmaBench, format: Format, builder: RowBuilder) throws(Failure) {
+        func refusal(_ reason: String) -> Failure {
+            Failure(.usage, "--resume \(path): \(reason)")
+        }
+        guard options.output == nil, options.raw == nil, path != "-" else {
+            throw refusal("rows go on in that file alone; leave -o and --raw out")
+        }
+        let file: RowFile
+        do throws(InputError) {
+            file = try RowFile.read(path, acceptingCutEnd: true)
+        } catch {
+            throw Failure(.usage, "--resume \(error)")
+        }
+        guard file.format == format else {
+            throw refusal("its rows are \(file.format.rawValue); --format must be the same")
+        }
+        guard file.unknownColumns.isEmpty else {
+            throw refusal("a later version wrote it; use that")
+        }
+        guard Set(file.rows.map(\.run)).count <= 1 else {
+            throw refusal("it has rows of several runs; resume each in its own file")
+        }
+        if let row = file.rows.first {
+            guard row.env == builder.environment.hash else {
+                throw refusal(
+                    "measured in another environment (\(row.env), now \(builder.environment.hash)); "
+                        + "compare 'dma-bench env' with \(path).env.json")
+            }
+            guard row.revision == builder.environment.revision else {
+                throw refusal(
+                    "measured with another build (\(row.revision ?? "unknown"), now "
+                        + "\(builder.environment.revision)); use that one")
+            }
+            guard row.plan == builder.planHash else {
+                throw refusal(
+                    "it is of another plan: \(Self.difference(file.rows, from: builder))")
+            }
+        }
+        let cells = Dictionary(
+            uniqueKeysWithValues: builder.plan.cells.map {
+                (builder.planned($0, round: 1, position: 1).cell, $0)
+            })
+        var rows: [EarlierRow] = []
+        for row in file.rows {
+            guard let cell = cells[row.cell] else {
+                throw refusal("it has rows of another --shard; name the one it was started with")
+            }
+            if row.isFinal { rows.append((Plan.Turn(cell, round: row.round), row)) }
+        }
+        runName = file.rows.first?.run
+        self.rows = rows
+    }
+
+    /// The option that makes the difference, where rows show it.
+    private static func difference(_ rows: [Row], from builder: RowBuilder) -> String {
+        let planned = builder.plan.cells.map { builder.planned($0, round: 1, position: 1) }
+        // Rounds that are not whole do not show all cells.
+        let isWhole = rows.contains { $0.round > 1 }
+        for (place, (column, option)) in Schema.cellColumns.enumerated() {
+            let there = Set(rows.map { $0.cell[place] })
+            let here = Set(planned.map { $0.cell[place] })
+            if let extra = there.subtracting(here).min() {
+                return "\(option) differs, since its \(column.name) is also '\(extra)'"
+            }
+            if isWhole, let missing = here.subtracting(there).min() {
+                return "\(option) differs, since its \(column.name) is never '\(missing)'"
+            }
+        }
+        return "an option differs that rows do not show, such as --seed, --ops, --seconds, "
+            + "--guest-memory, --notify or the order of a list"
+    }
+}
+
+extension Row {
+    /// Whether its turn came to an end, and need not be run again.
+    fileprivate var isFinal: Bool {
+        switch status {
+        case .ok, .violation, .unavailable: true
+        case .interrupted, .failed: false
+        }
+    }
+}
