@@ -88,7 +88,7 @@ extension Row {
     }
 }
 
-func saturatingSum(_ left: UInt64, _ right: UInt64) -> UInt64 {
+package func saturatingSum(_ left: UInt64, _ right: UInt64) -> UInt64 {
     let (sum, overflow) = left.addingReportingOverflow(right)
     return overflow ? .max : sum
 }

@@ -3,8 +3,15 @@ import Linux
 
 /// Files that are written whole or not at all.
 public enum OutputFile {
-    /// Replaces `path` in one step: a reader sees the old file or the new one.
+    /// Replaces `path` in one step: a reader sees the old file or the new one. What is there and is no regular file,
+    /// such as a pipe, is written to.
     public static func replace(_ path: String, with bytes: [UInt8]) throws(OutputError) {
+        var status = stat()
+        guard stat(path, &status) != 0 || status.st_mode & S_IFMT == S_IFREG else {
+            let number = open(path, O_WRONLY | O_CLOEXEC)
+            guard number >= 0 else { throw OutputError("open", errno, on: path) }
+            return try FileDescriptor(owning: number).writeAll(bytes, name: path)
+        }
         let temporary = "\(path).\(getpid()).tmp"
         let number = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
         guard number >= 0 else { throw OutputError("open", errno, on: temporary) }

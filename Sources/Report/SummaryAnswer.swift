@@ -1,6 +1,8 @@
 /// The sentence that answers what synchronisation costs.
-struct SummaryAnswer {
-    let text: String
+package struct SummaryAnswer {
+    package let text: String
+    /// The cells that the sentence names, the baseline first.
+    package let named: [SummaryCell]
 
     /// How many strategies one sentence names: the table has the others.
     private static let most = 3
@@ -8,14 +10,19 @@ struct SummaryAnswer {
     /// The strategy that does what the question asks about: one check and lock for each entry.
     private static let baseline = "perpage"
 
-    init(_ cells: [SummaryCell]) {
-        let priced = cells.filter { Self.price($0) != nil && !$0.isViolated }
+    package init(_ cells: [SummaryCell]) {
+        let measured = cells.filter { Self.price($0) != nil }
+        let priced = measured.filter { !$0.isViolated }
         let safe = priced.filter(\.plan.safe)
         let candidates = safe.isEmpty ? priced : safe
         guard let largest = candidates.map(\.plan.sizeBytes).max(),
             let chosen = candidates.first(where: { $0.plan.sizeBytes == largest })
         else {
-            text = "No cost of synchronisation was measured."
+            named = []
+            text =
+                measured.isEmpty
+                ? "No cost of synchronisation was measured."
+                : "Every strategy measured wrote private pages: there is no cost to compare."
             return
         }
         // Strategies are compared in one and the same place of the plan.
@@ -24,7 +31,7 @@ struct SummaryAnswer {
         let others = alike.filter { $0.plan.strategy != first.plan.strategy }
             .filter { ($0.cost == nil) == (first.cost == nil) }
             .sorted { Self.price($0) ?? 0 < Self.price($1) ?? 0 }
-        let named = [first] + others.prefix(Self.most - 1)
+        named = [first] + others.prefix(Self.most - 1)
 
         let entries = first.entries == 1 ? "1 entry" : Human.grouped(first.entries) + " entries"
         let what = "\(entries) (\(Self.description(of: first, among: cells)))"
@@ -40,7 +47,7 @@ struct SummaryAnswer {
     }
 
     /// The strategy's name, marked where it claims no safety.
-    static func name(_ cell: SummaryCell) -> String {
+    package static func name(_ cell: SummaryCell) -> String {
         Text.printable(cell.plan.strategy) + (cell.plan.safe ? "" : " (unsafe)")
     }
 

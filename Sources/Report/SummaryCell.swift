@@ -3,18 +3,21 @@ import Statistics
 /// One combination of the plan: all its rounds, and the medians over them.
 ///
 /// Rounds that were cut short or failed count for nothing but the notes.
-struct SummaryCell: Sendable {
+package struct SummaryCell: Sendable {
     /// A row that stands for what the plan asked for.
-    let plan: Row
-    let measured: [Row]
+    package let plan: Row
+    package let rows: [Row]
+    package let measured: [Row]
 
-    init(rows: [Row]) {
+    package init(rows: [Row]) {
         plan = rows[0]
-        measured = rows.filter { $0.status == .ok || $0.status == .violation }
+        self.rows = rows
+        // Where that is all of them, one copy serves.
+        measured = rows.allSatisfy(\.isMeasured) ? rows : rows.filter(\.isMeasured)
     }
 
     /// The cells of `rows`, in the order in which they first appear.
-    static func cells(of rows: [Row]) -> [SummaryCell] {
+    package static func cells(of rows: [Row]) -> [SummaryCell] {
         var order: [[String]] = []
         var groups: [[String]: [Row]] = [:]
         for row in rows {
@@ -28,44 +31,38 @@ struct SummaryCell: Sendable {
     var pin: Double? { median { $0.pinNsP50 } }
     var write: Double? { median { $0.writeNsP50 } }
     var unpin: Double? { median { $0.unpinNsP50 } }
-    var syncShare: Double? { median { hasWrite($0) ? $0.syncShare : nil } }
+    package var syncShare: Double? { median { $0.writtenSyncShare } }
     var outsideShare: Double? { median { $0.outsideShare } }
     var throughput: Double? { median { $0.writeBytesPerS } }
     var conversions: Double? { median { $0.conversions.map { Double($0) } } }
     var convertP50: Double? { median { $0.convertNsP50 } }
-    var convertP99: Double? { median { $0.convertNsP99 } }
+    package var convertP99: Double? { median { $0.convertNsP99 } }
+    package var deniedShare: Double? { median { $0.deniedShare } }
 
     /// (pin + unpin) / write of a row's total times: its sync share s gives s / (1 - s).
     var cost: Double? {
         median { row in
-            guard hasWrite(row), let share = row.syncShare else { return nil }
+            guard let share = row.writtenSyncShare else { return nil }
             return share / (1 - share)
         }
     }
 
     /// Nanoseconds of one pin and one unpin.
-    var pair: Double? {
+    package var pair: Double? {
         median { row in
             guard let pin = row.pinNsP50, let unpin = row.unpinNsP50 else { return nil }
             return pin + unpin
         }
     }
 
-    /// The part of the conversions asked for that was refused.
-    var deniedShare: Double? {
-        median { row in
-            guard let done = row.conversions, let denied = row.conversionsDenied else { return nil }
-            let asked = Double(done) + Double(denied)
-            return asked > 0 ? Double(denied) / asked : nil
-        }
-    }
-
     /// Violations of all rounds, since a median would hide one; nil where none was looked for.
-    var violations: UInt64? {
+    package var violations: UInt64? {
         let counts = measured.compactMap(\.violations)
         return counts.isEmpty ? nil : counts.reduce(0, saturatingSum)
     }
-    var isViolated: Bool { measured.contains { $0.status == .violation || $0.violations ?? 0 > 0 } }
+    package var isViolated: Bool {
+        measured.contains { $0.status == .violation || $0.violations ?? 0 > 0 }
+    }
 
     /// RMP entries behind the buffer.
     var entries: UInt64 {
@@ -73,10 +70,25 @@ struct SummaryCell: Sendable {
         return plan.sizeBytes / entry + (plan.sizeBytes % entry == 0 ? 0 : 1)
     }
 
-    private func hasWrite(_ row: Row) -> Bool { row.writeNsP50 != nil || row.writeBytesPerS != nil }
-
     /// Over the rounds that have a finite value.
     private func median(_ value: (Row) -> Double?) -> Double? {
         Sample(measured.compactMap(value)).median
+    }
+}
+
+extension Row {
+    /// Whether it was measured to its end.
+    package var isMeasured: Bool { status == .ok || status == .violation }
+
+    /// `syncShare` of a row with a write; without one it would be 1.
+    package var writtenSyncShare: Double? {
+        writeNsP50 != nil || writeBytesPerS != nil ? syncShare : nil
+    }
+
+    /// The part of the conversions asked for that was refused.
+    package var deniedShare: Double? {
+        guard let done = conversions, let denied = conversionsDenied else { return nil }
+        let asked = Double(done) + Double(denied)
+        return asked > 0 ? Double(denied) / asked : nil
     }
 }

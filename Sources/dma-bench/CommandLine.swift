@@ -19,7 +19,7 @@ struct DmaBench: ParsableCommand {
 
               dma-bench --size 1G --strategy rangetree
               dma-bench --size 4K..1G:x4 --strategy all -o sweep.csv
-              dma-bench strategies
+              dma-bench report sweep.csv -o report.html
 
             Options marked (list) take a,b,c; those marked (range) also low..high:xN or low..high:+N. The run is the \
             product of all lists. Rows go to standard output as CSV, everything else to standard error.
@@ -29,9 +29,8 @@ struct DmaBench: ParsableCommand {
             """,
         version: Build.description,
         subcommands: [
-            Strategies.self, OutcomesCommand.self, CompareCommand.self, PlotCommand.self,
-            Merge.self,
-            Env.self, SchemaCommand.self,
+            ReportCommand.self, PlotCommand.self, CompareCommand.self, Merge.self, Strategies.self,
+            OutcomesCommand.self, Env.self, SchemaCommand.self,
         ])
 
     @Option(parsing: .unconditional, help: "Bytes of one DMA request: 4K, 64M, 1G (range).")

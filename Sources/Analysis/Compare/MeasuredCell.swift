@@ -82,22 +82,3 @@ struct RoundID: Hashable {
 extension Row {
     var roundID: RoundID { RoundID(run: run, round: round) }
 }
-
-/// How often each of several things happened, in the order in which they first did.
-struct Tally: Sendable {
-    private var order: [String] = []
-    private var counts: [String: Int] = [:]
-
-    mutating func add(_ what: String) {
-        if counts[what] == nil { order.append(what) }
-        counts[what, default: 0] += 1
-    }
-
-    /// Each with its count, `unit` being the singular.
-    func lines(_ unit: String) -> [String] {
-        order.map { what in
-            let count = counts[what]!
-            return "\(what) (\(count) \(unit)\(count == 1 ? "" : "s"))"
-        }
-    }
-}

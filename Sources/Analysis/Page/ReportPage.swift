@@ -1,0 +1,183 @@
+import Report
+
+/// One HTML page about rows: complete without a network, another file, or a script.
+///
+/// It is also well-formed XML. The same rows give the same page.
+public struct ReportPage {
+    private let sources: [Source]
+    private let rows: [Row]
+    private let lines: [Line]
+    private let repeatedCount: Int
+    private let generator: String
+    private var pictures: [PagePicture]?
+    private var omitted: [String] = []
+
+    /// `generator` is the program and its version.
+    public init(_ sources: [Source], generator: String) {
+        self.sources = sources
+        self.generator = generator
+        let read = sources.flatMap(\.file.rows)
+        var cells = SummaryCell.cells(of: read)
+        if cells.contains(where: Self.isRepeating) {
+            cells = cells.map { SummaryCell(rows: Self.once($0.rows)) }
+            rows = cells.flatMap(\.rows)
+        } else {
+            rows = read
+        }
+        lines = cells.map(Line.init)
+        repeatedCount = read.count - rows.count
+    }
+
+    /// Draws what the rows have the data for. Without this the page has no pictures, and says so.
+    public mutating func draw(isInterrupted: () -> Bool) throws(Gnuplot.Failure) {
+        let figures = Figures(of: rows, sources: sources.map(\.file.path))
+        var drawn: [PagePicture] = []
+        for figure in figures.drawn {
+            let svg = try Gnuplot.svg(figure, isInterrupted: isInterrupted)
+            drawn.append(PagePicture(figure: figure, svg: svg))
+        }
+        (pictures, omitted) = (drawn, figures.omitted)
+    }
+
+    private var cells: [SummaryCell] { lines.map(\.cell) }
+
+    private static func isRepeating(_ cell: SummaryCell) -> Bool {
+        Set(cell.measured.map(\.roundID)).count < cell.measured.count
+    }
+
+    /// Each measured round once: the same file twice says no more than once.
+    private static func once(_ rows: [Row]) -> [Row] {
+        var seen: Set<RoundID> = []
+        return rows.filter { !$0.isMeasured || seen.insert($0.roundID).inserted }
+    }
+
+    public var html: String {
+        let page: Markup = """
+            <!DOCTYPE html>
+            <html lang="en" xmlns="http://www.w3.org/1999/xhtml">
+            <head>
+            <meta charset="utf-8" />
+            <meta http-equiv="Content-Security-Policy" content="\(Self.policy)" />
+            <meta name="viewport" content="width=device-width, initial-scale=1" />
+            <meta name="generator" content="\(generator)" />
+            <title>\(title)</title>
+            <style>
+            \(Markup(trusting: Style.sheet))
+            </style>
+            </head>
+            <body>
+            <main>
+            \(sections.joined())
+            </main>
+            <script>\(Markup(trusting: Style.script))</script>
+            </body>
+            </html>
+
+            """
+        return page.source
+    }
+
+    /// Nothing is fetched from anywhere, and no script runs but the page's own.
+    private static let policy =
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-\(Style.scriptHash)'"
+
+    private var title: String { "What it costs to lock a guest's pages around a DMA" }
+
+    private var sections: [Markup] {
+        [header, answer, warnings, table, figures, method, provenance]
+    }
+
+    private var header: Markup {
+        """
+        <h1>\(title)</h1>
+        <p class="dim">\(sources.map(\.file.path).joined(separator: ", ")): \(Human.rows(rows.count)), \
+        \(Human.counted(Set(rows.map(\.strategy)).count, "strategy", "strategies"))</p>
+        """
+    }
+
+    private var answer: Markup {
+        """
+        <section class="answer" id="answer">
+        \(ThreeSentences(rows, cells: cells).all.map { "<p>\($0)</p>" as Markup }.joined())
+        </section>
+        """
+    }
+
+    private var warnings: Markup {
+        let items = Warnings(rows, lines: lines).all + repetition + unknownColumns
+        guard !items.isEmpty else { return "" }
+        return """
+            <section id="warnings">
+            <h2>Read with care</h2>
+            <ul>
+            \(items.map { "<li>\($0)</li>" as Markup }.joined())
+            </ul>
+            </section>
+            """
+    }
+
+    private var repetition: [String] {
+        guard repeatedCount > 0 else { return [] }
+        return ["Left out, the same round of the same run again: \(Human.rows(repeatedCount))."]
+    }
+
+    private var unknownColumns: [String] {
+        sources.filter { !$0.file.unknownColumns.isEmpty }.map { source in
+            let names = source.file.unknownColumns.joined(separator: ", ")
+            return "\(source.file.path) has columns that this version does not know: \(names)."
+        }
+    }
+
+    private var table: Markup {
+        """
+        <section class="table">
+        <h2>All figures</h2>
+        <p class="dim">Medians over \(rounds), the cheapest strategy first. In small type below a median: where it \
+        lies with 95 % confidence, if that can be told and differs. n/a: not measured. Violations are summed.</p>
+        \(CellTable(lines).markup)
+        </section>
+        """
+    }
+
+    private var rounds: String {
+        let counts = cells.map(\.measured.count)
+        let (least, most) = (counts.min() ?? 0, counts.max() ?? 0)
+        return least == most ? Human.rounds(most) : "\(least) to \(Human.rounds(most))"
+    }
+
+    private var figures: Markup {
+        guard let pictures else {
+            return "<p class=\"dim\">Without pictures (--no-pictures).</p>"
+        }
+        let reasons = omitted.map { "<li>\($0)</li>" as Markup }
+        let notes: Markup =
+            reasons.isEmpty
+            ? "" : "<p class=\"dim\">Not drawn:</p><ul class=\"dim\">\(reasons.joined())</ul>"
+        return """
+            <section>
+            <h2>Pictures</h2>
+            \(pictures.enumerated().map { $1.markup(number: $0) }.joined())
+            \(notes)
+            </section>
+            """
+    }
+
+    private var method: Markup {
+        """
+        <section>
+        <h2>What was measured, and how</h2>
+        \(Method(rows: rows, cells: cells).markup)
+        </section>
+        """
+    }
+
+    private var provenance: Markup {
+        """
+        <section>
+        <h2>Files and environment</h2>
+        \(Provenance(sources: sources).markup)
+        <p class="dim">Made by \(generator).</p>
+        </section>
+        """
+    }
+}

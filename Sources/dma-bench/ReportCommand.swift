@@ -1,0 +1,71 @@
+import Analysis
+import ArgumentParser
+import Report
+
+/// One page that answers the question from rows.
+struct ReportCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "report",
+        abstract: "Make one HTML page of rows: the answer, all figures, how they were measured.",
+        discussion: """
+            The page needs no network and no other file. FILE.env.json beside a file is shown with it. Exit status: 64 \
+            where a file cannot be read or its rows do not belong with the others, 69 where gnuplot is missing, 74 \
+            where the page cannot be written.
+            """)
+
+    @Argument(help: "Files of rows, CSV or JSON lines; - for standard input.") var files: [String]
+    @Option(
+        name: .shortAndLong, parsing: .unconditional,
+        help: "Write the page to a file; default: standard output.")
+    var output: String?
+    /// A run's own `-o`, wherever it stands, is this one.
+    @ParentCommand var root: DmaBench
+    @Flag(help: "Leave the pictures out, for which gnuplot is needed.") var noPictures = false
+    @Flag(help: "Take rows of different environments together.") var force = false
+
+    func run() throws {
+        let sources: [ReportPage.Source]
+        do throws(InputError) {
+            sources = try files.map(ReportPage.Source.read)
+        } catch {
+            throw Failure(.usage, error.description)
+        }
+        try refuse(sources)
+        var page = ReportPage(sources, generator: Build.description)
+        if !noPictures { try draw(&page) }
+        guard let output = output ?? root.output else { return try Status.print(page.html) }
+        do throws(OutputError) {
+            try OutputFile.replace(output, with: Array(page.html.utf8))
+        } catch {
+            throw Failure(.inputOutput, error.description)
+        }
+    }
+
+    private func draw(_ page: inout ReportPage) throws {
+        do throws(Gnuplot.Failure) {
+            try page.draw(isInterrupted: { Interruption.isRequested })
+        } catch {
+            switch error {
+            case .interrupted: throw Failure(.interrupted, error.description)
+            default:
+                throw Failure(.unavailable, "\(error); or do without, with --no-pictures")
+            }
+        }
+    }
+
+    /// Medians over two machines would be those of neither.
+    private func refuse(_ sources: [ReportPage.Source]) throws {
+        let rows = sources.flatMap(\.file.rows)
+        guard let first = rows.first else {
+            throw Failure(
+                .usage, "\(files.joined(separator: ", ")): no rows; name a file that has some")
+        }
+        guard !force, let other = rows.first(where: { $0.env != first.env }) else { return }
+        throw Failure(
+            .usage,
+            """
+            rows of the environments \(first.env) and \(other.env) are not one measurement; report them apart, \
+            or take them together with --force
+            """)
+    }
+}
