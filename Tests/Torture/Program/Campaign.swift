@@ -23,7 +23,7 @@ struct Campaign<S: PinStrategy> {
     private var places: [Place] = []
     private var next = 0
     /// When the recovery of the last dead device began.
-    private var death: UInt64 = 0
+    private var recoveryStart: UInt64 = 0
 
     private static var dead: DeviceID { DeviceID(0) }
     private static var stopped: DeviceID { DeviceID(2) }
@@ -245,12 +245,12 @@ struct Campaign<S: PinStrategy> {
         }
         if !isRecovered { try recover(Self.dead) }
         figures.halts += 1
-        try concludeDeath(livePins: before)
+        try concludeDeath(livePins: before, isHalted: true)
     }
 
     /// A device that has died before another one, which still stands, has its pins back with the second call.
     private mutating func recover(_ device: DeviceID) throws {
-        death = monotonicNanoseconds()
+        recoveryStart = monotonicNanoseconds()
         let most = 1 + scenario.pins.count + scenario.registered.count
         let count = try strategy.recover(device, until: .after(milliseconds: 10_000))
         guard 0...most ~= count else {
@@ -258,10 +258,13 @@ struct Campaign<S: PinStrategy> {
         }
     }
 
-    private mutating func concludeDeath(livePins: Int) throws {
+    private mutating func concludeDeath(livePins: Int, isHalted: Bool = false) throws {
         let first = try guest.check()
-        figures.firstConversionNanoseconds = max(
-            figures.firstConversionNanoseconds, first - death)
+        // Beside one that stands still it takes as long as that does.
+        if !isHalted {
+            figures.firstConversionNanoseconds = max(
+                figures.firstConversionNanoseconds, first - recoveryStart)
+        }
         guard strategy.arena.livePins == livePins else {
             throw Complaint(
                 description: "\(strategy.arena.livePins) pins are live, \(livePins) were before")
