@@ -103,7 +103,7 @@ import PinLock
             func isCaught<S: PinStrategy>(_: S.Type) -> Bool {
                 do {
                     var campaign = try Campaign(S.self, .least, seed: 1, surveys: true)
-                    try campaign.run(100)
+                    try campaign.run(200)
                     say("\(S.self) was not caught in \(campaign.figures.kills) deaths")
                     return false
                 } catch {

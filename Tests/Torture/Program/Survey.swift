@@ -14,7 +14,7 @@ struct Survey {
 
     private(set) var stages: [Stage] = []
     /// A longer stage, such as one that fills a table of its own, is looked at to here.
-    private static let longest: UInt64 = 20_000
+    private static let longest: UInt64 = 60_000
 
     /// Follows a device from its start to its end. `pages` are those of the shared memory to look at.
     init(of device: TracedDevice, stages count: Int, looking pages: [UnsafeMutableRawPointer])
