@@ -1,5 +1,6 @@
 # `make help` lists the targets. None needs privileges, but for installing packages that are missing.
 PREFIX = /usr/local
+TORTURE_SECONDS = 600
 ARGS = --size 1G --strategy rangetree
 
 binary = .build/release/dma-bench
@@ -13,7 +14,7 @@ installed_completions = $(share)/bash-completion/completions/dma-bench $(share)/
 	$(share)/fish/vendor_completions.d/dma-bench.fish
 
 .DEFAULT_GOAL = build
-.PHONY: build run test check fuzz bench-micro bench-limits format install uninstall dist clean help setup
+.PHONY: build run test check fuzz torture bench-micro bench-limits format install uninstall dist clean help setup
 
 build: setup ## Build the program: .build/release/dma-bench
 	@swift build -c release --static-swift-stdlib --product dma-bench >&2
@@ -32,6 +33,11 @@ check: ## Lint, sanitizers, fuzzing and models, in some ten minutes
 
 fuzz: setup ## Fuzz for FUZZ_SECONDS=60
 	Tests/Fuzz/run.sh $(FUZZ_SECONDS)
+
+torture: build ## Kill devices at single instructions and at random moments, for TORTURE_SECONDS=600
+	@swift build -c release --static-swift-stdlib --product torture >&2
+	@.build/release/torture steps 500 $$(($(TORTURE_SECONDS) / 2))
+	@.build/release/torture runs $$(($(TORTURE_SECONDS) / 2)) $(binary)
 
 bench-micro: setup ## Micro-benchmarks of PinLock and DmaWriter
 	swift package --package-path Benchmarks benchmark --no-progress --grouping metric

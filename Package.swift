@@ -102,5 +102,13 @@ let package = Package(
             "EndToEnd", on: "dma-bench", "Linux", "CLinux", "CRefuse",
             excluding: ["Golden", "CRefuse"]),
         .target(name: "CRefuse", path: "Tests/EndToEnd/CRefuse", cSettings: strictC),
+        // Kills devices at single instructions: `make torture`.
+        .target(name: "CTorture", path: "Tests/Torture/Shim", cSettings: strictC),
+        .executableTarget(
+            name: "torture", dependencies: ["PinLock", "GuestMemory", "Linux", "CTorture"],
+            path: "Tests/Torture/Program", swiftSettings: strict),
+        .testTarget(
+            name: "TortureTests", dependencies: ["torture", "PinLock"], path: "Tests/Torture/Suite",
+            swiftSettings: strict),
     ]
 )

@@ -57,6 +57,17 @@ struct Journal {
         (base + 64).assumingMemoryBound(to: Atomic<UInt64>.self)
     }
 
+    /// Whether the device has come to a mutex and not left it behind yet, for pins under one: it outlasts the entry's
+    /// own state, which settles with the mutex in hand. Written by the device; by the hypervisor once that is dead.
+    var isAtMutex: Bool {
+        get { atMutex.pointee.load(ordering: .acquiring) != 0 }
+        nonmutating set { atMutex.pointee.store(newValue ? 1 : 0, ordering: .releasing) }
+    }
+
+    private var atMutex: UnsafeMutablePointer<Atomic<UInt64>> {
+        (base + 128).assumingMemoryBound(to: Atomic<UInt64>.self)
+    }
+
     @inline(__always)
     func entry(_ index: Int) -> Entry {
         let words = (base + Self.headerByteCount + index * Self.entryByteCount)
@@ -135,6 +146,13 @@ final class JournalWriter {
     }
 
     deinit { free.deallocate() }
+
+    /// See `Journal.isAtMutex`.
+    @inline(__always)
+    var isAtMutex: Bool {
+        get { journal.isAtMutex }
+        set { journal.isAtMutex = newValue }
+    }
 
     @inline(__always)
     private func push(_ index: Int) {

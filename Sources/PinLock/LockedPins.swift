@@ -69,6 +69,8 @@ struct LockedPins<Index: PinIndex>: Sendable {
             throw .outOfRange(GFN(max(range.lower, arena.pages.rawValue)))
         }
         let pin = try journal.begin(range)
+        journal.isAtMutex = true
+        defer { journal.isAtMutex = false }
         let closed = mutex.withLock { () -> GFN? in
             if let closed = forest.firstClosed(in: range) {
                 journal.end(pin)
@@ -87,10 +89,12 @@ struct LockedPins<Index: PinIndex>: Sendable {
     @inline(__always)
     func unpin(_ pin: Pin, _ journal: JournalWriter) {
         journal.beginRelease(pin)
+        journal.isAtMutex = true
         mutex.withLock {
             index.remove(pin.entry, of: pin.device)
             journal.end(pin)
         }
+        journal.isAtMutex = false
         arena.coordination.announceUnpin()
     }
 
@@ -102,24 +106,21 @@ struct LockedPins<Index: PinIndex>: Sendable {
 
     func recover(_ device: DeviceID, until deadline: Deadline) throws(RecoveryRefusal) -> Int {
         let journal = arena.journal(of: device)
+        journal.isAtMutex = false
         let count = mutex.withLock(until: deadline) { () -> Int in
             let entries = journal.liveEntries()
             for entry in entries { journal.clear(entry.index) }
             index.rebuild()
             return entries.count
         }
-        guard let count else { throw .stillMoving(firstMoving(but: device)) }
+        guard let count else { throw .stillMoving(firstAtMutex() ?? device) }
         arena.coordination.announceUnpin()
         return count
     }
 
-    /// Whoever holds the mutex is inside a pin or an unpin, as its journal says; those that wait for it are too.
-    private func firstMoving(but dead: DeviceID) -> DeviceID {
-        for number in 0..<Arena.deviceCapacity {
-            let device = DeviceID(number)
-            if device != dead, arena.journal(of: device).isMoving { return device }
-        }
-        return dead
+    /// Whoever holds the mutex is among those that are at it; so are those that wait for it.
+    private func firstAtMutex() -> DeviceID? {
+        (0..<Arena.deviceCapacity).map(DeviceID.init).first { arena.journal(of: $0).isAtMutex }
     }
 
     func audit() throws(SystemError) -> String? {

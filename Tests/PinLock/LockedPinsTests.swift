@@ -99,14 +99,16 @@ import Testing
         #expect(try pins.audit() != nil)
     }
 
-    /// Somebody holds the mutex for good: a recovery says who may.
+    /// A device is stopped with the mutex in hand, after its entry has settled: a recovery says who it is.
     @Test func aRecoveryGivesUpOnAMutexThatIsStuck() throws {
         let strategy = try make(MutexList.self, pages: 8, sharing: range(0..<8))
         var device: MutexList.Device? = strategy.pinner(for: dead)
         _ = try device!.pin(page(1))
         device = nil
         let pins = strategy.pins
-        let stuck = try pins.journal(of: living).begin(page(2))
+        let stuck = pins.journal(of: living)
+        let pin = try pins.pin(page(2), stuck)
+        stuck.isAtMutex = true
         let refusal = Counter()
         try pins.mutex.withLock {
             Result {
@@ -121,8 +123,9 @@ import Testing
         }.get()
         #expect(refusal.value == 1)
         #expect(strategy.arena.livePins == 2)
-        strategy.arena.journal(of: living).clear(stuck.entry)
         #expect(try strategy.recover(dead, until: .now) == 1)
+        pins.unpin(pin, stuck)
+        #expect(!stuck.isAtMutex && strategy.arena.livePins == 0)
     }
 
     // MARK: The tree

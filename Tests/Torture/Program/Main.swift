@@ -1,0 +1,135 @@
+import CTorture
+import Glibc
+import GuestMemory
+import Linux
+import PinLock
+
+/// Kills devices, and looks whether the guest can convert again.
+///
+///     torture twins                     broken strategies, which must be caught
+///     torture steps KILLS SECONDS [STRATEGY...]
+///                                       at single instructions: of each strategy KILLS at least, and all in SECONDS;
+///                                       where those are 0, at random ones, without a look at all there are
+///     torture runs SECONDS PROGRAM      the whole program, at random moments
+@main enum Torture {
+    static func main() {
+        var arguments = CommandLine.arguments.dropFirst()
+        let isDone: Bool
+        let command = arguments.popFirst() ?? ""
+        let words = Array(arguments)
+        let numbers = words.compactMap { Int($0) }
+        switch (command, words.count, numbers.count) {
+        case ("twins", 0, 0): isDone = expectTwinsAreCaught()
+        case ("steps", 2..., 2):
+            let names = words.dropFirst(2)
+            let chosen = Registry.all.filter { names.isEmpty || names.contains($0.info.name) }
+            isDone = killAtInstructions(chosen, least: numbers[0], seconds: numbers[1])
+        case ("runs", 2, 1):
+            var runs = Runs(of: words[1])
+            isDone = runs.run(until: .after(milliseconds: UInt64(numbers[0]) * 1000))
+        default:
+            complain(
+                "usage: torture twins | steps KILLS SECONDS [STRATEGY...] | runs SECONDS PROGRAM")
+            exit(64)
+        }
+        exit(isDone ? 0 : 1)
+    }
+
+    // MARK: Single instructions
+
+    /// A line per strategy; false where one does not survive it.
+    private static func killAtInstructions(
+        _ strategies: [any PinStrategy.Type], least: Int, seconds: Int
+    ) -> Bool {
+        // A device and its tracer take turns: on one processor they do so three times as fast.
+        if let processor = try? Processors.allowed().last { try? Processors.bind(to: processor) }
+        let start = monotonicNanoseconds()
+        let nanoseconds = UInt64(seconds) * 1_000_000_000
+        var sum = Figures()
+        var isGood = true
+        for (number, strategy) in strategies.enumerated() {
+            // What one strategy does not need is left to the others.
+            let share = nanoseconds / UInt64(strategies.count) * UInt64(number + 1)
+            do {
+                if let reason = strategy.unavailability(pinning: PageCount(2048)) {
+                    say("\(padded(strategy.info.name)) skipped: \(reason)")
+                    continue
+                }
+                let figures = try torture(
+                    strategy, least: least, surveys: seconds > 0,
+                    until: Deadline(nanoseconds: start + share))
+                say("\(padded(strategy.info.name)) \(figures)")
+                sum += figures
+            } catch {
+                say("\(padded(strategy.info.name)) FAILED: \(error)")
+                isGood = false
+            }
+        }
+        say("\(padded("all")) \(sum)")
+        return isGood
+    }
+
+    private static func torture(
+        _ strategy: any PinStrategy.Type, least: Int, surveys: Bool, until deadline: Deadline
+    ) throws -> Figures {
+        func torture<S: PinStrategy>(_: S.Type) throws -> Figures {
+            var campaigns = try Scenario.all(for: S.self, briefly: !surveys).enumerated().map {
+                try Campaign(S.self, $1, seed: UInt64($0), surveys: surveys)
+            }
+            // In turns, so that none is left out where time is short.
+            let part = surveys ? 16 : 2
+            var kills = 0
+            repeat {
+                for index in campaigns.indices where kills < least || !deadline.hasPassed {
+                    let before = campaigns[index].figures.kills
+                    try campaigns[index].run(part)
+                    kills += campaigns[index].figures.kills - before
+                }
+            } while kills < least || !deadline.hasPassed
+            var sum = Figures()
+            for index in campaigns.indices {
+                try campaigns[index].stop()
+                try campaigns[index].finish()
+                sum += campaigns[index].figures
+            }
+            return sum
+        }
+        return try torture(strategy)
+    }
+
+    /// Each broken strategy is caught within so many deaths.
+    private static func expectTwinsAreCaught() -> Bool {
+        #if DEBUG
+            func isCaught<S: PinStrategy>(_: S.Type) -> Bool {
+                do {
+                    var campaign = try Campaign(S.self, .least, seed: 1, surveys: true)
+                    try campaign.run(200)
+                    say("\(S.self) was not caught in \(campaign.figures.kills) deaths")
+                    return false
+                } catch {
+                    say("\(S.self) is caught: \(error)")
+                    return true
+                }
+            }
+            let caught = [isCaught(CountsFirst.self), isCaught(SkipsTheTorn.self)]
+            return !caught.contains(false)
+        #else
+            complain("the twins are in debug builds only")
+            return false
+        #endif
+    }
+}
+
+func padded(_ name: String) -> String {
+    name + String(repeating: " ", count: max(0, 13 - name.count))
+}
+
+/// A line on standard output, at once.
+func say(_ text: String) { put(text, on: STDOUT_FILENO) }
+
+/// A line on standard error.
+func complain(_ text: String) { put("torture: \(text)", on: STDERR_FILENO) }
+
+private func put(_ text: String, on descriptor: Int32) {
+    _ = (text + "\n").withCString { write(descriptor, $0, strlen($0)) }
+}

@@ -1,0 +1,48 @@
+import Glibc
+import PinLock
+import Testing
+
+/// The kill campaign in short; `make torture` is the long one.
+///
+/// It runs in a process of its own, which forks its devices: that wants a program without other threads.
+@Suite struct TortureTests {
+    /// `torture` beside the test bundle: `swift build` puts both into one directory.
+    private static var program: String {
+        var path = [CChar](repeating: 0, count: 4096)
+        let count = readlink("/proc/self/exe", &path, path.count)
+        let bundle = String(
+            decoding: path.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return bundle.split(separator: "/", omittingEmptySubsequences: false).dropLast()
+            .joined(separator: "/") + "/torture"
+    }
+
+    /// What the program writes on standard output, and its exit status.
+    private func torture(_ arguments: String) throws -> (output: String, status: Int32) {
+        let stream = try #require(
+            popen("SWIFT_BACKTRACE=enable=no \(Self.program) \(arguments) 2>&1", "r"))
+        var output = ""
+        var line = [CChar](repeating: 0, count: 4096)
+        while fgets(&line, Int32(line.count), stream) != nil {
+            output += String(
+                decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        }
+        return (output, pclose(stream) >> 8)
+    }
+
+    @Test func aGuestConvertsAfterEveryDeath() throws {
+        let (output, status) = try torture("steps 8 0")
+        #expect(status == 0, "\(output)")
+        // Every strategy has its line, and the sum its own.
+        #expect(output.split(separator: "\n").count == Registry.all.count + 1, "\(output)")
+    }
+
+    #if DEBUG
+        @Test func brokenTwinsAreCaught() throws {
+            let (output, status) = try torture("twins")
+            #expect(status == 0, "\(output)")
+            #expect(
+                output.contains("CountsFirst is caught")
+                    && output.contains("SkipsTheTorn is caught"), "\(output)")
+        }
+    #endif
+}
