@@ -121,8 +121,9 @@ struct Drawing {
             "set xtics (\(tics(x)))", "set ytics (\(tics(y)))",
             "set grid xtics \(figure.kind == .bars ? "noytics" : "ytics") linetype 1 linecolor rgb '#E0E0E0' "
                 + "linewidth 0.7 dashtype solid",
-            "set xlabel \(Self.quoted(figure.x.label))",
-            // Not as the label of the axis, whose place depends on its tics: what is off the canvas is not drawn.
+            // Not as labels of the axes, whose places depend on tics and terminal: what is off the canvas is not drawn.
+            "set label \(Self.quoted(figure.x.label)) at screen "
+                + "\((left + plotWidth / 2) / width),\((bottom - 44) / height) center",
             "set label \(Self.quoted(figure.y.label)) at screen \(18 / width),"
                 + "\((bottom + plotHeight / 2) / height) center rotate by 90",
         ]
