@@ -4,7 +4,8 @@ import Linux
 /// Two frames for every page: what is private lies elsewhere, so the device's write does no harm.
 ///
 /// The idea: the device maps the shared frames and nothing else. A page that becomes private gets a frame of its own in
-/// a second file, which no device maps. A write to the page still lands in the old frame: nobody reads it any more.
+/// a second file, which no device maps; whoever holds the frames switches them before a conversion commits. A write to
+/// the page still lands in the old frame: nobody reads it any more.
 ///
 /// Why no private page is written: the device has no address for the private frame. Pages are *not* kept shared while a
 /// device uses them: what it wrote after the conversion is lost, and it does not hear of it.
@@ -34,6 +35,4 @@ public struct Dual: KeepsNothing {
     public init(arena: Arena) { self.arena = arena }
 
     public func pinner(for device: DeviceID) -> EmptyPinner { EmptyPinner(device) }
-
-    // Whoever holds the frames switches them, before a conversion commits.
 }

@@ -91,6 +91,4 @@ public struct Fault: KeepsNothing {
             guard PacketSocket.send(isShared, to: socket) else { return }
         }
     }
-
-    // The hypervisor protects the pages of every conversion, before it commits.
 }

@@ -78,7 +78,6 @@ public struct KernelPin: StandsOnTree {
             tree.unpin(pin)
         }
     }
-
 }
 
 /// The kernel's references to the pages of each pin: chains of buffer slots, one slot per GiB.

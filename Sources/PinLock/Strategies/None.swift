@@ -25,5 +25,4 @@ public struct None: KeepsNothing {
     public init(arena: Arena) { self.arena = arena }
 
     public func pinner(for device: DeviceID) -> EmptyPinner { EmptyPinner(device) }
-
 }
