@@ -55,7 +55,7 @@ let package = Package(
         room("DmaWriter", on: "GuestMemory", "Linux", "CLinux"),
         room("Virtqueue", on: "GuestMemory"),
         // Floor 4
-        room("Guest", on: "Virtqueue", "GuestMemory", "Telemetry", "Linux"),
+        room("Guest", on: "Virtqueue", "GuestMemory", "Statistics", "Telemetry", "Linux"),
         room(
             "VirtualDevice", on: "PinLock", "DmaWriter", "Virtqueue", "GuestMemory", "Telemetry",
             "Linux"),
@@ -86,13 +86,14 @@ let package = Package(
         suite("Statistics", on: "Statistics"),
         suite("GuestMemory", on: "GuestMemory", "Linux"),
         suite("Telemetry", on: "Telemetry", "Linux"),
-        suite("PinLock", on: "PinLock", "GuestMemory", "Linux"),
+        suite("PinLock", on: "PinLock", "GuestMemory", "Statistics", "Linux"),
         suite("DmaWriter", on: "DmaWriter", "GuestMemory", "Linux", "CLinux"),
-        suite("Virtqueue", on: "Virtqueue", "GuestMemory", "Linux"),
+        suite("Virtqueue", on: "Virtqueue", "GuestMemory", "Statistics", "Linux"),
         suite("Report", on: "Report", "Linux"),
         suite("Analysis", on: "Analysis", "Report", "Statistics", "Linux"),
         suite(
-            "Guest", on: "Guest", "Virtqueue", "DmaWriter", "GuestMemory", "Telemetry", "Linux"),
+            "Guest", on: "Guest", "Virtqueue", "DmaWriter", "GuestMemory", "Statistics",
+            "Telemetry", "Linux"),
         suite(
             "VirtualDevice",
             on: "VirtualDevice", "PinLock", "DmaWriter", "Virtqueue", "GuestMemory", "Telemetry",
@@ -105,7 +106,8 @@ let package = Package(
         // Kills devices at single instructions: `make torture`.
         .target(name: "CTorture", path: "Tests/Torture/Shim", cSettings: strictC),
         .executableTarget(
-            name: "torture", dependencies: ["PinLock", "GuestMemory", "Linux", "CTorture"],
+            name: "torture",
+            dependencies: ["PinLock", "GuestMemory", "Statistics", "Linux", "CTorture"],
             path: "Tests/Torture/Program", swiftSettings: strict),
         .testTarget(
             name: "TortureTests", dependencies: ["torture", "PinLock"], path: "Tests/Torture/Suite",

@@ -1,5 +1,6 @@
 import GuestMemory
 import Linux
+import Statistics
 
 /// The guest's other half: a vCPU that converts pages, `rate` times a second, whatever the devices do.
 ///
@@ -15,7 +16,7 @@ public struct Converter: Sendable {
     private let pages: UInt64
     private let place: Place
     private let interval: Double
-    private var random: RandomSource
+    private var random: SplitMix64
 
     /// A converter of `rate` conversions a second, of `pages` pages each. They start at a multiple of
     /// their number: of guest memory outside the buffers, of a buffer's range inside.
@@ -25,7 +26,7 @@ public struct Converter: Sendable {
         self.pages = pages.rawValue
         self.place = place
         interval = 1e9 / rate
-        random = RandomSource(seed: seed)
+        random = SplitMix64(seed: seed)
     }
 
     /// Whether the guest has a place for conversions of that many pages.
@@ -118,25 +119,5 @@ public struct Converter: Sendable {
                 backoff.pause()
             }
         }
-    }
-}
-
-/// A small generator with a seed, so that a run can be repeated (SplitMix64: Steele, Lea, Flood, OOPSLA 2014).
-public struct RandomSource: Sendable {
-    private var state: UInt64
-
-    public init(seed: UInt64) { state = seed }
-
-    public mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `bound`, which is not zero (Lemire's multiplication; its bias is below 2^-32 here).
-    public mutating func below(_ bound: UInt64) -> UInt64 {
-        next().multipliedFullWidth(by: bound).high
     }
 }

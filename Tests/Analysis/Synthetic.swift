@@ -1,29 +1,9 @@
 import Glibc
 import Report
+import Statistics
 
 /// Rows that nobody measured.
 enum Synthetic {
-    /// A small generator with a seed (Steele, Lea and Flood, OOPSLA 2014), and a bell curve.
-    struct Random: RandomNumberGenerator {
-        private var state: UInt64
-
-        init(seed: UInt64) { state = seed }
-
-        mutating func next() -> UInt64 {
-            state &+= 0x9e37_79b9_7f4a_7c15
-            var mixed = state
-            mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-            mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-            return mixed ^ (mixed >> 31)
-        }
-
-        /// A standard normal value (Box and Muller 1958).
-        mutating func normal() -> Double {
-            let radius = (-2 * log(Double.random(in: 1e-300..<1, using: &self))).squareRoot()
-            return radius * cos(2 * .pi * Double.random(in: 0..<1, using: &self))
-        }
-    }
-
     static func row(
         _ strategy: String = "perpage", round: Int = 1, size: UInt64 = 1 << 30, dma: Double? = nil,
         status: Row.Status = .ok
@@ -49,7 +29,7 @@ enum Synthetic {
 
     /// Cells of different sizes, whose values spread by `noise` around 1 ms times `factor(cell)`.
     static func run(
-        cells: Int, rounds: Int, noise: Double, _ random: inout Random,
+        cells: Int, rounds: Int, noise: Double, _ random: inout SplitMix64,
         factor: (Int) -> Double = { _ in 1 }
     ) -> [Row] {
         (0..<cells).flatMap { cell in
@@ -57,5 +37,13 @@ enum Synthetic {
                 (0..<rounds).map { _ in 1e6 * factor(cell) * exp(noise * random.normal()) },
                 size: UInt64(4096) << cell)
         }
+    }
+}
+
+extension SplitMix64 {
+    /// A standard normal value (Box and Muller 1958).
+    mutating func normal() -> Double {
+        let radius = (-2 * log(Double.random(in: 1e-300..<1, using: &self))).squareRoot()
+        return radius * cos(2 * .pi * Double.random(in: 0..<1, using: &self))
     }
 }

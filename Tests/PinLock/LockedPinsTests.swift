@@ -1,6 +1,7 @@
 import Glibc
 import GuestMemory
 import Linux
+import Statistics
 import Testing
 
 @testable import PinLock
@@ -151,7 +152,7 @@ import Testing
         let strategy = try make(IntervalTreeLock.self, pages: 1000, sharing: range(0..<1000))
         let list = PinList(at: strategy.arena.section, arena: strategy.arena)
         let devices = [strategy.pinner(for: dead), strategy.pinner(for: living)]
-        var random = SeededRandom(seed: 5)
+        var random = SplitMix64(seed: 5)
         func anyRange(upTo longest: UInt64) -> PageRange {
             let start = UInt64.random(in: 0..<1000, using: &random)
             return range(start..<min(1000, start + .random(in: 1...longest, using: &random)))

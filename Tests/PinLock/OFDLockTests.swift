@@ -1,5 +1,6 @@
 import GuestMemory
 import Linux
+import Statistics
 import Testing
 
 @testable import PinLock
@@ -55,7 +56,7 @@ import Testing
         var coverage = PinCoverage()
         var pins = [Int](repeating: 0, count: 60)
         var held: [Range<UInt64>] = []
-        var random = SeededRandom(seed: 9)
+        var random = SplitMix64(seed: 9)
         for step in 0..<5000 {
             if held.count < step % 40 {
                 let start = UInt64.random(in: 0..<60, using: &random)

@@ -1,4 +1,5 @@
 import GuestMemory
+import Statistics
 
 @testable import PinLock
 
@@ -7,7 +8,7 @@ struct RandomSequence<Strategy: PinStrategy> {
     private let strategy: Strategy
     private let devices: [Strategy.Device]
     private let seed: UInt64
-    private var random: SeededRandom
+    private var random: SplitMix64
     private var reference: Reference
     private var held: [Pin] = []
     private var step = 0
@@ -24,7 +25,7 @@ struct RandomSequence<Strategy: PinStrategy> {
         self.devices = (0..<devices).map { strategy.pinner(for: DeviceID($0)) }
         self.seed = seed
         self.longest = longest
-        random = SeededRandom(seed: seed)
+        random = SplitMix64(seed: seed)
         let pages = strategy.arena.pages.rawValue
         var edges: Set<UInt64> = [0, pages]
         for border in borders {

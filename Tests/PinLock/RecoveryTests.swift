@@ -1,5 +1,6 @@
 import GuestMemory
 import Linux
+import Statistics
 import Testing
 
 @testable import PinLock
@@ -209,7 +210,7 @@ import Testing
             let torn = [range(0..<7), page(3), range(1..<9), range(509..<514)]
             var outcome = Traffic.Outcome()
             let thread = try WorkerThread(name: "recovery") { [dead] in
-                var random = SeededRandom(seed: 7)
+                var random = SplitMix64(seed: 7)
                 for _ in 0..<1000 {
                     let range = torn.randomElement(using: &random)!
                     let words = recoverer.wordCount(of: range)

@@ -1,5 +1,6 @@
 import GuestMemory
 import Linux
+import Statistics
 import Synchronization
 import Testing
 
@@ -62,7 +63,7 @@ private final class Litmus {
     private func pin(_ publish: (borrowing Atomic<UInt64>, UInt64) -> Void) {
         let published = PublishedPins.pack(range(0..<pagesPerGiB))
         let (word, open) = (root.word, root.open)
-        var random = SeededRandom(seed: 1)
+        var random = SplitMix64(seed: 1)
         var turn = 0
         repeat {
             let delay = Int.random(in: 0...20, using: &random)
@@ -81,7 +82,7 @@ private final class Litmus {
 
     private func convert(_ limit: Int, _ deadline: Deadline) {
         let (word, open) = (root.word, root.open)
-        var random = SeededRandom(seed: 2)
+        var random = SplitMix64(seed: 2)
         var turn = 0
         var isLast = false
         repeat {

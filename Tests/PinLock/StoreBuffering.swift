@@ -1,5 +1,6 @@
 import GuestMemory
 import Linux
+import Statistics
 import Synchronization
 
 @testable import PinLock
@@ -42,7 +43,7 @@ final class StoreBuffering {
         try inParallel([
             { self.playDevice() },
             {
-                var random = SeededRandom(seed: 1)
+                var random = SplitMix64(seed: 1)
                 for number in 1...limit {
                     if failure.value != 0 || deadline.hasPassed { break }
                     if self.playConverter(number, &random) { failure.add(number) }
@@ -54,7 +55,7 @@ final class StoreBuffering {
     }
 
     private func playDevice() {
-        var random = SeededRandom(seed: 2)
+        var random = SplitMix64(seed: 2)
         var number = 1
         while true {
             waitUntil { round.load(ordering: .acquiring) != number - 1 }
@@ -71,7 +72,7 @@ final class StoreBuffering {
     }
 
     /// Returns whether neither saw the other.
-    private func playConverter(_ number: Int, _ random: inout SeededRandom) -> Bool {
+    private func playConverter(_ number: Int, _ random: inout SplitMix64) -> Bool {
         root.pointee.store(open, ordering: .relaxed)
         entry.pointee.store(free, ordering: .relaxed)
         contended.write(UInt64(number))
@@ -85,7 +86,7 @@ final class StoreBuffering {
         return found == free && foundOpen.load(ordering: .relaxed)
     }
 
-    private func pause(_ random: inout SeededRandom, upTo limit: Int) {
+    private func pause(_ random: inout SplitMix64, upTo limit: Int) {
         var backoff = Backoff()
         for _ in 0..<Int.random(in: 0..<limit, using: &random) { backoff.pause() }
     }

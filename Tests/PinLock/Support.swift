@@ -104,20 +104,6 @@ func everyRange(pages: UInt64) -> [PageRange] {
     (0..<pages).flatMap { start in ((start + 1)...pages).map { range(start..<$0) } }
 }
 
-/// Random numbers that a seed repeats (SplitMix64: Steele, Lea and Flood, OOPSLA 2014).
-struct SeededRandom: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = (state ^ (state >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
-    }
-}
-
 /// Runs all bodies at once, each on a thread of its own, and waits for them.
 func inParallel(_ bodies: [@Sendable () -> Void]) throws(SystemError) {
     guard let first = bodies.first else { return }

@@ -1,5 +1,6 @@
 import GuestMemory
 import Linux
+import Statistics
 import Synchronization
 
 @testable import PinLock
@@ -51,7 +52,7 @@ struct Traffic {
 
     /// A device: pins, writes, unpins; sometimes two ranges at once, as a scatter-gather list has.
     private func pin(_ pinner: some Pinner, _ oracle: Oracle, _ thread: Int) -> Int {
-        var random = SeededRandom(seed: seed &* 4 &+ UInt64(thread))
+        var random = SplitMix64(seed: seed &* 4 &+ UInt64(thread))
         var pinned = 0
         var isRegistered = false
         for _ in 0..<operations {
@@ -76,7 +77,7 @@ struct Traffic {
     }
 
     private func convert(_ strategy: some PinStrategy, _ oracle: Oracle, _ thread: Int) -> Int {
-        var random = SeededRandom(seed: seed &* 4 &+ 2 &+ UInt64(thread))
+        var random = SplitMix64(seed: seed &* 4 &+ 2 &+ UInt64(thread))
         var converted = 0
         for _ in 0..<operations {
             let range = conversions.randomElement(using: &random)!

@@ -1,5 +1,6 @@
 import GuestMemory
 import Linux
+import Statistics
 import Synchronization
 import Testing
 
@@ -106,7 +107,7 @@ struct Matchup: Sendable, CustomTestStringConvertible {
                     }
                 },
                 {
-                    var random = SeededRandom(seed: 3)
+                    var random = SplitMix64(seed: 3)
                     for region in 0..<regions {
                         let start = region * pagesPerLargeEntry
                         begun.add(1)

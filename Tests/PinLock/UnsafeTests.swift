@@ -1,5 +1,6 @@
 import GuestMemory
 import Linux
+import Statistics
 import Synchronization
 import Testing
 
@@ -46,7 +47,7 @@ import Testing
             let pages: UInt64 = 6
             let strategy = try make(Strategy.self, pages: pages, entrySize: entrySize)
             var reference = Reference(edges: Array(0...pages))
-            var random = SeededRandom(seed: 6)
+            var random = SplitMix64(seed: 6)
             for _ in 0..<2000 {
                 let range = everyRange(pages: pages + 1).randomElement(using: &random)!
                 let state: PageState = Bool.random(using: &random) ? .shared : .private

@@ -1,4 +1,5 @@
 import GuestMemory
+import Statistics
 import Testing
 import Virtqueue
 
@@ -6,7 +7,7 @@ import Virtqueue
     private static let pages: UInt64 = 64
 
     /// Values on which checks turn, most of them near something in this guest's memory.
-    private static func value(_ generator: inout SeededGenerator) -> UInt64 {
+    private static func value(_ generator: inout SplitMix64) -> UInt64 {
         let random = generator.next()
         switch random % 10 {
         case 0: return random >> 32
@@ -20,7 +21,7 @@ import Virtqueue
     }
 
     /// A chain much like a driver's, direct or indirect, with data in random places.
-    private static func build(_ guest: HandBuiltQueue, _ generator: inout SeededGenerator) {
+    private static func build(_ guest: HandBuiltQueue, _ generator: inout SplitMix64) {
         let count = Int.random(in: 1...5, using: &generator)
         let pages = (0..<count).map { _ in UInt64.random(in: 0..<Self.pages, using: &generator) }
         if Bool.random(using: &generator) {
@@ -40,7 +41,7 @@ import Virtqueue
     }
 
     /// Changes a few words anywhere in the queue area, of any width.
-    private static func mutate(_ guest: HandBuiltQueue, _ generator: inout SeededGenerator) {
+    private static func mutate(_ guest: HandBuiltQueue, _ generator: inout SplitMix64) {
         let used = [
             0..<guest.layout.usedRingOffset,
             guest.layout.indirectTablesOffset..<guest.layout.indirectTablesOffset + 128,
@@ -80,7 +81,7 @@ import Virtqueue
     /// argument.
     @Test(arguments: [1, UInt64.random(in: .min ... .max)])
     func noQueueAreaIsTooHostile(seed: UInt64) throws {
-        var generator = SeededGenerator(seed: seed)
+        var generator = SplitMix64(seed: seed)
         let guest = HandBuiltQueue(
             view: try guestMemory(pages: Self.pages),
             layout: try VirtqueueLayout(queueSize: 8, dataDescriptors: 6), start: GFN(20))

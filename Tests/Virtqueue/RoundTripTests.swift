@@ -1,4 +1,5 @@
 import GuestMemory
+import Statistics
 import Testing
 import Virtqueue
 
@@ -92,7 +93,7 @@ import Virtqueue
         let layout = try VirtqueueLayout(queueSize: 32768, dataDescriptors: 32766)
         var driver = DriverQueue(layout, at: GFN(0), in: view)
         var device = Device(layout, at: GFN(0), in: view)
-        var generator = SeededGenerator(seed: 1)
+        var generator = SplitMix64(seed: 1)
         var starts = (0..<UInt64(32766)).map { 1000 + 2 * $0 }
         starts.shuffle(using: &generator)
         try driver.submit(data: pages(starts), generation: 1)

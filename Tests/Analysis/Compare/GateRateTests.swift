@@ -13,7 +13,7 @@ import Testing
         cells: Int, noise: Double, newNoise: Double? = nil, threshold: Double? = 0.05, seed: UInt64,
         factor: (Int) -> Double = { _ in 1 }
     ) -> [CellComparison] {
-        var random = Synthetic.Random(seed: seed)
+        var random = SplitMix64(seed: seed)
         let base = Synthetic.run(cells: cells, rounds: 10, noise: noise, &random)
         let new = Synthetic.run(
             cells: cells, rounds: 10, noise: newNoise ?? noise, &random, factor: factor)
@@ -84,7 +84,7 @@ import Testing
     @Test func driftCancelsWithinARun() {
         var (caught, unpaired) = (0, 0)
         for seed in 0..<Self.trials {
-            var random = Synthetic.Random(seed: 5000 + seed)
+            var random = SplitMix64(seed: 5000 + seed)
             let noise = 0.02
             var rows: [Row] = []
             for round in 1...12 {

@@ -2,6 +2,7 @@ import CTorture
 import GuestMemory
 import Linux
 import PinLock
+import Statistics
 
 /// Something is not as it must be after a death: what, and after which.
 struct Complaint: Error, CustomStringConvertible {
@@ -19,7 +20,7 @@ struct Campaign<S: PinStrategy> {
     private let memory: SharedMapping
     private var guest: Guest<S>
     private(set) var figures = Figures()
-    private var random: SeededRandom
+    private var random: SplitMix64
     private var places: [Place] = []
     private var next = 0
     /// When the recovery of the last dead device began.
@@ -46,7 +47,7 @@ struct Campaign<S: PinStrategy> {
         memory = try SharedMapping.create(
             name: "guest", byteCount: Int(scenario.pages * pageSize))
         guest = try Guest(strategy, scenario, living: DeviceID(1))
-        random = SeededRandom(seed: seed)
+        random = SplitMix64(seed: seed)
         if surveys { places = try survey() }
     }
 

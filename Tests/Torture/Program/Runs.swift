@@ -2,11 +2,12 @@ import Glibc
 import GuestMemory
 import Linux
 import PinLock
+import Statistics
 
 /// The whole program, over and over: devices are killed at random moments, or stopped, or the harness is killed.
 struct Runs {
     private let program: String
-    private var random = SeededRandom(seed: monotonicNanoseconds())
+    private var random = SplitMix64(seed: monotonicNanoseconds())
     private var deaths: [String: Int] = [:]
     /// From a device's death to the end of its run, at most.
     private var slowestEnd: [String: UInt64] = [:]
