@@ -150,7 +150,7 @@ public struct StrategyInfo: Sendable {
 }
 
 /// What stands between a device's store and a private page.
-public enum Exclusion: Sendable {
+public enum Exclusion: String, Sendable {
     /// The pin: while it is held, no page in it is converted.
     case pins
     /// The device's page tables: pages are converted under the write, and then cannot be written. The hypervisor

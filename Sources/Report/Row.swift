@@ -102,6 +102,7 @@ public struct Row: Sendable, Equatable {
     public var plan: String?
     public var revision: String?
     public var convertNsCdf: [UInt64] = []
+    public var exclusion: String?
 
     /// A row of the plan with nothing measured yet; `env` is `Environment.hash`.
     public init(

@@ -202,6 +202,10 @@ public enum Schema {
             "convert_ns_cdf", \.convertNsCdf, unit: "ns",
             "Times, as in convert_ns_p50, that \(distributionPercents) % of the page state changes did not exceed."
         ),
+        Column(
+            "exclusion", \.exclusion,
+            "What stands between a device and a private page: pins, faults, frames, or bounce, a pool."
+        ),
     ]
 
     /// `1, 5, ... 100`, as the meaning of `convert_ns_cdf` names them.

@@ -34,6 +34,7 @@ struct RowBuilder {
             convertPages: cell.convertPages.rawValue, convertWhere: request.convertPlace.rawValue,
             status: .ok, env: environment.hash)
         row.revision = environment.revision
+        row.exclusion = info.exclusion.rawValue
         row.buffers = request.placement.rawValue
         row.convertTo = request.frees ? "free" : "private"
         row.enforce = request.enforces ? "mmu" : "none"

@@ -78,6 +78,7 @@ extension Row {
         row.plan = "fedcba9876543210"
         row.revision = "abcdef0+"
         row.convertNsCdf = [10, 20, .max]
+        row.exclusion = "faults"
         return row
     }
 }

@@ -19,7 +19,7 @@ import Testing
                 + "status,env,outside_share,enforce,on_fault,lost_bytes,surprises,recovery_ns_mean,"
                 + "recovery_ns_max,convert_to,pool_bytes,buffers,shared_pages,shared_lines,retries,"
                 + "cache_bytes,cache_hits,cache_misses,cache_merges,cache_invalidations,"
-                + "cache_evictions,plan,revision,convert_ns_cdf\n"
+                + "cache_evictions,plan,revision,convert_ns_cdf,exclusion\n"
         )
         #expect(Schema.version == 1)
     }

@@ -92,6 +92,16 @@ import Testing
             Summary([broken]).sentence.hasPrefix("Every strategy measured wrote private pages: "))
     }
 
+    /// What locks nothing is no cheap lock; alone it is all there is to tell.
+    @Test func onlyLocksAreCompared() {
+        var fault = Row.measured("fault", pin: 1, write: 50e6, unpin: 1)
+        fault.exclusion = "faults"
+        var tree = rangetree
+        tree.exclusion = "pins"
+        #expect(Summary([perpage, tree, fault]).sentence == Summary([perpage, tree]).sentence)
+        #expect(Summary([fault]).sentence.contains("with fault"))
+    }
+
     @Test func theLargestSizeAnswers() {
         let small = Row.measured("perpage", sizeBytes: 4096, pin: 10, write: 50, unpin: 10)
         var large = rangetree
