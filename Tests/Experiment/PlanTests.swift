@@ -131,35 +131,34 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
         #expect(try caches(nil) == [nil, PageCount(16), nil, PageCount(64)])
     }
 
-    @Test(arguments: 1...4, [0, 1, 2, 7, 1 << 40] as [UInt64])
-    func everyStrategyComesFirstEquallyOften(count: Int, seed: UInt64) throws {
+    @Test(arguments: 1...6, [0, 1, 2, 7, 1 << 40] as [UInt64])
+    func everyPlaceAndEveryNeighbourComesEquallyOften(count: Int, seed: UInt64) throws {
         let strategies: [any PinStrategy.Type] = [
-            None.self, PerPage.self, RangeTree.self, LongLived.self,
+            None.self, PerPage.self, RangeTree.self, LongLived.self, Slots.self, Epoch.self,
         ]
-        let plan = try Plan(
-            request {
-                $0.strategies = Array(strategies.prefix(count))
-                $0.seed = seed
-            })
-        var places: [String: Set<Int>] = [:]
-        for round in 1...count {
-            let order = names(plan.order(ofGroup: 0, round: round))
-            #expect(order.sorted() == names(plan.groups[0]).sorted())
-            for (place, name) in order.enumerated() { places[name, default: []].insert(place) }
+        let all = request {
+            $0.strategies = Array(strategies.prefix(count))
+            $0.seed = seed
         }
-        // As many different places as there are rounds: each exactly once.
-        #expect(places.values.allSatisfy { $0 == Set(0..<count) })
-    }
-
-    @Test func orderIsARotationThatTheSeedRepeats() throws {
-        let all = request { $0.strategies = [None.self, PerPage.self, RangeTree.self] }
         let (plan, again) = (try Plan(all), try Plan(all))
-        for round in 1...7 {
+        let rounds = count % 2 == 0 ? count : 2 * count
+        var places: [String: Int] = [:]
+        var neighbours: [String: Int] = [:]
+        for round in 1...rounds {
             let order = names(plan.order(ofGroup: 0, round: round))
             #expect(order == names(again.order(ofGroup: 0, round: round)))
-            let next = names(plan.order(ofGroup: 0, round: round + 1))
-            #expect(next == Array(order[1...] + order[..<1]))
+            #expect(order.sorted() == names(plan.groups[0]).sorted())
+            for (place, name) in order.enumerated() {
+                places["\(name) at \(place)", default: 0] += 1
+            }
+            for (first, next) in zip(order, order.dropFirst()) {
+                neighbours["\(first), \(next)", default: 0] += 1
+            }
         }
+        #expect(places.count == count * count)
+        #expect(places.values.allSatisfy { $0 == rounds / count })
+        #expect(neighbours.count == count * (count - 1))
+        #expect(neighbours.values.allSatisfy { $0 == rounds / count })
     }
 
     /// Every group in every round, and all of them in the same order of strategies.
