@@ -29,24 +29,10 @@ public struct Summary: Sendable {
         return lines.joined(separator: "\n") + "\n"
     }
 
-    /// What the synchronisation costs, from the medians; and which strategies wrote private pages.
+    /// What the synchronisation costs, from the medians; and what was caught at what.
     public var sentence: String {
-        ([SummaryAnswer(cells).text] + violations).joined(separator: " ")
-    }
-
-    private var violations: [String] {
-        var order: [String] = []
-        var counts: [String: UInt64] = [:]
-        for cell in cells where cell.isViolated {
-            let name = SummaryAnswer.name(cell)
-            if counts[name] == nil { order.append(name) }
-            counts[name] = saturatingSum(counts[name] ?? 0, cell.violations ?? 0)
-        }
-        return order.map { name in
-            let count = counts[name] ?? 0
-            return "\(name) wrote private pages: \(Human.grouped(count)) "
-                + (count == 1 ? "violation." : "violations.")
-        }
+        let caught = Violations.byStrategy(rows).compactMap(\.text).map { $0 + "." }
+        return ([SummaryAnswer(cells).text] + caught).joined(separator: " ")
     }
 
     private func heading(_ measured: [SummaryCell]) -> String {

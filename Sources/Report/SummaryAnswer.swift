@@ -24,7 +24,7 @@ package struct SummaryAnswer {
             text =
                 measured.isEmpty
                 ? "No cost of synchronisation was measured."
-                : "Every strategy measured wrote private pages: there is no cost to compare."
+                : "Every strategy measured was caught: there is no cost to compare."
             return
         }
         // Strategies are compared in one and the same place of the plan.

@@ -78,18 +78,18 @@ import Testing
         (second.violationsPrivate, second.violationsStale) = (0, 1)
         #expect(
             Summary([perpage, first, second]).sentence == Summary([perpage]).sentence
-                + " toctou (unsafe) wrote private pages: 1,202 violations.")
+                + " toctou (unsafe) wrote 1 private page and had 1,201 converted under its pin.")
 
         // One that claims safety and broke it is no answer any more.
         var broken = rangetree
         broken.violationsPrivate = 1
         #expect(
             Summary([perpage, broken]).sentence == Summary([perpage]).sentence
-                + " rangetree wrote private pages: 1 violation.")
+                + " rangetree wrote 1 private page and had 0 converted under its pin.")
         broken.violationsPrivate = .max
         broken.violationsStale = .max
         #expect(
-            Summary([broken]).sentence.hasPrefix("Every strategy measured wrote private pages: "))
+            Summary([broken]).sentence.hasPrefix("Every strategy measured was caught: "))
     }
 
     /// What locks nothing is no cheap lock; alone it is all there is to tell.

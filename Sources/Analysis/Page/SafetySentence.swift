@@ -3,20 +3,7 @@ import Report
 /// Whether private pages were written, by whom, and what looked. Rows that were cut short count: what was found was
 /// found.
 struct SafetySentence {
-    private struct Strategy {
-        let name: String
-        let isSafe: Bool
-        var writtenPages: UInt64 = 0
-        var convertedPages: UInt64 = 0
-
-        mutating func add(_ row: Row) {
-            writtenPages = saturatingSum(writtenPages, row.violationsPrivate ?? 0)
-            convertedPages = saturatingSum(convertedPages, row.violationsStale ?? 0)
-        }
-    }
-
-    /// In the order in which they first appear.
-    private var strategies: [Strategy] = []
+    private let strategies: [Violations]
     private var ledgerRows = 0
     private var canaryRows = 0
     private var safeCanaryRows = 0
@@ -24,16 +11,8 @@ struct SafetySentence {
     private var convertingInTheWayRows = 0
 
     init(_ rows: [Row]) {
-        var places: [String: Int] = [:]
-        for row in rows where row.violations != nil {
-            let place = places[row.strategy] ?? strategies.count
-            if place == strategies.count {
-                places[row.strategy] = place
-                strategies.append(Strategy(name: row.strategy, isSafe: row.safe))
-            }
-            strategies[place].add(row)
-            count(row)
-        }
+        strategies = Violations.byStrategy(rows)
+        for row in rows where row.violations != nil { count(row) }
     }
 
     private mutating func count(_ row: Row) {
@@ -74,13 +53,8 @@ struct SafetySentence {
         return broken.isEmpty ? "no unsafe strategy was caught" : broken.joined(separator: "; ")
     }
 
-    private func caught(_ isWanted: (Strategy) -> Bool) -> [String] {
-        strategies.filter { isWanted($0) && ($0.writtenPages > 0 || $0.convertedPages > 0) }.map {
-            """
-            \(Text.printable($0.name))\($0.isSafe ? "" : " (unsafe)") wrote \(Human.grouped($0.writtenPages)) private \
-            \($0.writtenPages == 1 ? "page" : "pages") and had \(Human.grouped($0.convertedPages)) converted under its pin
-            """
-        }
+    private func caught(_ isWanted: (Violations) -> Bool) -> [String] {
+        strategies.filter(isWanted).compactMap(\.text)
     }
 
     /// What looked, in how many rows, and whether there was anything to see.

@@ -39,7 +39,7 @@ import Testing
         let rows = usualRows.filter { !$0.safe }
         #expect(
             sentences(rows)[0]
-                == "Every strategy measured wrote private pages: there is no cost to compare.")
+                == "Every strategy measured was caught: there is no cost to compare.")
         #expect(sentences(rows)[1].contains("35.0 us with none (unsafe) (25 % denied)"))
         #expect(
             sentences(rows)[2].hasPrefix(
