@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/memfd.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 // Linux 5.14; absent from older headers (include/uapi/asm-generic/mman-common.h).
@@ -47,4 +48,12 @@ int64_t clinux_next_data(int fd, int64_t offset) {
 int64_t clinux_next_hole(int fd, int64_t offset) {
     off_t found = lseek(fd, offset, SEEK_HOLE);
     return found < 0 ? -errno : found;
+}
+
+int clinux_random(uint64_t *word) {
+    ssize_t count;
+    // Interrupted before the kernel has enough, in the first moments of a machine; so few bytes come whole.
+    do count = getrandom(word, sizeof *word, 0);
+    while (count < 0 && errno == EINTR);
+    return count < 0 ? -errno : 0;
 }

@@ -27,6 +27,8 @@ public final class Arena {
     public let mapping: SharedMapping
     public let table: RMPTable
     public let coordination: Coordination
+    /// What a guest, which never sees the arena, cannot know: another one after each reset.
+    let secret: UInt64
     let published: PublishedPins
     let section: UnsafeMutableRawPointer
     private let journals: UnsafeMutableRawPointer
@@ -35,10 +37,11 @@ public final class Arena {
         var magic: UInt64
         var pages: UInt64
         var entryBytes: UInt64
+        var secret: UInt64
     }
 
     /// "dmapin" and the layout's number.
-    private static let magic: UInt64 = 0x646d_6170_696e_0002
+    private static let magic: UInt64 = 0x646d_6170_696e_0003
     private static let coordinationOffset = 4096
     private static let publishedOffset = 8192
     private static let journalOffset = publishedOffset + PublishedPins.byteCount
@@ -61,7 +64,7 @@ public final class Arena {
             pages.rawValue > 0 && pages.rawValue <= PageRange.frameLimit, "a guest of \(pages)")
         let mapping = try SharedMapping.create(
             name: "dma-bench-arena", byteCount: byteCount(pages: pages))
-        writeHeader(mapping, pages: pages, entrySize: entrySize)
+        try writeHeader(mapping, pages: pages, entrySize: entrySize)
         return try Arena(attaching: mapping)
     }
 
@@ -80,6 +83,7 @@ public final class Arena {
         self.mapping = mapping
         self.entrySize = entrySize
         pages = PageCount(header.pages)
+        secret = header.secret
         coordination = Coordination(at: mapping.base + Self.coordinationOffset)
         published = PublishedPins(at: mapping.base + Self.publishedOffset)
         journals = mapping.base + Self.journalOffset
@@ -94,15 +98,17 @@ public final class Arena {
     /// The guest may be smaller than the one the arena was created for, never larger.
     public func reset(pages: PageCount, entrySize: EntrySize) throws(SystemError) -> Arena {
         try mapping.zero()
-        Self.writeHeader(mapping, pages: pages, entrySize: entrySize)
+        try Self.writeHeader(mapping, pages: pages, entrySize: entrySize)
         return try Arena(attaching: mapping)
     }
 
     private static func writeHeader(
         _ mapping: SharedMapping, pages: PageCount, entrySize: EntrySize
-    ) {
+    ) throws(SystemError) {
         mapping.base.storeBytes(
-            of: Header(magic: magic, pages: pages.rawValue, entryBytes: entrySize.rawValue),
+            of: Header(
+                magic: magic, pages: pages.rawValue, entryBytes: entrySize.rawValue,
+                secret: try randomWord()),
             as: Header.self)
     }
 

@@ -5,8 +5,9 @@ import Synchronization
 ///
 /// A node is a journal entry; its links lie in the entry's annex, as numbers. So a pin needs no allocation, and a
 /// process that maps the arena elsewhere reads the same tree. The tree is a treap: also a heap by a hash of the
-/// node's number, which keeps it logarithmic in expectation, whatever ranges a guest asks for, and needs no words of
-/// its own (Seidel and Aragon, "Randomized Search Trees", Algorithmica 16, 1996). The augmentation is that of interval
+/// node's number, which keeps it logarithmic in expectation and needs no words of its own (Seidel and Aragon,
+/// "Randomized Search Trees", Algorithmica 16, 1996). The hash is keyed with the arena's secret: who knew it could
+/// choose ranges that make the tree a list. The augmentation is that of interval
 /// trees in Cormen et al., chapter 14.3, and in Linux's include/linux/interval_tree_generic.h.
 ///
 /// Everything is read and written under the mutex of `LockedPins`, and by nobody else.
@@ -80,7 +81,7 @@ extension IntervalTree {
         )
     }
 
-    private func node(_ link: Link) -> UnsafeMutablePointer<Node> {
+    func node(_ link: Link) -> UnsafeMutablePointer<Node> {
         let (journal, entry) = journal(of: link)
         return journal.annex(entry).assumingMemoryBound(to: Node.self)
     }
@@ -90,9 +91,15 @@ extension IntervalTree {
         return Journal.unpack(journal.entry(entry).range.pointee.load(ordering: .relaxed))
     }
 
-    /// No two nodes have the same: each step can be undone (MurmurHash3's 32-bit finalizer).
-    private func priority(_ link: Link) -> UInt32 {
-        var mixed = (link ^ (link >> 16)) &* 0x85eb_ca6b
+    /// No two nodes have the same: each step can be undone.
+    func priority(_ link: Link) -> UInt32 {
+        let once = mix(link ^ UInt32(truncatingIfNeeded: arena.secret))
+        return mix(once ^ UInt32(truncatingIfNeeded: arena.secret >> 32))
+    }
+
+    /// MurmurHash3's 32-bit finalizer.
+    private func mix(_ word: UInt32) -> UInt32 {
+        var mixed = (word ^ (word >> 16)) &* 0x85eb_ca6b
         mixed = (mixed ^ (mixed >> 13)) &* 0xc2b2_ae35
         return mixed ^ (mixed >> 16)
     }

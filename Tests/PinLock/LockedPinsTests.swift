@@ -172,6 +172,48 @@ import Testing
         }
     }
 
+    /// Who knows how an arena ranks its pins can choose ranges that make its tree a list; in another arena they do not.
+    @Test func noGuestMakesTheTreeAList() throws {
+        let count = 2000
+        func strategy() throws -> IntervalTreeLock {
+            try make(IntervalTreeLock.self, pages: UInt64(count), sharing: range(0..<UInt64(count)))
+        }
+        func depth(filling strategy: IntervalTreeLock, rankedBy known: IntervalTreeLock) throws
+            -> Int
+        {
+            let device = strategy.pinner(for: living)
+            // A new device's pins take the entries in order.
+            let first = IntervalTree.Link(living.rawValue * Journal.capacity + 1)
+            let links = first..<first + IntervalTree.Link(count)
+            let ranked = links.sorted {
+                known.pins.index.priority($0) < known.pins.index.priority($1)
+            }
+            var starts: [IntervalTree.Link: UInt64] = [:]
+            for (rank, link) in ranked.enumerated() { starts[link] = UInt64(rank) }
+            for link in links { _ = try device.pin(page(starts[link]!)) }
+            #expect(try strategy.audit() == nil)
+            return deepest(strategy.pins.index)
+        }
+        let (known, other) = (try strategy(), try strategy())
+        #expect(known.arena.secret != other.arena.secret)
+        #expect(try depth(filling: known, rankedBy: known) == count)
+        // Some 25 in expectation; 100 would be a wonder.
+        #expect(try depth(filling: other, rankedBy: known) < 100)
+        #expect(try other.arena.reset(pages: other.arena.pages, entrySize: .small).secret != 0)
+    }
+
+    private func deepest(_ tree: IntervalTree) -> Int {
+        var deepest = 0
+        var pending = [(link: tree.root.pointee, depth: 1)]
+        while let (link, depth) = pending.popLast() {
+            guard link != 0 else { continue }
+            deepest = max(deepest, depth)
+            let node = tree.node(link).pointee
+            pending += [(node.left, depth + 1), (node.right, depth + 1)]
+        }
+        return deepest
+    }
+
     @Test func forgettingPinsThatReachInIsCaught() {
         #expect(throws: Disagreement.self) { try life(of: ForgetsPinsThatReachIn.self, seed: 1) }
     }

@@ -21,6 +21,7 @@ int clinux_advise_no_huge(void *start, size_t bytes);
 int clinux_punch_hole(int fd, uint64_t offset, uint64_t bytes);
 int64_t clinux_next_data(int fd, int64_t offset);
 int64_t clinux_next_hole(int fd, int64_t offset);
+int clinux_random(uint64_t *word);
 
 // files.c — open file description locks (fcntl(2)).
 /// Opens the file behind descriptor `fd` once more: an open file description of its own, close-on-exec.
