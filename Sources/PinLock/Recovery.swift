@@ -2,12 +2,6 @@ import GuestMemory
 import Linux
 import Synchronization
 
-/// Taking back the pins of a device that has died.
-///
-/// A pin that the journal calls `held` has all its counts in place: they are taken back, one by one. One that the
-/// device was in the middle of taking or giving back has left some: the words it may have touched get the sum of
-/// what all held pins ask for. Meanwhile the living neither pin nor unpin (the freeze); conversions go on, since
-/// every correction of a word is one addition that leaves at least the living devices' counts in it.
 extension PinStrategy {
     /// Recovers devices that have died, each within so many milliseconds; throws the last refusal, once all were tried.
     ///
@@ -29,6 +23,12 @@ extension PinStrategy {
     }
 }
 
+/// Taking back the pins of a device that has died.
+///
+/// A pin that the journal calls `held` has all its counts in place: they are taken back, one by one. One that the
+/// device was in the middle of taking or giving back has left some: the words it may have touched get the sum of
+/// what all held pins ask for. Meanwhile the living neither pin nor unpin (the freeze); conversions go on, since
+/// every correction of a word is one addition that leaves at least the living devices' counts in it.
 extension CountedCover {
     func recover(
         _ device: DeviceID, arena: Arena, until deadline: Deadline
@@ -45,6 +45,11 @@ extension CountedCover {
     ) throws(RecoveryRefusal) -> Int {
         let journal = arena.journal(of: device)
         let entries = journal.liveEntries()
+        // First what needs no standing still, so that it is done also where the rest is refused.
+        for entry in entries where entry.state == .held {
+            release(entry.range, words: .max, arena.coordination)
+            journal.clear(entry.index)
+        }
         let torn = entries.filter { $0.state != .held }
         if !torn.isEmpty {
             do throws(SystemError) {
@@ -61,10 +66,6 @@ extension CountedCover {
                 recount(reach(of: entry.range), held: held)
                 journal.clear(entry.index)
             }
-        }
-        for entry in entries where entry.state == .held {
-            release(entry.range, words: .max, arena.coordination)
-            journal.clear(entry.index)
         }
         journal.isAbandoned = false
         arena.coordination.announceUnpin()

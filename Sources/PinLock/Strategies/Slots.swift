@@ -71,8 +71,9 @@ public struct Slots: PinStrategy {
     /// Nobody else's pins are in doubt: a slot is its owner's alone.
     public func recover(_ device: DeviceID, until deadline: Deadline) throws(RecoveryRefusal) -> Int
     {
-        let counted = try tree.recover(device, until: deadline)
+        // First what needs no standing still.
         let published = arena.published.clear(device)
+        let counted = try tree.recover(device, until: deadline)
         arena.coordination.announceUnpin()
         return counted + published
     }
