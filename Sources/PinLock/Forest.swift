@@ -229,7 +229,7 @@ extension Forest {
         try arena.forEachTouchedPageRange { (pages) throws(SystemError) in
             for page in pages where complaint == nil {
                 let isClosed = firstClosed(in: PageRange(start: page, count: 1)) != nil
-                if isClosed == arena.table.isOpen(page) {
+                if isClosed == arena.table.isOpen(GFN(page)) {
                     complaint =
                         "\(GFN(page)) is \(isClosed ? "closed" : "open") in the tree, not in the table"
                 }

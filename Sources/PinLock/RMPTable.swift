@@ -65,8 +65,8 @@ public struct RMPTable {
     }
 
     /// Whether the page is shared and no conversion of it is under way: what a pin may take.
-    func isOpen(_ page: UInt64) -> Bool {
-        effective(page) & (Bits.shared | Bits.converting) == Bits.shared
+    public func isOpen(_ gfn: GFN) -> Bool {
+        effective(gfn.rawValue) & (Bits.shared | Bits.converting) == Bits.shared
     }
 
     /// Why a pin of the range was refused: its first page that is not open.

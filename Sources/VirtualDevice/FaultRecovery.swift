@@ -93,7 +93,7 @@ struct FaultRecovery {
             switch policy {
             case nil, .abort: false
             case .retry: waitUntilShared(page, deadline)
-            case .convertBack: askForPage(page) || waitUntilShared(page, deadline)
+            case .convertBack: takeBack(page, deadline)
             }
         let time = monotonicNanoseconds() - start
         totals.recoveryNanoseconds += time
@@ -101,10 +101,20 @@ struct FaultRecovery {
         return canGoOn && !deadline.hasPassed
     }
 
-    /// Shared in the table means writable here: the protection is lifted before the commit.
+    /// Shared, with no conversion under way, means writable here: a page is protected after its claim and before the
+    /// commit to private, and no longer once it is shared.
     private func waitUntilShared(_ page: GFN, _ deadline: Deadline) -> Bool {
+        wait(until: deadline) { table.isOpen(page) }
+    }
+
+    /// Asks until the page is given. It is refused while it is being converted, perhaps to private.
+    private func takeBack(_ page: GFN, _ deadline: Deadline) -> Bool {
+        wait(until: deadline) { askForPage(page) }
+    }
+
+    private func wait(until deadline: Deadline, for condition: () -> Bool) -> Bool {
         var backoff = Backoff()
-        while table.state(of: page) == .private {
+        while !condition() {
             if deadline.hasPassed { return false }
             backoff.pause()
         }

@@ -98,7 +98,7 @@ private struct UnlocksAll: Twin {
         }
 
         func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
-            for gfn in range.lower..<range.upper where !arena.table.isOpen(gfn) {
+            for gfn in range.lower..<range.upper where !arena.table.isOpen(GFN(gfn)) {
                 throw arena.table.refusal(of: range)
             }
             _ = try! file.share(range.lower..<range.upper)

@@ -26,7 +26,7 @@ func duringConversion<Strategy: PinStrategy>(
         }
         outcome.result.withLock { $0 = result }
     }
-    waitUntil { !strategy.arena.table.isOpen(range.lower) }
+    waitUntil { !strategy.arena.table.isOpen(range.start) }
     let body = Result { try body() }
     thread.join()
     try body.get()

@@ -3,6 +3,7 @@ import Glibc
 import GuestMemory
 import Linux
 import PinLock
+import Synchronization
 import Testing
 import Virtqueue
 
@@ -81,6 +82,35 @@ final class FaultRecoveryTests {
         #expect(bench.faults.recoveryNanoseconds >= 20_000_000)
     }
 
+    /// Protected already, private not yet: the device waits for what the conversion comes to, and does not fault on.
+    @Test func aRetryWaitsForAConversionUnderWay() throws {
+        let (isProtected, mayCommit) = (Flag(), Flag())
+        let vcpu = JoinableThread(
+            try WorkerThread(name: "vcpu") { [self] in
+                let hooks = ConversionHooks(willCommit: { range, _ in
+                    let start = range.start.address
+                    try! self.protection.set(true, start..<start + pageSize)
+                    isProtected.set()
+                    while !mayCommit.isSet { sleep(until: .after(milliseconds: 1)) }
+                })
+                _ = try! bench.strategy.convert(
+                    page(22), to: .private, policy: .deny, hooks: hooks)
+            })
+        defer { vcpu.join() }
+        while !isProtected.isSet { sleep(until: .after(milliseconds: 1)) }
+        var patient = options(.retry)
+        patient.retryNanoseconds = 20_000_000_000
+        let (status, faults) = try whileServing([[range(18..<30)]], patient) {
+            sleep(until: .after(milliseconds: 50))
+            mayCommit.set()
+            vcpu.join()
+            try convert(page(22), to: .shared)
+        }
+        #expect(status == [StatusRecord(.ok, bytesWritten: 12 * pageSize)])
+        #expect(faults.count == 1)
+    }
+
+    /// The third time it gives the page, or never.
     @Test(arguments: [true, false])
     func theHypervisorIsAskedForThePage(givesIt: Bool) throws {
         try convert(page(22), to: .private)
@@ -91,16 +121,19 @@ final class FaultRecoveryTests {
             try WorkerThread(name: "serve") { [self] in
                 bench.strategy.serve(DeviceID(0), on: near) { range in
                     asked.append(range)
-                    if givesIt { try? convert(range, to: .shared) }
-                    return givesIt
+                    guard givesIt, asked.pages.count == 3 else { return false }
+                    return (try? convert(range, to: .shared)) != nil
                 }
             })
-        let status = try bench.serve([[range(18..<30)]], options(.convertBack, hypervisor: far))
+        var asking = options(.convertBack, hypervisor: far)
+        if givesIt { asking.retryNanoseconds = 20_000_000_000 }
+        let status = try bench.serve([[range(18..<30)]], asking)
         shutdown(far, Int32(SHUT_RDWR))
         service.join()
-        #expect(asked.pages == [page(22)])
+        #expect(asked.pages.count >= 3 && asked.pages.allSatisfy { $0 == page(22) })
         #expect(bench.faults.count == 1)
         if givesIt {
+            #expect(asked.pages.count == 3)
             #expect(status == [StatusRecord(.ok, bytesWritten: 12 * pageSize)])
             #expect(bench.pages(writtenBy: 1).written == Set(18..<30))
         } else {
@@ -155,6 +188,12 @@ extension FaultRecoveryTests: @unchecked Sendable {}
 /// Written by one thread, read once it has been joined.
 private final class Outcome: @unchecked Sendable {
     var status: [StatusRecord?] = []
+}
+
+private final class Flag: Sendable {
+    private let value = Atomic(false)
+    var isSet: Bool { value.load(ordering: .acquiring) }
+    func set() { value.store(true, ordering: .releasing) }
 }
 
 private final class AskedPages: @unchecked Sendable {

@@ -176,7 +176,7 @@ struct LaneCover: CountedCover {
         try arena.forEachTouchedPageRange { (pages) throws(SystemError) in
             for page in pages where complaint == nil {
                 let isClosed = firstClosed(in: PageRange(start: page, count: 1)) != nil
-                guard isClosed == arena.table.isOpen(page) else { continue }
+                guard isClosed == arena.table.isOpen(GFN(page)) else { continue }
                 complaint =
                     "\(GFN(page)) is \(isClosed ? "closed" : "open") in its byte, not in the table"
             }

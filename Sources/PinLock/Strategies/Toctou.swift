@@ -43,7 +43,7 @@ public struct Toctou: StandsOnTree {
 
         public func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
             if range.upper <= pins.pages.rawValue {
-                for page in range.lower..<range.upper where !table.isOpen(page) {
+                for page in range.lower..<range.upper where !table.isOpen(GFN(page)) {
                     throw table.refusal(of: range)
                 }
             }
