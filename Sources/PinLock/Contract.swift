@@ -23,7 +23,8 @@ public struct DeviceID: Hashable, Sendable, CustomStringConvertible {
 
 /// A device's claim on a range: until it is given back, no page in the range becomes private.
 ///
-/// A token: giving it back twice, or to another device's pinner, traps.
+/// A token: giving it back twice, or to another device's pinner, traps. Tokens inside a registration are only counted:
+/// there it traps once more are given back than are out.
 public struct Pin: Sendable {
     public let range: PageRange
     public let device: DeviceID
