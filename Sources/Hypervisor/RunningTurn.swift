@@ -180,12 +180,11 @@ final class RunningTurn {
         }
         for device in devices { device.endService() }
         for service in services { service.join() }
-        for device in devices where device.process.poll() != nil {
-            do throws(RecoveryRefusal) {
-                _ = try guest.strategy.recover(device.id, until: .after(milliseconds: 1000))
-            } catch {
-                recoveryRefusal = error
-            }
+        let dead = devices.filter { $0.process.poll() != nil }.map(\.id)
+        do throws(RecoveryRefusal) {
+            try guest.strategy.recover(dead, eachWithin: 1000)
+        } catch {
+            recoveryRefusal = error
         }
     }
 

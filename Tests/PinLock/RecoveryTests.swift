@@ -134,6 +134,32 @@ import Testing
         try check(candidate.type)
     }
 
+    /// Told of both at once, no recovery waits for the other.
+    @Test(arguments: CountingCandidate.all)
+    func devicesThatDieTogether(_ candidate: CountingCandidate) throws {
+        func check<Strategy: CountingStrategy>(_: Strategy.Type) throws {
+            let strategy = try make(Strategy.self, pages: 8, sharing: range(0..<8))
+            let other = DeviceID(2)
+            let survivor = strategy.pinner(for: living)
+            _ = try survivor.pin(range(1..<6))
+            strategy.tear(Tear(state: .intent, counted: 0..<1), range(0..<7), of: dead)
+            strategy.tear(Tear(state: .releasing, counted: 0..<1), range(0..<7), of: other)
+            try strategy.recover([dead, other], eachWithin: 0)
+            #expect(try strategy.audit() == nil)
+            #expect(strategy.arena.livePins == 1)
+
+            // Whoever lives is waited for, and the others' pins go.
+            strategy.tear(Tear(state: .intent, counted: 0..<1), range(0..<7), of: dead)
+            strategy.tear(.held, range(0..<7), of: other)
+            strategy.tear(Tear(state: .intent, counted: 0..<0), range(2..<3), of: living)
+            #expect(throws: RecoveryRefusal.stillMoving(living)) {
+                try strategy.recover([dead, other], eachWithin: 0)
+            }
+            #expect(strategy.arena.livePins == 3)
+        }
+        try check(candidate.type)
+    }
+
     @Test(arguments: CountingCandidate.all)
     func twoRecoveriesAtOnce(_ candidate: CountingCandidate) throws {
         func check<Strategy: CountingStrategy>(_: Strategy.Type) throws {
