@@ -1,103 +1,175 @@
 #!/usr/bin/env bash
 # Runs every check of the Promela models here with spin (apt-get install spin gcc): what must hold has to hold, and
-# every mutant, and every place a run must come to, has to be found. One line a check; exits 1 where one is otherwise.
+# every mutant, and every place a run must come to, has to be found. One line a check, and one at the end; exits 1 where
+# one is otherwise.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-command -v spin >/dev/null && command -v gcc >/dev/null || {
-    echo "run.sh: spin and gcc are needed: apt-get install spin gcc" >&2
-    exit 69
-}
 
-# MODEL  WANT  DEFINES...: `ok`, no violation in any reachable state; `found`, at least one.
+# MODEL  WANT  DEFINES...
+#   ok, found     no violation in any reachable state; at least one
+#   live, starves the model's formula holds in every run that is weakly fair; there is a run in which it does not
 checks='
-tree      ok
-tree      found  RESTORE
-tree      found  NO_LOCK
-tree      found  LEAF_COUNTS_ONLY
-tree      found  LEAF_CLOSED_ONLY
-tree      found  SHORT_UNDO
-tree      found  CHECK_THEN_COUNT
-tree      found  UNCLAIM_FIRST
-tree      found  REACH_DENIED
-tree      found  REACH_WAITED
-tree      found  REACH_UNDONE
-tree      found  REACH_HELD
-split     ok     DEVICES=1
-split     ok     CONVERTERS=1
-split     found  STALE_HEAD
-split     found  STALE_PIN
-split     found  HEAD_FIRST
-split     found  KEEPS_CLAIM
-split     found  REACH_SPLIT
-split     found  REACH_STALE_CLAIM
-split     found  REACH_STALE_PIN
-split     found  REACH_DENIED
-slots     ok
-slots     ok     DEVICES=1 ROUNDS=4
-slots     ok     NO_BARRIER LOCKED_UNPIN
-slots     found  STORE
-slots     found  LOOK_FIRST
-slots     found  PLAIN_CLOSE
-slots     found  SCAN_FIRST
-slots     found  LEAF_CLOSED_ONLY
-slots     found  NO_BARRIER
-slots     found  BARRIER_FIRST
-slots     found  SEEN_LATE
-slots     found  REACH_REFUSED
-slots     found  REACH_DENIED
-slots     found  REACH_BOTH
-slots     found  REACH_WAITED
-slots     found  REACH_SLEEP
-slots     found  REACH_LATE
-waiting   ok
-waiting   ok     DEVICES=3
-waiting   found  LOOK_FIRST
-waiting   found  COUNT_IN_LATE
-waiting   found  NO_COMPARE
-waiting   found  SEEN_LATE
-waiting   found  REACH_SLEEP
-waiting   found  REACH_WAKE
-recovery  ok
-recovery  ok     ROUNDS=1 DEVICES=3
-recovery  ok     ROUNDS=1 DEVICES=3 MORTAL=2
-recovery  ok     NO_BARRIER FENCE
-recovery  found  NO_BARRIER
-recovery  found  NO_CHECK
-recovery  found  CHECK_FIRST
-recovery  found  NO_WAIT
-recovery  found  RELEASING_IS_GONE
-recovery  found  ROUNDS=1 MORTAL=2 NO_LOCK
-recovery  found  ROUNDS=1 MORTAL=2 ABANDON_LATE
-recovery  found  REACH_PIN_FROZEN
-recovery  found  REACH_UNPIN_FROZEN
-recovery  found  REACH_TORN_INTENT
-recovery  found  REACH_TORN_RELEASING
-recovery  found  REACH_HELD
-epoch     ok
-epoch     ok     DEVICES=1 ROUNDS=4
-epoch     found  NO_BARRIER
-epoch     found  BARRIER_FIRST
-epoch     found  NO_WAIT
-epoch     found  LOOK_FIRST
-epoch     found  SLEEP_NO_BARRIER
-epoch     found  REACH_REFUSED
-epoch     found  REACH_OVERTAKEN
-epoch     found  REACH_DENIED
-epoch     found  REACH_SLEEP
-epoch     found  REACH_WAITED
+tree           ok
+tree           found   RESTORE
+tree           found   NO_LOCK
+tree           found   LEAF_COUNTS_ONLY
+tree           found   LEAF_CLOSED_ONLY
+tree           found   SHORT_UNDO
+tree           found   CHECK_THEN_COUNT
+tree           found   UNCLAIM_FIRST
+tree           found   REACH_DENIED
+tree           found   REACH_WAITED
+tree           found   REACH_UNDONE
+tree           found   REACH_HELD
+split          ok      DEVICES=1
+split          ok      CONVERTERS=1
+split          found   STALE_HEAD
+split          found   STALE_PIN
+split          found   HEAD_FIRST
+split          found   KEEPS_CLAIM
+split          found   REACH_SPLIT
+split          found   REACH_STALE_CLAIM
+split          found   REACH_STALE_PIN
+split          found   REACH_DENIED
+slots          ok
+slots          ok      DEVICES=1 ROUNDS=4
+slots          ok      NO_BARRIER LOCKED_UNPIN
+slots          found   STORE
+slots          found   LOOK_FIRST
+slots          found   PLAIN_CLOSE
+slots          found   SCAN_FIRST
+slots          found   LEAF_CLOSED_ONLY
+slots          found   NO_BARRIER
+slots          found   BARRIER_FIRST
+slots          found   SEEN_LATE
+slots          found   REACH_REFUSED
+slots          found   REACH_DENIED
+slots          found   REACH_BOTH
+slots          found   REACH_WAITED
+slots          found   REACH_SLEEP
+slots          found   REACH_LATE
+waiting        ok
+waiting        ok      DEVICES=3
+waiting        found   LOOK_FIRST
+waiting        found   COUNT_IN_LATE
+waiting        found   NO_COMPARE
+waiting        found   SEEN_LATE
+waiting        found   REACH_SLEEP
+waiting        found   REACH_WAKE
+recovery       ok
+recovery       ok      ROUNDS=1 DEVICES=3
+recovery       ok      ROUNDS=1 DEVICES=3 MORTAL=2
+recovery       ok      NO_BARRIER FENCE
+recovery       found   NO_BARRIER
+recovery       found   NO_CHECK
+recovery       found   CHECK_FIRST
+recovery       found   NO_WAIT
+recovery       found   RELEASING_IS_GONE
+recovery       found   ROUNDS=1 MORTAL=2 NO_LOCK
+recovery       found   ROUNDS=1 MORTAL=2 ABANDON_LATE
+recovery       found   REACH_PIN_FROZEN
+recovery       found   REACH_UNPIN_FROZEN
+recovery       found   REACH_TORN_INTENT
+recovery       found   REACH_TORN_RELEASING
+recovery       found   REACH_HELD
+recovery       live
+recovery       starves NO_CHECK
+epoch          ok
+epoch          ok      DEVICES=1 ROUNDS=4
+epoch          found   NO_BARRIER
+epoch          found   BARRIER_FIRST
+epoch          found   NO_WAIT
+epoch          found   LOOK_FIRST
+epoch          found   SLEEP_NO_BARRIER
+epoch          found   REACH_REFUSED
+epoch          found   REACH_OVERTAKEN
+epoch          found   REACH_DENIED
+epoch          found   REACH_SLEEP
+epoch          found   REACH_WAITED
+longlived      ok
+longlived      ok      DEADLINE TURNS=2
+longlived      ok      CONVERTERS=2 ROUNDS=1
+longlived      ok      PINCACHE
+longlived      ok      PINCACHE DEADLINE TURNS=2
+longlived      ok      PINCACHE CONVERTERS=2 ROUNDS=1
+longlived      found   IN_USE
+longlived      found   CONVERTERS=2 ROUNDS=1 SEEN_LATE
+longlived      found   SEEN_IN_USE
+longlived      found   NO_SERVICE
+longlived      found   ASK_FIRST
+longlived      found   KICK_FIRST
+longlived      found   NO_KICK
+longlived      found   NO_TAKE_BACK
+longlived      found   PINCACHE IN_USE
+longlived      found   PINCACHE PARTS_FIRST
+longlived      found   REACH_REVOKED
+longlived      found   REACH_IN_USE
+longlived      found   REACH_BACK
+longlived      found   REACH_ALONE
+longlived      found   REACH_WAITED
+longlived      found   DEADLINE REACH_GAVE_UP
+longlived      found   PINCACHE REACH_UNION
+inflight       ok
+inflight       found   KILLED_IS_DEAD
+inflight       found   NO_DRAIN
+inflight       found   NO_QUIESCE
+inflight       found   REACH_STORE
+inflight       found   REACH_REQUEST
+inflight       found   REACH_WAITED
+inflight       found   REACH_PRIVATE
+locked         ok
+locked         ok      ROUNDS=2
+locked         ok      DEVICES=3
+locked         found   NO_REPAIR
+locked         found   LOOK_BEFORE
+locked         found   LOOK_FIRST
+locked         found   LOOK_OUTSIDE
+locked         found   RELEASING_IS_GONE
+locked         found   FREE_FIRST
+locked         found   NO_REBUILD
+locked         found   ANNOUNCE_FIRST
+locked         found   REACH_REPAIR
+locked         found   REACH_HALF
+locked         found   REACH_REFUSED
+locked         found   REACH_DENIED
+locked         found   REACH_SLEEP
+fault          ok
+fault          found   COMMIT_FIRST
+fault          found   NO_SHOOTDOWN
+fault          found   NO_DRAIN
+fault          found   LIFT_FIRST
+fault          found   REACH_FAULT
+fault          found   REACH_BUFFERED
+fault          found   REACH_STALE
+retry          live    STOPS
+retry          live    DEADLINES
+retry          starves
+retry          starves STOPS LOOK_FIRST
+retry          starves DEADLINES NO_CLOCK
+retry          found   REACH_REFUSED
+retry          found   REACH_SLEEP
+retry          found   DEADLINES REACH_PASSED
+retry          found   REACH_WAITED
 '
 
 check() { # MODEL WANT DEFINES...
-    local model=$1 want=$2 got states name
+    local model=$1 want=$2 holds=ok fails=found build=(-DSAFETY) search=() defines got states
     shift 2
-    name="$model $*"
+    defines=("${@/#/-D}")
+    case $want in
+    live | starves)
+        # A formula alone: without assertions (-A) and end states (-E); under weak fairness (-f).
+        holds=live fails=starves build=(-DNFAIR=3) search=(-a -f -A -E)
+        defines+=(-DLIVE)
+        ;;
+    esac
     cd "$(mktemp -d -p "$work")" || return 1
-    if spin -a "${@/#/-D}" "$here/$model.pml" >log 2>&1 &&
-        gcc -O1 -w -DSAFETY -DCOLLAPSE -DMEMLIM=4000 -o pan pan.c >>log 2>&1 &&
-        ./pan -m100000 -w24 >>log 2>&1; then
+    if spin -a "${defines[@]}" "$here/$model.pml" >log 2>&1 &&
+        gcc -O1 -w "${build[@]}" -DCOLLAPSE -DMEMLIM=4000 -o pan pan.c >>log 2>&1 &&
+        ./pan "${search[@]}" -m100000 -w24 >>log 2>&1; then
         case $(grep -o 'errors: [0-9]*' log) in
-        'errors: 0') got=ok ;;
-        'errors: '*) got=found ;;
+        'errors: 0') got=$holds ;;
+        'errors: '*) got=$fails ;;
         *) got=broken ;;
         esac
         # Not every state was seen.
@@ -106,9 +178,14 @@ check() { # MODEL WANT DEFINES...
         got=broken
     fi
     states=$(grep -oE '[0-9.e+]+ states, stored' log | cut -d' ' -f1)
-    printf '%-46s want %-6s got %-6s %10s states\n' "$name" "$want" "$got" "${states:-0}"
+    printf '%-52s want %-7s got %-7s %10s states\n' "$model $*" "$want" "$got" "${states:-0}"
     [ "$got" = broken ] && cat log
     [ "$got" = "$want" ]
+}
+
+command -v spin >/dev/null && command -v gcc >/dev/null || {
+    echo "run.sh: spin and gcc are needed: apt-get install spin gcc" >&2
+    exit 69
 }
 export -f check
 export here work
@@ -116,4 +193,16 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # xargs exits with 123 where a check has failed.
-grep . <<<"$checks" | xargs -P "$(nproc)" -d '\n' -I{} bash -c 'check {}' || exit 1
+set -o pipefail
+grep . <<<"$checks" | xargs -P "$(nproc)" -d '\n' -I{} bash -c 'check {}' | tee "$work/lines"
+status=$?
+awk '$NF == "states" {
+        checks++
+        states += $(NF - 1)
+        if ($(NF - 4) == $(NF - 2) && $(NF - 2) ~ /found|starves/) { if (/REACH_/) places++; else mutants++ }
+    }
+    END {
+        printf "models: %d checks, %.0f million states, %d mutants caught, %d places reached\n",
+            checks, states / 1e6, mutants, places
+    }' "$work/lines"
+[ $status -eq 0 ]
