@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every check of the Promela models here with spin (apt-get install spin gcc): what must hold has to hold, and
 # every mutant, and every place a run must come to, has to be found. One line a check, and one at the end; exits 1 where
-# one is otherwise.
+# one is otherwise. First it is checked that docs/correctness.md names what there is: run.sh names, nothing else.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -223,6 +223,35 @@ views_ring     found   REACH_ASLEEP
 views_ring     found   REACH_SEEN
 '
 
+# Every switch of a model is in the table, but for sizes; and what docs/correctness.md names in backquotes is there: files,
+# and behind a file's name a declaration of Swift, or a label or switch of a model.
+names() {
+    local sizes='^(DEVICES|CONVERTERS|ROUNDS|TURNS)$' wrong=0 path model switch file name
+    for path in "$here"/*.pml; do
+        model=$(basename "$path" .pml)
+        for switch in $(grep -E '^# *(if|el)' "$path" | grep -oE '\b[A-Z][A-Z_]+\b' | sort -u); do
+            [[ $switch =~ $sizes || $switch = LIVE ]] && continue
+            grep -qE "^$model .*\b$switch\b" <<<"$checks" && continue
+            echo "run.sh: no check of $model has $switch" >&2
+            wrong=1
+        done
+    done
+    while IFS=: read -r file name; do
+        path=$(find "$here/../../Sources" "$here/.." -name "$file" -print -quit)
+        if [ -z "$path" ]; then
+            false
+        elif [[ $file = *.pml ]]; then
+            grep -v '^ \*' "$path" | grep -qw -e "$name"
+        else
+            grep -qE "\b(func|var|let|case|struct|class|enum|protocol) ${name:-[A-Za-z]+}\b" "$path"
+        fi && continue
+        echo "correctness.md: there is no $file${name:+: $name}" >&2
+        wrong=1
+    done < <(grep -oE '`[A-Za-z_]+\.(swift|pml)(: [A-Za-z_]+)?`' "$here/../../docs/correctness.md" |
+        tr -d '` ' | sed '/:/!s/$/:/' | sort -u)
+    return $wrong
+}
+
 check() { # MODEL WANT DEFINES...
     local model=$1 want=$2 holds=ok fails=found build=(-DSAFETY) search=() defines got states
     shift 2
@@ -254,6 +283,8 @@ check() { # MODEL WANT DEFINES...
     [ "$got" = "$want" ]
 }
 
+names || exit 1
+[ "${1:-}" = names ] && exit
 command -v spin >/dev/null && command -v gcc >/dev/null || {
     echo "run.sh: spin and gcc are needed: apt-get install spin gcc" >&2
     exit 69
