@@ -185,8 +185,8 @@ struct RequestLoop: ~Copyable {
         return nil
     }
 
-    /// Tries again until the conversion in the way is over, or the request's deadline. The pauses are random and
-    /// grow, so that two devices that undo each other's attempts part.
+    /// Tries again until the conversion in the way is over, or the request's deadline. An attempt counts before it is
+    /// undone, and a conversion that waits takes it for a pin: the pauses are random and grow so that it gets a gap.
     @inline(never)
     private mutating func retryPinChunk(
         after first: PinRefusal, _ retries: inout UInt16

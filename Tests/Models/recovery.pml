@@ -6,8 +6,11 @@
  * every buffer. Names are those of Journal, JournalWriter, Coordination and Recovery.
  *
  * Every device takes a pin of two words and gives it back, over and over; a mortal one may die at any step. Promise:
- * no count is ever less than that of the pins that living devices hold, none is taken below zero, and in the end
- * none is left.
+ * no count is ever less than that of the pins that living devices hold, none is taken below zero, and in the end none
+ * is left.
+ *
+ * With LIVE the living devices go on for ever, and what is promised besides, under weak fairness: a dead device's
+ * pins go.
  *
  * Mutants, each of which must be caught:
  *   NO_BARRIER        no membarrier (with FENCE, the device pays instead: that must hold)
@@ -156,7 +159,12 @@ inline subtract(index) {
 proctype Device(byte me) {
     byte round, other, w, holders;
 
+#ifdef LIVE
+    do
+    :: true ->
+#else
     for (round : 1 .. ROUNDS) {
+#endif
         begin(INTENT, FREE);
         maybe_die();
         add(0);
@@ -175,7 +183,11 @@ proctype Device(byte me) {
         maybe_die();
         store(FREE);
         maybe_die()
+#ifdef LIVE
+    od;
+#else
     }
+#endif
 out:
     done++
 }
@@ -286,6 +298,10 @@ end:
     release();
     recovered[me] = true
 }
+
+#ifdef LIVE
+ltl live { [] (dead[0] -> <> (recovered[0] && !freeze)) }
+#endif
 
 #define IS_OVER(device) (IS_DRAINED(device) && (!dead[device] || recovered[device]))
 
