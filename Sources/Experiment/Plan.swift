@@ -194,7 +194,7 @@ public struct Plan: Sendable {
                 "\(request.frees ? "--convert-to free" : "--enforce mmu"): huge pages are freed and protected as a whole; "
                     + "use --backing memfd or thp")
         }
-        if cell.convertRate > 0,
+        if cell.convertRate != 0,
             !Converter.fits(cell.convertPages, place: request.convertPlace, in: cell.shape.map)
         {
             throw UsageError(

@@ -227,7 +227,7 @@ public final class Runner {
         turn.chunk = cell.chunk
         if let cache = cell.cache { turn.cache = cache }
         turn.usesEventfd = request.usesEventfd
-        turn.convertRate = Double(cell.convertRate)
+        turn.convertRate = cell.convertRate.hertz
         turn.convertPages = cell.convertPages
         turn.convertPlace = request.convertPlace
         turn.frees = request.frees

@@ -23,6 +23,7 @@ final class RunningTurn {
     private var recoveryRefusal: RecoveryRefusal?
     private var faults = FaultTotals()
     private var cache = CacheCounters()
+    private var longestPinWait: UInt64 = 0
     /// One for each device where the strategy has the hypervisor answer them.
     private var services: [JoinableThread] = []
 
@@ -163,6 +164,7 @@ final class RunningTurn {
             let done = try device.answer(until: .after(nanoseconds: Self.deviceTimeout))
             faults.add(done.faults)
             cache.add(done.cache)
+            longestPinWait = max(longestPinWait, done.longestPinWaitNanoseconds)
         }
     }
 
@@ -306,6 +308,7 @@ final class RunningTurn {
             leakedPins: machine.arena.livePins,
             splits: splits - guest.splitsAtBoot,
             faults: enforces ? faults : nil, cache: plan.strategy.isCached ? cache : nil,
+            longestPinWait: longestPinWait > 0 ? longestPinWait : nil,
             surprises: conversions.surprises,
             lostBytes: faults.lostBytes + (isPinned ? 0 : collector.stalePages * pageSize),
             warmedUp: collector.isSettled, stalls: collector.stalls, wasInterrupted: wasInterrupted)

@@ -20,7 +20,7 @@ public struct TurnPlan: Sendable {
     public var cache: PageCount
     public var usesEventfd: Bool
 
-    /// Conversions a second; zero for none.
+    /// Conversions a second; zero for none, infinity for one after the other.
     public var convertRate: Double
     public var convertPages: PageCount
     public var convertPlace: Converter.Place

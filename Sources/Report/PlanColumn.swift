@@ -46,7 +46,9 @@ package struct PlanColumn: Sendable {
         PlanColumn("node", "memory_node"),
         PlanColumn("device CPU", "device_cpu"),
         PlanColumn("vCPU CPU", "vcpu_cpu"),
-        PlanColumn("conv/s asked", "convert_rate_hz", "--convert-rate"),
+        PlanColumn("conv/s asked", "convert_rate_hz", "--convert-rate") {
+            $0.convertRateHz.map { CSV.text(JSON($0)) } ?? "max"
+        },
         PlanColumn("conv pages", "convert_pages", "--convert-pages"),
         PlanColumn("conv where", "convert_where", "--convert-where"),
         PlanColumn("conv to", "convert_to", "--convert-to"),

@@ -114,6 +114,7 @@ public final class DeviceProcess {
         pinner.unpin(queuePin)
         if let broken { throw TurnFailure(description: "the virtqueue is broken: \(broken)") }
         done.faults = loop.faultTotals
+        done.longestPinWaitNanoseconds = loop.longestPinWait
         if let cache, let countedAtSetup { done.cache = cache.counters.since(countedAtSetup) }
     }
 

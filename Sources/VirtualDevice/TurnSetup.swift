@@ -60,6 +60,8 @@ public struct DeviceReply: BitwiseCopyable, Sendable {
     public var pairHotNanoseconds: Double = 0
     /// Of the whole turn, once it is done.
     public var faults = FaultTotals()
+    /// The longest time for which a request waited for a conversion, of the whole turn; zero where none did.
+    public var longestPinWaitNanoseconds: UInt64 = 0
     /// From `ready` until it is done, under a strategy that keeps pins.
     public var cache = CacheCounters()
     /// Of a rogue device, once it is done.

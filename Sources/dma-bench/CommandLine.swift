@@ -53,7 +53,9 @@ struct DmaBench: ParsableCommand {
         help: "Where their buffers lie: disjoint, same, or adjacent, without a gap.",
         completion: .names(of: MemoryMap.Placement.self))
     var buffers = "disjoint"
-    @Option(parsing: .unconditional, help: "Conversions a second; 0 for none (range).")
+    @Option(
+        parsing: .unconditional,
+        help: "Conversions a second; 0 for none, max for one after the other (range).")
     var convertRate = "1000"
     @Option(parsing: .unconditional, help: "Pages of each conversion (range).") var convertPages =
         "1"
