@@ -100,6 +100,8 @@ public struct Request: Sendable {
     public var pool: PageCount?
     /// What devices of strategies that keep pins keep at most; nil for as much as the request.
     public var cache: PageCount?
+    /// What the devices may hold pinned at once, together and in equal parts; nil for as much as they like.
+    public var pinLimit: PageCount?
     public var guestMemory: PageCount?
     public var lanes = 1
     public var writes = true

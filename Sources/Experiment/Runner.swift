@@ -226,6 +226,7 @@ public final class Runner {
         turn.writes = request.writes
         turn.chunk = cell.chunk
         if let cache = cell.cache { turn.cache = cache }
+        turn.pinLimit = request.pinLimit
         turn.usesEventfd = request.usesEventfd
         turn.convertRate = cell.convertRate.hertz
         turn.convertPages = cell.convertPages

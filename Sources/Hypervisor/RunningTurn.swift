@@ -149,6 +149,7 @@ final class RunningTurn {
         // A piece is never larger than its pool.
         setup.chunkPages = min(plan.chunk, plan.map.buffers[index].pages).rawValue
         setup.cachePages = plan.cache.rawValue
+        setup.pinLimitPages = (plan.pinLimit?.rawValue ?? 0) / UInt64(devices.count)
         setup.retryNanoseconds = plan.patienceNanoseconds
         setup.enforces = enforces ? 1 : 0
         setup.isRogue = plan.isTrial ? 1 : 0

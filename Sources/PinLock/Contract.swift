@@ -42,6 +42,8 @@ public enum PinRefusal: Error, Equatable, BitwiseCopyable, Sendable {
     case tooManyPins(GFN)
     /// The range reaches past the guest's memory.
     case outOfRange(GFN)
+    /// The device would hold more than its part of the guest's cap: ask for less at once.
+    case overLimit(GFN)
 }
 
 /// What a conversion to private gets that meets a pin.

@@ -108,6 +108,7 @@ public struct Row: Sendable, Equatable {
     public var deniedNsMax: Double?
     public var convertWaitNsMax: Double?
     public var pinWaitNsMax: Double?
+    public var pinLimitBytes: UInt64?
 
     /// A row of the plan with nothing measured yet; `env` is `Environment.hash`.
     public init(

@@ -41,7 +41,8 @@ public enum Schema {
         Column("ops", \.ops, "DMA requests that were completed."),
         Column(
             "refused", \.refused,
-            "DMA requests that the device refused: a page was private, or in conversion too long."),
+            "DMA requests that the device refused: a page was private, in conversion too long, or too much."
+        ),
         Column(
             "pin_ns_p50", \.pinNsP50, unit: "ns",
             "Median time to pin a DMA request, in place, clock included."),
@@ -224,6 +225,9 @@ public enum Schema {
             "pin_wait_ns_max", \.pinWaitNsMax, unit: "ns",
             "Longest time that a DMA request waited for a page state change, until it had its pins or gave up."
         ),
+        Column(
+            "pin_limit_bytes", \.pinLimitBytes, unit: "B",
+            "Cap on what the guest's devices hold pinned at once, each an equal part of it."),
     ]
 
     /// `1, 5, ... 100`, as the meaning of `convert_ns_cdf` names them.

@@ -79,9 +79,12 @@ public final class DeviceProcess {
             throw TurnFailure(description: error.description)
         }
         let clock = TickClock(scale: setup.scale)
-        let pinner = try makePinner(strategy, view)
-        let cache = pinner as? any CachingPinner
+        let unlimited = try makePinner(strategy, view)
+        let cache = unlimited as? any CachingPinner
         cache?.limit = PageCount(setup.cachePages)
+        let limit = PageCount(setup.pinLimitPages)
+        let pinner: any Pinner =
+            limit == PageCount(0) ? unlimited : LimitedPinner(unlimited, limit: limit)
         var loop = RequestLoop(
             device: device, pinner: pinner, view: view, clock: clock,
             ledger: ConversionLedger(ledger, pages: PageCount(setup.guestPages)),

@@ -271,6 +271,7 @@ extension PinRefusal {
         case .converting(let gfn):
             StatusRecord(.conversionInProgress, gfn: gfn, bytesWritten: bytesWritten)
         case .outOfRange: StatusRecord(.badRequest, bytesWritten: bytesWritten)
+        case .overLimit: StatusRecord(.overLimit, bytesWritten: bytesWritten)
         case .tooManyPins: StatusRecord(.ioError, bytesWritten: bytesWritten)
         }
     }

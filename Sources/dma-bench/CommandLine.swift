@@ -100,6 +100,11 @@ struct DmaBench: ParsableCommand {
     var cache: String?
     @Option(
         parsing: .unconditional,
+        help:
+            "Cap on what the devices hold pinned at once, an equal part each; default: none.")
+    var pinLimit: String?
+    @Option(
+        parsing: .unconditional,
         help: "Pages by which buffers miss their natural alignment (range).")
     var misalign = "0"
     @Option(

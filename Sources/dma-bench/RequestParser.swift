@@ -43,6 +43,9 @@ enum RequestParser {
             .map { PageCount($0) }
         if let pool = run.pool { request.pool = try Quantity.pages(pool, option: "--pool") }
         if let cache = run.cache { request.cache = try Quantity.pages(cache, option: "--cache") }
+        if let limit = run.pinLimit {
+            request.pinLimit = try Quantity.pages(limit, option: "--pin-limit")
+        }
         if let memory = run.guestMemory {
             request.guestMemory = try Quantity.pages(memory, option: "--guest-memory")
         }

@@ -42,6 +42,7 @@ struct RowBuilder {
         if info.exclusion == .faults { row.onFault = request.faultPolicy.rawValue }
         row.poolBytes = cell.shape.pool?.bytes.rawValue
         row.cacheBytes = cell.cache?.bytes.rawValue
+        row.pinLimitBytes = request.pinLimit?.bytes.rawValue
         row.plan = planHash
         return row
     }

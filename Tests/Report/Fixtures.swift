@@ -70,7 +70,7 @@ extension Row {
             \.violationsPrivate, \.violationsStale, \.faults, \.leakedPins, \.metadataBytes,
             \.splits, \.lostBytes, \.surprises, \.sharedPages, \.retries, \.poolBytes,
             \.cacheBytes, \.cacheHits, \.cacheMisses, \.cacheMerges, \.cacheInvalidations,
-            \.cacheEvictions,
+            \.cacheEvictions, \.pinLimitBytes,
         ]
         for (index, path) in counts.enumerated() { row[keyPath: path] = UInt64(index) + 100 }
         row.noisy = ["cpu", "warmup"]
