@@ -27,7 +27,7 @@ public struct Cell: Sendable {
     public let cache: PageCount?
     public let engine: FillEngine
     public var policy = ConflictPolicy.Kind.deny
-    public var convertRate: UInt64 = 0
+    public var convertRate: ConversionRate = 0
     public var convertPages = PageCount(1)
 
     init(
@@ -39,6 +39,40 @@ public struct Cell: Sendable {
         self.chunk = chunk
         self.cache = strategy.isCached ? cache ?? shape.size : nil
         self.engine = engine
+    }
+}
+
+/// How often the guest asks for conversions.
+public enum ConversionRate: Hashable, Sendable, CustomStringConvertible, ExpressibleByIntegerLiteral
+{
+    /// So many a second, whatever becomes of them: an open loop.
+    case perSecond(UInt64)
+    /// The next one as soon as one is answered: a closed loop.
+    case max
+
+    public init(integerLiteral value: UInt64) { self = .perSecond(value) }
+
+    /// Conversions a second; infinity where there is no such number.
+    public var hertz: Double {
+        switch self {
+        case .perSecond(let count): Double(count)
+        case .max: .infinity
+        }
+    }
+
+    /// Its place among rates.
+    public var order: UInt64 {
+        switch self {
+        case .perSecond(let count): count
+        case .max: .max
+        }
+    }
+
+    public var description: String {
+        switch self {
+        case .perSecond(let count): "\(count)"
+        case .max: "max"
+        }
     }
 }
 
@@ -54,7 +88,7 @@ public struct Request: Sendable {
     public var devices: [Int] = [1]
     public var engines: [FillEngine] = [.nt]
     public var backings: [Backing] = [.memfd]
-    public var convertRates: [UInt64] = [1000]
+    public var convertRates: [ConversionRate] = [1000]
     public var convertPages: [PageCount] = [PageCount(1)]
     public var convertPlace = Converter.Place.outside
     /// Whether pages that become private are freed: `--convert-to free`.
@@ -66,6 +100,8 @@ public struct Request: Sendable {
     public var pool: PageCount?
     /// What devices of strategies that keep pins keep at most; nil for as much as the request.
     public var cache: PageCount?
+    /// What the devices may hold pinned at once, together and in equal parts; nil for as much as they like.
+    public var pinLimit: PageCount?
     public var guestMemory: PageCount?
     public var lanes = 1
     public var writes = true

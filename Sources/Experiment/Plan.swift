@@ -183,6 +183,33 @@ public struct Plan: Sendable {
         }
     }
 
+    /// Whether a device's part of the cap has room for its queue and for what it pins at once.
+    private static func check(_ limit: PageCount, _ cell: Cell) throws(UsageError) {
+        let (map, devices) = (cell.shape.map, UInt64(cell.shape.devices))
+        let part = limit.rawValue / devices
+        let (queue, buffer) = (map.queueLayout.pages.rawValue, map.buffers[0].pages)
+        let atOnce = cell.strategy.pinsBuffers ? buffer : min(cell.chunk, buffer)
+        let needed = queue + atOnce.rawValue
+        guard needed > part else { return }
+        let name = cell.strategy.info.name
+        let whole = ByteCount(needed * devices * pageSize)
+        var remedies = ["raise it to \(whole)"]
+        if part > queue {
+            let room = PageCount(part - queue).bytes
+            let option =
+                !cell.strategy.pinsBuffers
+                ? "--chunk" : cell.shape.pool == nil ? "--size" : "--pool"
+            remedies.append("use \(option) \(room) or less")
+        }
+        if cell.strategy.pinsBuffers, cell.shape.pool == nil {
+            remedies.append("leave \(name) out")
+        }
+        throw UsageError(
+            "--pin-limit \(limit.bytes): a device has \(PageCount(part).bytes) of it, and with strategy \(name) "
+                + "holds \(atOnce.bytes) of its buffer and \(PageCount(queue).bytes) of its queue at once; "
+                + remedies.joined(separator: ", or "))
+    }
+
     private static func check(_ cell: Cell, _ request: Request) throws(UsageError) {
         let info = cell.strategy.info
         guard info.policies.contains(cell.policy) else {
@@ -193,6 +220,7 @@ public struct Plan: Sendable {
         guard cell.chunk <= cell.shape.size else {
             throw UsageError("--chunk \(cell.chunk.bytes) is above --size \(cell.shape.size.bytes)")
         }
+        if let limit = request.pinLimit { try check(limit, cell) }
         if request.placement == .same, info.exclusion == .bounce {
             throw UsageError(
                 "--buffers same: strategy \(info.name) needs a pool for each device; leave one of them out"
@@ -203,7 +231,7 @@ public struct Plan: Sendable {
                 "\(request.frees ? "--convert-to free" : "--enforce mmu"): huge pages are freed and protected as a whole; "
                     + "use --backing memfd or thp")
         }
-        if cell.convertRate > 0,
+        if cell.convertRate != 0,
             !Converter.fits(cell.convertPages, place: request.convertPlace, in: cell.shape.map)
         {
             throw UsageError(

@@ -226,8 +226,9 @@ public final class Runner {
         turn.writes = request.writes
         turn.chunk = cell.chunk
         if let cache = cell.cache { turn.cache = cache }
+        turn.pinLimit = request.pinLimit
         turn.usesEventfd = request.usesEventfd
-        turn.convertRate = Double(cell.convertRate)
+        turn.convertRate = cell.convertRate.hertz
         turn.convertPages = cell.convertPages
         turn.convertPlace = request.convertPlace
         turn.frees = request.frees

@@ -4,8 +4,9 @@ import Statistics
 
 /// The guest's other half: a vCPU that converts pages, `rate` times a second, whatever the devices do.
 ///
-/// An open loop: each conversion has a time at which it is due, and what comes late counts as late. It leaves the guest
-/// as it was: a page that was taken from its home state goes back with the next conversion.
+/// An open loop: each conversion has a time at which it is due, and what comes late counts as late. At an infinite
+/// rate a closed one: each is due when the one before has been answered. It leaves the guest as it was: a page that was
+/// taken from its home state goes back with the next conversion.
 public struct Converter: Sendable {
     /// Which pages: shared ones of the DMA buffers, private ones elsewhere, or one of each by turns of a coin.
     public enum Place: String, CaseIterable, Sendable {
@@ -18,7 +19,7 @@ public struct Converter: Sendable {
     private let interval: Double
     private var random: SplitMix64
 
-    /// A converter of `rate` conversions a second, of `pages` pages each. They start at a multiple of
+    /// A converter of `rate` conversions a second, infinity for one after the other, of `pages` pages each. They start at a multiple of
     /// their number: of guest memory outside the buffers, of a buffer's range inside.
     public init(map: MemoryMap, rate: Double, pages: PageCount, place: Place, seed: UInt64) {
         precondition(rate > 0, "a converter at rate \(rate)")
@@ -45,9 +46,12 @@ public struct Converter: Sendable {
         let start = monotonicNanoseconds()
         var count = 0.0
         var away: (range: PageRange, homeIsPrivate: Bool)?
+        var turns = Backoff()
         while true {
             count += 1
-            let due = start + UInt64(count * interval)
+            // A closed loop gives the processor away now and then: the guest's driver may have to share it.
+            if interval == 0 { turns.pause() }
+            let due = interval > 0 ? start + UInt64(count * interval) : monotonicNanoseconds()
             guard Self.wait(until: due, unless: shouldStop) else { break }
             if let out = away {
                 let answer = hypercalls.changePageState(

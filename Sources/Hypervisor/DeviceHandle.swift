@@ -84,8 +84,8 @@ final class DeviceHandle: Sendable {
 
     func wake() { kick.notify() }
 
-    /// Throws where the device, in the midst of a turn, has not been on a processor for 5 s. Cheap enough to be called
-    /// every millisecond.
+    /// Throws where the device, in the midst of a turn, has not been on a processor for 5 s and does not wait for one.
+    /// Cheap enough to be called every millisecond.
     func checkPulse() throws(MachineError) {
         let now = monotonicNanoseconds()
         let isSilent = pulse.withLock { pulse in
@@ -95,7 +95,8 @@ final class DeviceHandle: Sendable {
             let interval = min(now - pulse.looked, 2 * Self.lookInterval)
             let silence = time == pulse.processorTime ? pulse.silence + interval : 0
             pulse = Pulse(processorTime: time, looked: now, silence: silence)
-            return silence >= Self.longestSilence
+            // On a busy machine a device that polls may be kept waiting longer: the scheduler holds its yields against it.
+            return silence >= Self.longestSilence && !process.isRunnable
         }
         if isSilent {
             throw .device(

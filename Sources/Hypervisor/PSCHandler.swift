@@ -43,12 +43,13 @@ final class PSCHandler: Hypercalls {
             let path = try convert(range, to: toPrivate ? .private : .shared, &checking)
             let now = monotonicNanoseconds()
             let latency = now - min(now, due + checking)
-            log.withLock { $0.record(path, latency: latency) }
+            log.withLock { $0.record(path, latency: latency, now: now) }
             return .done
         } catch {
             switch error {
             case .pinned(let gfn), .deadlinePassed(let gfn), .converting(let gfn):
-                log.withLock { $0.denied += 1 }
+                let now = monotonicNanoseconds()
+                log.withLock { $0.refuse(due: due, now: now) }
                 return .pinned(gfn)
             case .alreadyInState(let gfn), .outOfRange(let gfn):
                 return .refused(gfn)
@@ -77,7 +78,8 @@ final class PSCHandler: Hypercalls {
                 checkingTime += checked - ready
                 if !paysForMMU { checkingTime += (protected - start) + (end - checked) }
             },
-            wakeDevices: wakeDevices)
+            wakeDevices: wakeDevices,
+            didWait: { [self] nanoseconds in log.withLock { $0.noteWait(nanoseconds) } })
         return try strategy.convert(range, to: state, policy: conflictPolicy(), hooks: hooks)
     }
 
@@ -140,9 +142,16 @@ final class PSCHandler: Hypercalls {
 public final class ConversionLog {
     /// Of those carried out, from when they were due.
     public private(set) var latency = LatencyHistogram()
-    public fileprivate(set) var denied: UInt64 = 0
+    public private(set) var denied: UInt64 = 0
     public private(set) var waited: UInt64 = 0
     public private(set) var revoked: UInt64 = 0
+    /// The longest time for which one waited for pins, carried out or not; nil where none did. In nanoseconds.
+    public private(set) var longestWait: UInt64?
+    /// The longest time in which all were refused, from when the first of them was due to the last, or to the next one
+    /// carried out; nil where none was. In nanoseconds.
+    public private(set) var longestDenial: UInt64?
+    /// When the first was due of those that have been refused since one was carried out.
+    private var deniedSince: UInt64?
     /// Pages that the guest found taken back when it used them.
     public fileprivate(set) var surprises: UInt64 = 0
     /// Those that it has yet to find.
@@ -150,8 +159,25 @@ public final class ConversionLog {
 
     public var done: UInt64 { latency.count }
 
-    fileprivate func record(_ path: ConversionPath, latency nanoseconds: UInt64) {
+    fileprivate func refuse(due: UInt64, now: UInt64) {
+        denied += 1
+        let since = deniedSince ?? due
+        deniedSince = since
+        noteDenial(from: since, to: now)
+    }
+
+    private func noteDenial(from start: UInt64, to end: UInt64) {
+        longestDenial = max(longestDenial ?? 0, end - min(start, end))
+    }
+
+    fileprivate func noteWait(_ nanoseconds: UInt64) {
+        longestWait = max(longestWait ?? 0, nanoseconds)
+    }
+
+    fileprivate func record(_ path: ConversionPath, latency nanoseconds: UInt64, now: UInt64) {
         latency.record(nanoseconds)
+        if let since = deniedSince { noteDenial(from: since, to: now) }
+        deniedSince = nil
         switch path {
         case .immediate: break
         case .waited: waited += 1

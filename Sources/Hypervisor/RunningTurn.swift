@@ -23,6 +23,7 @@ final class RunningTurn {
     private var recoveryRefusal: RecoveryRefusal?
     private var faults = FaultTotals()
     private var cache = CacheCounters()
+    private var longestPinWait: UInt64 = 0
     /// One for each device where the strategy has the hypervisor answer them.
     private var services: [JoinableThread] = []
 
@@ -148,6 +149,7 @@ final class RunningTurn {
         // A piece is never larger than its pool.
         setup.chunkPages = min(plan.chunk, plan.map.buffers[index].pages).rawValue
         setup.cachePages = plan.cache.rawValue
+        setup.pinLimitPages = (plan.pinLimit?.rawValue ?? 0) / UInt64(devices.count)
         setup.retryNanoseconds = plan.patienceNanoseconds
         setup.enforces = enforces ? 1 : 0
         setup.isRogue = plan.isTrial ? 1 : 0
@@ -163,6 +165,7 @@ final class RunningTurn {
             let done = try device.answer(until: .after(nanoseconds: Self.deviceTimeout))
             faults.add(done.faults)
             cache.add(done.cache)
+            longestPinWait = max(longestPinWait, done.longestPinWaitNanoseconds)
         }
     }
 
@@ -305,6 +308,7 @@ final class RunningTurn {
             leakedPins: machine.arena.livePins,
             splits: splits - guest.splitsAtBoot,
             faults: enforces ? faults : nil, cache: plan.strategy.isCached ? cache : nil,
+            longestPinWait: longestPinWait > 0 ? longestPinWait : nil,
             surprises: conversions.surprises,
             lostBytes: faults.lostBytes + (isPinned ? 0 : collector.stalePages * pageSize),
             warmedUp: collector.isSettled, stalls: collector.stalls, wasInterrupted: wasInterrupted)

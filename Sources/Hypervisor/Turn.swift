@@ -31,6 +31,9 @@ public struct TurnOutcome {
     public let faults: FaultTotals?
     /// What the devices' caches of pins did from the first request on, warm-up included; nil where they have none.
     public let cache: CacheCounters?
+    /// The longest time for which a request waited for a conversion before it had its pins or gave up, in nanoseconds;
+    /// nil where none did.
+    public let longestPinWait: UInt64?
     /// Pages that the guest found taken back.
     public let surprises: UInt64
     /// Bytes of requests that were completed or given up which never reached the guest.

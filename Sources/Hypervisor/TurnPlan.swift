@@ -18,9 +18,11 @@ public struct TurnPlan: Sendable {
     public var chunk: PageCount
     /// What each device keeps pinned between requests at most, under a strategy that keeps any.
     public var cache: PageCount
+    /// What the devices may hold pinned at once, together and in equal parts; nil for as much as they like.
+    public var pinLimit: PageCount?
     public var usesEventfd: Bool
 
-    /// Conversions a second; zero for none.
+    /// Conversions a second; zero for none, infinity for one after the other.
     public var convertRate: Double
     public var convertPages: PageCount
     public var convertPlace: Converter.Place

@@ -90,6 +90,15 @@ public final class ChildProcess: Sendable {
         return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
     }
 
+    /// Whether its main thread has a processor or waits for one.
+    public var isRunnable: Bool { Self.isRunnable(pid) }
+
+    /// The same of any process: state R of proc_pid_stat(5). False of one that sleeps, is stopped or has ended.
+    public static func isRunnable(_ pid: Int32) -> Bool {
+        // The program's name before the state may hold any character but ends with the last parenthesis.
+        readSmallFile("/proc/\(pid)/stat")?.split(separator: ")").last?.dropFirst().first == "R"
+    }
+
     public func signal(_ number: Int32) {
         _ = clinux_pidfd_signal(handle.raw, number)
     }

@@ -43,6 +43,8 @@ public enum PinRefusal: Error, Equatable, BitwiseCopyable, Sendable {
     case tooManyPins(GFN)
     /// The range reaches past the guest's memory.
     case outOfRange(GFN)
+    /// The device would hold more than its part of the guest's cap: ask for less at once.
+    case overLimit(GFN)
 }
 
 /// What a conversion to private gets that meets a pin.
@@ -90,13 +92,17 @@ public struct ConversionHooks {
     public var willCommit: (PageRange, _ to: PageState) -> Void
     /// Runs when devices must be told to look for revocations: wakes those that sleep.
     public var wakeDevices: () -> Void
+    /// Runs when a conversion has waited for pins, whether or not they went before its deadline: with how long.
+    public var didWait: (_ nanoseconds: UInt64) -> Void
 
     public init(
         willCommit: @escaping (PageRange, _ to: PageState) -> Void = { _, _ in },
-        wakeDevices: @escaping () -> Void = {}
+        wakeDevices: @escaping () -> Void = {},
+        didWait: @escaping (_ nanoseconds: UInt64) -> Void = { _ in }
     ) {
         self.willCommit = willCommit
         self.wakeDevices = wakeDevices
+        self.didWait = didWait
     }
 }
 

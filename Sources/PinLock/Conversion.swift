@@ -61,7 +61,9 @@ extension PinStrategy {
             arena.coordination.askForRevocation()
             hooks.wakeDevices()
         }
-        let left = arena.coordination.waitForUnpins(until: deadline) { firstPinned(in: range) }
+        let left = arena.coordination.waitForUnpins(until: deadline, didWait: hooks.didWait) {
+            firstPinned(in: range)
+        }
         if let left { throw .deadlinePassed(left) }
         return path
     }

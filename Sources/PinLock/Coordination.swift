@@ -52,8 +52,15 @@ public struct Coordination {
         Futex.wakeAll(unpins)
     }
 
-    /// Waits until `pinned`, which reads counts with sequential consistency, finds nothing; what it found last where the deadline came first.
-    func waitForUnpins<Found>(until deadline: Deadline, _ pinned: () -> Found?) -> Found? {
+    /// Waits until `pinned`, which reads counts with sequential consistency, finds nothing; what it found last where
+    /// the deadline came first. At the end `didWait` is told how long it was.
+    ///
+    /// Bounded: new pins are kept out meanwhile, and of the looks only the last begins after the deadline.
+    func waitForUnpins<Found>(
+        until deadline: Deadline, didWait: (_ nanoseconds: UInt64) -> Void, _ pinned: () -> Found?
+    ) -> Found? {
+        let start = monotonicNanoseconds()
+        defer { didWait(monotonicNanoseconds() - start) }
         waiters.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
         defer { waiters.pointee.wrappingSubtract(1, ordering: .sequentiallyConsistent) }
         while true {

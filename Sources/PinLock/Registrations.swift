@@ -95,10 +95,13 @@ final class Registrations {
         return Pin(range: range, device: device, entry: Self.registered, ticket: 0)
     }
 
+    @inline(__always)
+    static func isToken(_ pin: Pin) -> Bool { pin.entry == registered }
+
     /// False where the pin is no token but one of the tree's.
     @inline(__always)
     func giveBack(_ pin: Pin) -> Bool {
-        guard pin.entry == Self.registered else { return false }
+        guard Self.isToken(pin) else { return false }
         precondition(
             pin.device == device && tokens > 0, "unpin of a pin that \(device) does not hold")
         tokens -= 1

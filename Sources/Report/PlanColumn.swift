@@ -33,6 +33,9 @@ package struct PlanColumn: Sendable {
         PlanColumn("chunk", "chunk_bytes", "--chunk") { part($0.chunkBytes, of: $0) },
         PlanColumn("pool", "pool_bytes", "--pool") { part($0.poolBytes, of: $0) },
         PlanColumn("cache", "cache_bytes", "--cache") { part($0.cacheBytes, of: $0) },
+        PlanColumn("pin limit", "pin_limit_bytes", "--pin-limit") {
+            $0.pinLimitBytes.map { Human.size(bytes: $0) } ?? Human.missing
+        },
         PlanColumn("ranges", "ranges", "--ranges"),
         PlanColumn("misalign", "misalign_bytes", "--misalign") {
             Human.size(bytes: $0.misalignBytes)
@@ -46,7 +49,9 @@ package struct PlanColumn: Sendable {
         PlanColumn("node", "memory_node"),
         PlanColumn("device CPU", "device_cpu"),
         PlanColumn("vCPU CPU", "vcpu_cpu"),
-        PlanColumn("conv/s asked", "convert_rate_hz", "--convert-rate"),
+        PlanColumn("conv/s asked", "convert_rate_hz", "--convert-rate") {
+            $0.convertRateHz.map { CSV.text(JSON($0)) } ?? "max"
+        },
         PlanColumn("conv pages", "convert_pages", "--convert-pages"),
         PlanColumn("conv where", "convert_where", "--convert-where"),
         PlanColumn("conv to", "convert_to", "--convert-to"),

@@ -41,7 +41,7 @@ public struct Row: Sendable, Equatable {
     public var memoryNode: Int?
     public var deviceCpu: [Int] = []
     public var vcpuCpu: [Int] = []
-    public var convertRateHz: Double
+    public var convertRateHz: Double?
     public var convertPages: UInt64
     public var convertWhere: String
     public var ops: UInt64?
@@ -103,13 +103,19 @@ public struct Row: Sendable, Equatable {
     public var revision: String?
     public var convertNsCdf: [UInt64] = []
     public var exclusion: String?
+    public var convertLoop: String?
+    public var deniedShare: Double?
+    public var deniedNsMax: Double?
+    public var convertWaitNsMax: Double?
+    public var pinWaitNsMax: Double?
+    public var pinLimitBytes: UInt64?
 
     /// A row of the plan with nothing measured yet; `env` is `Environment.hash`.
     public init(
         run: String, round: Int, position: Int, strategy: String, safe: Bool, policy: String,
         sizeBytes: UInt64, entryBytes: UInt64, chunkBytes: UInt64, ranges: Int,
         misalignBytes: UInt64, devices: Int, engine: String, lanes: Int, backing: String,
-        convertRateHz: Double, convertPages: UInt64, convertWhere: String, status: Status,
+        convertRateHz: Double?, convertPages: UInt64, convertWhere: String, status: Status,
         env: String
     ) {
         self.run = run

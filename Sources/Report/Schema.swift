@@ -33,7 +33,7 @@ public enum Schema {
         Column("vcpu_cpu", \.vcpuCpu, "CPUs that the vCPUs are bound to, in their order."),
         Column(
             "convert_rate_hz", \.convertRateHz, unit: "1/s",
-            "Page state changes that the guest asks for each second."),
+            "Page state changes that the guest asks for each second; empty in a closed loop."),
         Column("convert_pages", \.convertPages, "4 KiB pages in each page state change."),
         Column(
             "convert_where", \.convertWhere,
@@ -41,7 +41,8 @@ public enum Schema {
         Column("ops", \.ops, "DMA requests that were completed."),
         Column(
             "refused", \.refused,
-            "DMA requests that the device refused: a page was private, or in conversion too long."),
+            "DMA requests that the device refused: a page was private, in conversion too long, or too much."
+        ),
         Column(
             "pin_ns_p50", \.pinNsP50, unit: "ns",
             "Median time to pin a DMA request, in place, clock included."),
@@ -206,6 +207,27 @@ public enum Schema {
             "exclusion", \.exclusion,
             "What stands between a device and a private page: pins, faults, frames, or bounce, a pool."
         ),
+        Column(
+            "convert_loop", \.convertLoop,
+            "open, each page state change due at convert_rate_hz, or closed, one after the other."),
+        Column(
+            "denied_share", \.deniedShare,
+            "Page state changes that were refused since a page was held, of all asked for."),
+        Column(
+            "denied_ns_max", \.deniedNsMax, unit: "ns",
+            "Longest time in which every page state change was refused, from when the first should have started."
+        ),
+        Column(
+            "convert_wait_ns_max", \.convertWaitNsMax, unit: "ns",
+            "Longest time that a page state change waited for pins, carried out or refused at its deadline."
+        ),
+        Column(
+            "pin_wait_ns_max", \.pinWaitNsMax, unit: "ns",
+            "Longest time that a DMA request waited for a page state change, until it had its pins or gave up."
+        ),
+        Column(
+            "pin_limit_bytes", \.pinLimitBytes, unit: "B",
+            "Cap on what the guest's devices hold pinned at once, each an equal part of it."),
     ]
 
     /// `1, 5, ... 100`, as the meaning of `convert_ns_cdf` names them.

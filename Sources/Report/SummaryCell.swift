@@ -37,7 +37,12 @@ package struct SummaryCell: Sendable {
     var conversions: Double? { median { $0.conversions.map { Double($0) } } }
     var convertP50: Double? { median { $0.convertNsP50 } }
     package var convertP99: Double? { median { $0.convertNsP99 } }
-    package var deniedShare: Double? { median { $0.deniedShare } }
+    package var deniedShare: Double? { median { $0.shareDenied } }
+
+    // The longest of all rounds, since a median would hide it.
+    var longestDenial: Double? { measured.compactMap(\.deniedNsMax).max() }
+    var longestConvertWait: Double? { measured.compactMap(\.convertWaitNsMax).max() }
+    var longestPinWait: Double? { measured.compactMap(\.pinWaitNsMax).max() }
 
     /// (pin + unpin) / write of a row's total times: its sync share s gives s / (1 - s).
     var cost: Double? {
@@ -85,8 +90,8 @@ extension Row {
         writeNsP50 != nil || writeBytesPerS != nil ? syncShare : nil
     }
 
-    /// The part of the conversions asked for that was refused.
-    package var deniedShare: Double? {
+    /// The part of the conversions asked for that was refused; also of files that are older than its column.
+    package var shareDenied: Double? {
         guard let done = conversions, let denied = conversionsDenied else { return nil }
         let asked = Double(done) + Double(denied)
         return asked > 0 ? Double(denied) / asked : nil

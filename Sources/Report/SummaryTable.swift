@@ -34,6 +34,9 @@ struct SummaryTable {
                 ?? Human.missing
         },
         Column(title: "denied", importance: 5) { Human.percent($0.deniedShare) },
+        Column(title: "denied for", importance: 5) { Human.duration($0.longestDenial) },
+        Column(title: "conv waits", importance: 5) { Human.duration($0.longestConvertWait) },
+        Column(title: "pin waits", importance: 5) { Human.duration($0.longestPinWait) },
         Column(title: "conv p50", importance: 2) { Human.duration($0.convertP50) },
         Column(title: "conv p99", importance: 4) { Human.duration($0.convertP99) },
         Column(

@@ -38,7 +38,7 @@ import Synchronization
 // Device requirements
 // - The device MUST write the status of every request whose last descriptor is a valid one, before
 //   it marks the request used, and MUST NOT write data that it did not find valid as a whole.
-// - `gfn` MUST be the first offending page for codes 1 and 2, else 0.
+// - `gfn` MUST be the first offending page for codes 1, 2 and 5, else 0.
 // - The used ring's `len` counts the data written without a gap from its first byte, and, where
 //   that is all of it, the status behind it; it stops at 2^32 - 1, an underestimate as 2.7.8.2
 //   allows.
@@ -57,6 +57,8 @@ public enum StatusCode: UInt32, Sendable {
     case ioError = 4
     /// A page of the data became private under the write, which stopped there.
     case writeFault = 5
+    /// The device would have to hold more of the guest's memory at once than it may.
+    case overLimit = 6
 }
 
 /// What the device tells of a finished request.

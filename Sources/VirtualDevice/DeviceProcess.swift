@@ -79,9 +79,12 @@ public final class DeviceProcess {
             throw TurnFailure(description: error.description)
         }
         let clock = TickClock(scale: setup.scale)
-        let pinner = try makePinner(strategy, view)
-        let cache = pinner as? any CachingPinner
+        let unlimited = try makePinner(strategy, view)
+        let cache = unlimited as? any CachingPinner
         cache?.limit = PageCount(setup.cachePages)
+        let limit = PageCount(setup.pinLimitPages)
+        let pinner: any Pinner =
+            limit == PageCount(0) ? unlimited : LimitedPinner(unlimited, limit: limit)
         var loop = RequestLoop(
             device: device, pinner: pinner, view: view, clock: clock,
             ledger: ConversionLedger(ledger, pages: PageCount(setup.guestPages)),
@@ -114,6 +117,7 @@ public final class DeviceProcess {
         pinner.unpin(queuePin)
         if let broken { throw TurnFailure(description: "the virtqueue is broken: \(broken)") }
         done.faults = loop.faultTotals
+        done.longestPinWaitNanoseconds = loop.longestPinWait
         if let cache, let countedAtSetup { done.cache = cache.counters.since(countedAtSetup) }
     }
 

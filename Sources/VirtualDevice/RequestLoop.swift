@@ -25,7 +25,9 @@ struct RequestLoop: ~Copyable {
     private var samples: SampleRing.Producer
     private var cursor = ChunkCursor()
     private var pins: PinStack
-    private var random: UInt64
+    private var pauses: RetryPauses
+    /// The longest time for which a request tried again until it had its pins or gave up, in nanoseconds.
+    private(set) var longestPinWait: UInt64 = 0
     private var faults: FaultRecovery
     /// When the previous request was done with.
     private var previousEnd: UInt64?
@@ -51,7 +53,7 @@ struct RequestLoop: ~Copyable {
         samples = telemetry.ring.producer()
         pins = PinStack(capacity: layout.queueSize)
         cursor.reserve(layout.queueSize)
-        random = 0x9e37_79b9_7f4a_7c15 &* UInt64(device.rawValue + 1)
+        pauses = RetryPauses(seed: UInt64(device.rawValue + 1))
     }
 
     /// Serves the queue until the hypervisor ends the turn; why the queue is broken, where it is.
@@ -191,15 +193,15 @@ struct RequestLoop: ~Copyable {
     private mutating func retryPinChunk(
         after first: PinRefusal, _ retries: inout UInt16
     ) -> PinRefusal? {
+        let start = monotonicNanoseconds()
+        defer { longestPinWait = max(longestPinWait, monotonicNanoseconds() - start) }
         let deadline = Deadline.after(nanoseconds: setup.retryNanoseconds)
         var refusal = first
-        var ceiling: UInt64 = 1
+        pauses.startOver()
         while case .converting = refusal, !deadline.hasPassed {
             pinner.serviceRevocations()
-            random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
             var backoff = Backoff()
-            for _ in 0...(random >> 33) % ceiling { backoff.pause() }
-            ceiling = min(ceiling * 2, 256)
+            for _ in 0..<pauses.next() { backoff.pause() }
             if retries < .max { retries += 1 }
             guard let next = tryPinChunk() else { return nil }
             refusal = next
@@ -270,6 +272,7 @@ extension PinRefusal {
         case .converting(let gfn):
             StatusRecord(.conversionInProgress, gfn: gfn, bytesWritten: bytesWritten)
         case .outOfRange: StatusRecord(.badRequest, bytesWritten: bytesWritten)
+        case .overLimit: StatusRecord(.overLimit, bytesWritten: bytesWritten)
         case .tooManyPins: StatusRecord(.ioError, bytesWritten: bytesWritten)
         }
     }

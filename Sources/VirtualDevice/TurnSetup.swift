@@ -28,6 +28,8 @@ public struct TurnSetup: BitwiseCopyable, Sendable {
     public var chunkPages: UInt64 = 0
     /// Pages that the device keeps pinned between requests at most, under a strategy that keeps any.
     public var cachePages: UInt64 = 0
+    /// Pages that the device may hold at once, its queue's included; zero where there is no limit.
+    public var pinLimitPages: UInt64 = 0
     /// How long a request tries to pin pages that are being converted.
     public var retryNanoseconds: UInt64 = 0
     /// Non-zero lets the hypervisor write-protect private pages in the device: the device sends a `WriteProtection`
@@ -60,6 +62,8 @@ public struct DeviceReply: BitwiseCopyable, Sendable {
     public var pairHotNanoseconds: Double = 0
     /// Of the whole turn, once it is done.
     public var faults = FaultTotals()
+    /// The longest time for which a request waited for a conversion, of the whole turn; zero where none did.
+    public var longestPinWaitNanoseconds: UInt64 = 0
     /// From `ready` until it is done, under a strategy that keeps pins.
     public var cache = CacheCounters()
     /// Of a rogue device, once it is done.

@@ -53,7 +53,9 @@ struct DmaBench: ParsableCommand {
         help: "Where their buffers lie: disjoint, same, or adjacent, without a gap.",
         completion: .names(of: MemoryMap.Placement.self))
     var buffers = "disjoint"
-    @Option(parsing: .unconditional, help: "Conversions a second; 0 for none (range).")
+    @Option(
+        parsing: .unconditional,
+        help: "Conversions a second; 0 for none, max for one after the other (range).")
     var convertRate = "1000"
     @Option(parsing: .unconditional, help: "Pages of each conversion (range).") var convertPages =
         "1"
@@ -96,6 +98,11 @@ struct DmaBench: ParsableCommand {
             "What each device under strategy pincache keeps pinned between requests at most; default: as much as the request."
     )
     var cache: String?
+    @Option(
+        parsing: .unconditional,
+        help:
+            "Cap on what the devices hold pinned at once, an equal part each; default: none.")
+    var pinLimit: String?
     @Option(
         parsing: .unconditional,
         help: "Pages by which buffers miss their natural alignment (range).")

@@ -18,7 +18,8 @@ struct DryRun {
         let backings = plan.backings.map(\.rawValue).joined(separator: ",")
         return [
             "\(plan.cells.count) cells x \(request.rounds) rounds = \(plan.turnCount) turns",
-            "guest memory: \(memory.bytes)\(request.writes ? "" : ", sparse"), backing \(backings)",
+            "guest memory: \(memory.bytes)\(request.writes ? "" : ", sparse"), backing \(backings)"
+                + (request.pinLimit.map { ", at most \($0.bytes) pinned at once" } ?? ""),
         ]
     }
 

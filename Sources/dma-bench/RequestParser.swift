@@ -18,7 +18,7 @@ enum RequestParser {
         request.placement = try Choice.named(
             run.buffers, option: "--buffers",
             among: MemoryMap.Placement.allCases.map { ($0.rawValue, $0) })
-        request.convertRates = try counts(run.convertRate, "--convert-rate", 0...10_000_000)
+        request.convertRates = try rates(run.convertRate)
         request.convertPages = try counts(
             run.convertPages, "--convert-pages", 1...PageRange.frameLimit
         )
@@ -43,6 +43,9 @@ enum RequestParser {
             .map { PageCount($0) }
         if let pool = run.pool { request.pool = try Quantity.pages(pool, option: "--pool") }
         if let cache = run.cache { request.cache = try Quantity.pages(cache, option: "--cache") }
+        if let limit = run.pinLimit {
+            request.pinLimit = try Quantity.pages(limit, option: "--pin-limit")
+        }
         if let memory = run.guestMemory {
             request.guestMemory = try Quantity.pages(memory, option: "--guest-memory")
         }
@@ -127,6 +130,15 @@ enum RequestParser {
     ) throws(UsageError) -> [UInt64] {
         try Quantity.numbers(text, option: option, raw: \.self) { element throws(UsageError) in
             try Quantity.count(element, option: option, in: limits)
+        }
+    }
+
+    private static func rates(_ text: String) throws(UsageError) -> [ConversionRate] {
+        let option = "--convert-rate"
+        return try Quantity.numbers(text, option: option, raw: \.order) {
+            element throws(UsageError) in
+            if element == "max" { return ConversionRate.max }
+            return .perSecond(try Quantity.count(element, option: option, in: 0...10_000_000))
         }
     }
 

@@ -30,17 +30,19 @@ struct RowBuilder {
             ranges: cell.shape.ranges, misalignBytes: cell.shape.misalignment.bytes.rawValue,
             devices: cell.shape.devices, engine: request.writes ? cell.engine.rawValue : "none",
             lanes: request.lanes, backing: cell.shape.backing.rawValue,
-            convertRateHz: Double(cell.convertRate),
+            convertRateHz: cell.convertRate.hertz.isFinite ? cell.convertRate.hertz : nil,
             convertPages: cell.convertPages.rawValue, convertWhere: request.convertPlace.rawValue,
             status: .ok, env: environment.hash)
         row.revision = environment.revision
         row.exclusion = info.exclusion.rawValue
         row.buffers = request.placement.rawValue
+        if cell.convertRate != 0 { row.convertLoop = cell.convertRate == .max ? "closed" : "open" }
         row.convertTo = request.frees ? "free" : "private"
         row.enforce = request.enforces ? "mmu" : "none"
         if info.exclusion == .faults { row.onFault = request.faultPolicy.rawValue }
         row.poolBytes = cell.shape.pool?.bytes.rawValue
         row.cacheBytes = cell.cache?.bytes.rawValue
+        row.pinLimitBytes = request.pinLimit?.bytes.rawValue
         row.plan = planHash
         return row
     }
@@ -61,7 +63,7 @@ struct RowBuilder {
         row.noisy = result.noisy
         switch result.ending {
         case .measured(let outcome):
-            fill(&row, outcome, isSafe: cell.strategy.info.isSafe)
+            fill(&row, outcome, of: cell)
         case .unavailable(let reason): row.status = .unavailable(reason)
         case .failed(let error):
             row.status = .failed(error.description)
@@ -70,7 +72,7 @@ struct RowBuilder {
         return row
     }
 
-    private func fill(_ row: inout Row, _ outcome: TurnOutcome, isSafe: Bool) {
+    private func fill(_ row: inout Row, _ outcome: TurnOutcome, of cell: Cell) {
         let dma = outcome.measurements
         row.ops = dma.operations
         row.refused = dma.refused
@@ -109,10 +111,14 @@ struct RowBuilder {
         row.cacheEvictions = outcome.cache?.evictions
         row.violationsPrivate = outcome.violationsPrivate
         row.violationsStale = outcome.violationsStale
-        if row.convertRateHz > 0 {
+        if cell.convertRate != 0 {
             let log = outcome.conversions
             row.conversions = log.done
             row.conversionsDenied = log.denied
+            row.deniedShare = row.shareDenied
+            row.deniedNsMax = log.longestDenial.map { Double($0) }
+            row.convertWaitNsMax = log.longestWait.map { Double($0) }
+            row.pinWaitNsMax = outcome.longestPinWait.map { Double($0) }
             row.conversionsWaited = log.waited
             row.conversionsRevoked = log.revoked
             row.convertNsP50 = log.latency.percentile(50).map { Double($0) }
@@ -123,6 +129,10 @@ struct RowBuilder {
             }
         }
         let violated = (outcome.violationsPrivate ?? 0) > 0 || outcome.violationsStale > 0
-        row.status = violated && isSafe ? .violation : outcome.wasInterrupted ? .interrupted : .ok
+        if violated, cell.strategy.info.isSafe {
+            row.status = .violation
+        } else {
+            row.status = outcome.wasInterrupted ? .interrupted : .ok
+        }
     }
 }

@@ -28,6 +28,20 @@ extension EndToEnd {
             #expect(row["cache_merges"] == "0" && row["cache_invalidations"] == "0")
         }
 
+        /// The queue and one of the two ranges fit under the cap, so that what is kept makes room for the other.
+        @Test func aCapOnPinsEvictsAsWell() throws {
+            let row = try #require(
+                rows(
+                    "--strategy", "pincache", "--chunk", "32K", "--pin-limit", "128K", "--devices",
+                    "2"
+                ).first)
+            #expect(row["pin_limit_bytes"] == "131072" && row["refused"] == "0")
+            let evictions = try row.count("cache_evictions")
+            #expect(try evictions >= row.count("ops") && row["cache_hits"] == "0")
+            // Those of the request before the first one counted.
+            #expect(try row.count("cache_misses") == evictions)
+        }
+
         /// The request of the hot loop at set-up is the only one that misses.
         @Test func withoutALimitEverythingHits() throws {
             let row = try #require(rows("--strategy", "pincache").first)

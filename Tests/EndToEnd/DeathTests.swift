@@ -132,6 +132,30 @@ extension EndToEnd {
             try expectEndByDeath(of: 0, by: SIGKILL, run)
         }
 
+        /// A device that waits for a processor, as all do on a busy machine, is not one that is stopped.
+        @Test func aStoppedDeviceIsToldFromOneThatWaitsForAProcessor() throws {
+            let run = try Run(Self.long)
+            let device = try #require(run.waitForDevices()?[0])
+            #expect(run.waitForTurn())
+            func comesTo(_ isRunnable: Bool) -> Bool {
+                let patience = Deadline.after(milliseconds: 60_000)
+                while ChildProcess.isRunnable(device) != isRunnable, !patience.hasPassed {
+                    sleep(until: .after(milliseconds: 1))
+                }
+                return ChildProcess.isRunnable(device) == isRunnable
+            }
+            // It polls: whenever one looks it runs, or is about to.
+            #expect(comesTo(true))
+            kill(device, SIGSTOP)
+            #expect(comesTo(false))
+            for _ in 0..<10 { #expect(!ChildProcess.isRunnable(device)) }
+            kill(device, SIGCONT)
+            #expect(comesTo(true))
+            kill(device, SIGKILL)
+            try expectEndByDeath(of: 0, by: SIGKILL, run)
+            #expect(!ChildProcess.isRunnable(device))
+        }
+
         /// A conversion that waits for a stopped device's pin gives up at its deadline of a second, however the
         /// strategy learns of unpins. Whether the device is stopped with a pin is chance: a few runs may be needed.
         @Test(arguments: ["rangetree", "slots", "epoch", "mutexlist"])

@@ -117,6 +117,23 @@ extension EndToEnd {
             #expect(peak > 0 && peak < 1 << 20, "\(peak) KiB of memory")
         }
 
+        /// 2^32 pages: every table and tree is at its largest.
+        @Test func theLargestGuestRuns() throws {
+            let rows = try rows(
+                "--no-write", "--size", "64K", "--guest-memory", "16T", "--strategy",
+                "perpage,rangetree,slots,longlived", "--convert-where", "mixed")
+            #expect(rows.count == 4)
+        }
+
+        /// A cap that just suffices changes nothing but the column.
+        @Test func aCapOnPinsIsKept() throws {
+            let rows = try rows(
+                "--strategy", "all", "--pin-limit", "9M", "--devices", "2", "--convert-rate",
+                "5000", "--convert-where", "mixed")
+            #expect(rows.count == (try listedStrategies().count))
+            for row in rows { #expect(row["pin_limit_bytes"] == "9437184") }
+        }
+
         @Test func listsMultiply() throws {
             let rows = try rows(
                 "--size", "4K..64K:x4", "--strategy", "none,rangetree", "--convert-rate", "0,100",

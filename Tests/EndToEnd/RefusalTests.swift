@@ -34,6 +34,11 @@ extension EndToEnd {
             ["schema", "--bogus"], ["device"], ["--buffers", "samey"], ["--enforce", "cpu"],
             ["--on-fault", "ignore"], ["--convert-to", "nothing"],
             ["--strategy", "bounce", "--devices", "2", "--buffers", "same"],
+            ["--pin-limit", "0"], ["--pin-limit", "5K"], ["--pin-limit", "1G"],
+            ["--pin-limit", "64M", "--size", "64M", "--devices", "4"],
+            ["--pin-limit", "1M", "--size", "4M", "--strategy", "longlived"],
+            ["--pin-limit", "1M", "--size", "4M", "--strategy", "bounce"],
+            ["--pin-limit", "4K", "--size", "4K"],
             ["--backing", "hugetlb-2m", "--convert-to", "free"], ["device", "64", "1", "any"],
         ]
         private static let unavailable: [[String]] = [

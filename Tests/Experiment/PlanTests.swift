@@ -183,6 +183,34 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
         }
     }
 
+    /// A device's part has room for its queue and for what it pins at once: to the page.
+    @Test func aCapOnPinsMustSuffice() throws {
+        /// Whether a part of the queue and so many pages is just enough.
+        func suffices(
+            _ pages: UInt64, for strategy: any PinStrategy.Type,
+            _ change: (inout Request) -> Void = { _ in }
+        ) throws -> Bool {
+            var asked = request(change)
+            asked.strategies = [strategy]
+            let shape = try Plan(asked).cells[0].shape
+            let total = (shape.map.queueLayout.pages.rawValue + pages) * UInt64(shape.devices)
+            asked.pinLimit = PageCount(total)
+            let isEnough = (try? Plan(asked)) != nil
+            asked.pinLimit = PageCount(total - 1)
+            #expect(throws: UsageError.self) { try Plan(asked) }
+            return isEnough
+        }
+        let chunks = [PageCount(4)]
+        #expect(try suffices(16, for: RangeTree.self))
+        #expect(try suffices(16, for: RangeTree.self) { $0.devices = [3] })
+        #expect(try suffices(4, for: RangeTree.self) { $0.chunks = chunks })
+        #expect(try suffices(4, for: PinCache.self) { $0.chunks = chunks })
+        // Registered as a whole, whatever the chunk.
+        #expect(try suffices(16, for: LongLived.self) { $0.chunks = chunks })
+        #expect(
+            try suffices(8, for: Bounce.self) { ($0.chunks, $0.pool) = (chunks, PageCount(8)) })
+    }
+
     /// All but what says how much of a plan is run.
     @Test func identityKnowsEveryOption() throws {
         let changes: [(String, (inout Request) -> Void)] = [
@@ -196,6 +224,7 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
             ("convertPlace", { $0.convertPlace = .mixed }), ("frees", { $0.frees = true }),
             ("placement", { $0.placement = .adjacent }), ("entrySize", { $0.entrySize = .large }),
             ("pool", { $0.pool = PageCount(4) }), ("cache", { $0.cache = PageCount(4) }),
+            ("pinLimit", { $0.pinLimit = PageCount(1 << 20) }),
             ("guestMemory", { $0.guestMemory = PageCount(1 << 20) }), ("lanes", { $0.lanes = 2 }),
             ("writes", { $0.writes = false }), ("usesEventfd", { $0.usesEventfd = true }),
             ("enforces", { $0.enforces = true }), ("faultPolicy", { $0.faultPolicy = .retry }),

@@ -46,6 +46,7 @@ extension DmaBench {
         case "misalign": misalign = value
         case "pool": pool = value
         case "cache": cache = value
+        case "pin-limit": pinLimit = value
         case "on-fault": onFault = value
         case "guest-memory": guestMemory = value
         case "notify": notify = value

@@ -45,6 +45,18 @@ import Testing
         #expect(try strategy.audit() == nil)
     }
 
+    @Test func aFullJournalIsToldOverTheSocket() throws {
+        try withDevice { device in
+            var pins = try (0..<UInt64(Journal.capacity)).map { try device.pin(page($0 % 8)) }
+            #expect(refusalOfPin(page(3), by: device) == .tooManyPins(GFN(3)))
+            device.unpin(pins.removeLast())
+            #expect(refusalOfPin(page(3), by: device) == nil)
+            for pin in pins { device.unpin(pin) }
+        }
+        #expect(strategy.arena.livePins == 0)
+        #expect(try strategy.audit() == nil)
+    }
+
     /// The serving thread ends, and what the device held is recovered from the journal.
     @Test func aDeviceThatGoesIsRecovered() throws {
         try withDevice { device in

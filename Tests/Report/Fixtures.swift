@@ -58,7 +58,8 @@ extension Row {
             \.unpinNsP50, \.unpinNsP99, \.unpinNsMax, \.dmaNsP50, \.dmaNsP99, \.syncShare,
             \.writeBytesPerS, \.pairHotNs, \.convertNsP50, \.convertNsP99, \.convertNsMax,
             \.setupPscNs, \.setupPinNs, \.copyNsP50, \.clockNs, \.outsideShare,
-            \.recoveryNsMean, \.recoveryNsMax,
+            \.recoveryNsMean, \.recoveryNsMax, \.deniedShare, \.deniedNsMax, \.convertWaitNsMax,
+            \.pinWaitNsMax,
         ]
         let values = [0.1, 1e-9, 1_450_000, 3e300, 0.5, 2.0 / 3, 0]
         for (index, path) in numbers.enumerated() {
@@ -69,7 +70,7 @@ extension Row {
             \.violationsPrivate, \.violationsStale, \.faults, \.leakedPins, \.metadataBytes,
             \.splits, \.lostBytes, \.surprises, \.sharedPages, \.retries, \.poolBytes,
             \.cacheBytes, \.cacheHits, \.cacheMisses, \.cacheMerges, \.cacheInvalidations,
-            \.cacheEvictions,
+            \.cacheEvictions, \.pinLimitBytes,
         ]
         for (index, path) in counts.enumerated() { row[keyPath: path] = UInt64(index) + 100 }
         row.noisy = ["cpu", "warmup"]
@@ -79,6 +80,7 @@ extension Row {
         row.revision = "abcdef0+"
         row.convertNsCdf = [10, 20, .max]
         row.exclusion = "faults"
+        row.convertLoop = "closed"
         return row
     }
 }

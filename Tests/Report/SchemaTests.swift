@@ -19,7 +19,8 @@ import Testing
                 + "status,env,outside_share,enforce,on_fault,lost_bytes,surprises,recovery_ns_mean,"
                 + "recovery_ns_max,convert_to,pool_bytes,buffers,shared_pages,shared_lines,retries,"
                 + "cache_bytes,cache_hits,cache_misses,cache_merges,cache_invalidations,"
-                + "cache_evictions,plan,revision,convert_ns_cdf,exclusion\n"
+                + "cache_evictions,plan,revision,convert_ns_cdf,exclusion,convert_loop,denied_share,"
+                + "denied_ns_max,convert_wait_ns_max,pin_wait_ns_max,pin_limit_bytes\n"
         )
         #expect(Schema.version == 1)
     }

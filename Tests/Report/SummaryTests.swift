@@ -52,6 +52,23 @@ import Testing
                 + "    450 ns   12.3 us     0")
     }
 
+    /// The longest of all rounds; without any, as above, there are no such columns.
+    @Test func whoWasKeptWaitingIsShown() {
+        var rows = run()
+        let waits: [(Double?, Double?)] = [(nil, 3e6), (2e9, nil), (1e9, 4000)]
+        for (round, wait) in waits.enumerated() {
+            var row = rows[0]
+            row.round = round + 1
+            (row.deniedNsMax, row.pinWaitNsMax) = wait
+            row.convertWaitNsMax = row.deniedNsMax.map { $0 / 2 }
+            rows.append(row)
+        }
+        let lines = Summary(rows).text(width: 200).split(separator: "\n")
+        #expect(lines[1].contains("denied  denied for  conv waits  pin waits  conv p50"))
+        let waiting = lines.filter { $0.contains("2.00 s      1.00 s    3.00 ms") }
+        #expect(waiting.count == 1, "\(lines)")
+    }
+
     @Test func everyWidthIsKept() {
         for width in 12...200 {
             for line in Summary(run()).text(width: width).split(separator: "\n") {

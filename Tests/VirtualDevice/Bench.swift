@@ -72,6 +72,8 @@ final class Bench {
         var writes = true
         var sleeps = false
         var retryNanoseconds: UInt64 = 0
+        /// What the device may hold beside its queue, in pages.
+        var pinLimit: PageCount?
         /// Whether the writer survives protected pages, and what it does then.
         var expectsFaults = false
         var faultPolicy: FaultPolicy?
@@ -87,7 +89,9 @@ final class Bench {
         setup.guestPages = view.pages.rawValue
         setup.queueStart = queueArea.lower
         return RequestLoop(
-            device: DeviceID(0), pinner: pinner, view: view, clock: Self.clock, ledger: ledger,
+            device: DeviceID(0),
+            pinner: options.pinLimit.map { LimitedPinner(pinner, limit: $0) } ?? pinner, view: view,
+            clock: Self.clock, ledger: ledger,
             writer: options.writes ? try makeWriter(options) : nil,
             setup: setup, telemetry: telemetry,
             notifications: Notifications(

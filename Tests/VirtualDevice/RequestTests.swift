@@ -131,6 +131,35 @@ import Virtqueue
         }
     }
 
+    // MARK: The limit
+
+    /// Refused as a whole, with a code of its own; in chunks that fit it is carried out.
+    @Test(arguments: Candidate.safe)
+    func refusesWhatIsAboveTheLimit(_ candidate: Candidate) throws {
+        let bench = try Bench(candidate.type)
+        bench.fill()
+        try bench.convert(range(16..<64), to: .shared)
+        var options = Bench.Options()
+        options.pinLimit = PageCount(6)
+        let above = [range(16..<20), page(30), range(40..<42)]
+        let requests = [above, [range(16..<22)], [range(16..<23)], [page(50)]]
+        let status = try bench.serve(requests, options)
+        #expect(status[0] == StatusRecord(.overLimit))
+        #expect(status[1] == StatusRecord(.ok, bytesWritten: 6 * pageSize))
+        #expect(status[2] == StatusRecord(.overLimit))
+        #expect(status[3] == StatusRecord(.ok, bytesWritten: pageSize))
+        #expect(bench.pages(writtenBy: 1).written.isEmpty)
+        #expect(bench.pages(writtenBy: 3).written.isEmpty)
+        #expect(bench.takeSamples().map(\.status) == [6, 0, 6, 0])
+        #expect(bench.pinsInFlight == 0)
+
+        options.chunk = 3
+        #expect(
+            try bench.serve([above], options) == [StatusRecord(.ok, bytesWritten: 7 * pageSize)])
+        #expect(bench.pinsInFlight == 0)
+        #expect(try bench.strategy.audit() == nil)
+    }
+
     // MARK: The hot pair
 
     @Test(arguments: Candidate.safe)

@@ -35,7 +35,7 @@ struct Measure: Sendable {
             format: Human.duration, value: { $0.convertNsP99 }),
         Measure(
             title: "denied", meaning: "share of the conversions asked for that was refused",
-            format: Human.percent, value: { $0.deniedShare }),
+            format: Human.percent, value: { $0.shareDenied }),
     ]
 
     static let copy = Measure(

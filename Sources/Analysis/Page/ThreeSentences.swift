@@ -17,7 +17,7 @@ struct ThreeSentences {
             return "What a conversion costs the guest was not measured."
         }
         let plan = first.plan
-        guard plan.convertRateHz > 0 else {
+        guard plan.convertRateHz != 0 else {
             return "The guest asked for no conversions, so what the lock costs it is not known."
         }
         let alike = measured.filter { PlanColumn.varied(in: [$0.plan, plan]).isEmpty }

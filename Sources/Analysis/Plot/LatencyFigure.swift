@@ -31,7 +31,7 @@ enum LatencyFigure {
         guard !samples.isEmpty else {
             throw Figures.Omission(reason: "no row has enough conversions; raise --convert-rate")
         }
-        let row = selection.example
+        let (row, rate) = (selection.example, Dimension.rate)
         return Figure(
             name: name, kind: .lines,
             title: "Conversion latency by percentile (CDF)" + selection.sizeNote,
@@ -41,7 +41,7 @@ enum LatencyFigure {
             source: context.source(of: selection, without: []),
             x: Axis(label: "share of conversions", quantity: .share, scale: .nines),
             y: Axis(
-                label: "latency of a conversion at \(Dimension.rate.text(row.convertRateHz))",
+                label: "latency of a conversion at \(rate.text(rate.value(row)))",
                 quantity: .nanoseconds, scale: .logarithmic),
             series: samples.sorted { $0.key < $1.key }.map { strategy, samples in
                 // Of all lines together, more intervals than these would hide the lines.

@@ -11,7 +11,7 @@ enum Dimension: CaseIterable {
     func value(_ row: Row) -> Double {
         switch self {
         case .size: Double(row.sizeBytes)
-        case .rate: row.convertRateHz
+        case .rate: row.convertRateHz ?? .infinity
         case .ranges: Double(row.ranges)
         case .misalignment: Double(row.misalignBytes)
         }
@@ -20,7 +20,8 @@ enum Dimension: CaseIterable {
     func text(_ value: Double) -> String {
         switch self {
         case .size: Human.size(bytes: whole(value))
-        case .rate: "\(Human.grouped(whole(value))) conversions/s"
+        case .rate:
+            value.isFinite ? "\(Human.grouped(whole(value))) conversions/s" : "full rate"
         case .ranges: value == 1 ? "1 range" : "\(Human.grouped(whole(value))) ranges"
         case .misalignment:
             value == 0 ? "aligned" : "misaligned by \(Human.size(bytes: whole(value)))"

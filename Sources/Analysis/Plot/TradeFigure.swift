@@ -29,7 +29,7 @@ enum TradeFigure {
                         yInterval: y.medianInterval, step: rates.firstIndex(of: rate) ?? 0)
                 })
         }
-        let names = rates.map { Human.grouped(whole($0)) }
+        let names = rates.map { $0.isFinite ? Human.grouped(whole($0)) : "max" }
         let points =
             rates.count == 1
             ? "Best is right and low."

@@ -36,7 +36,7 @@ public struct LongLived: StandsOnTree {
         Device(CountedPins(tree.cover, arena: arena, device: device), device: device)
     }
 
-    public final class Device: Pinner {
+    public final class Device: KeepingPinner {
         private let tree: CountedPins<ForestCover>
         private let registrations: Registrations
 
@@ -76,6 +76,16 @@ public struct LongLived: StandsOnTree {
         public func serviceRevocations() {
             if registrations.isAskedFor { registrations.letGoOfWhatIsClosed() }
         }
+
+        // Of the limit on what a device holds: a registration has its place from set-up on, also while it is let go and
+        // the ranges of DMAs inside it are pinned one by one.
+        var keptPages: UInt64 { registrations.pages }
+        func pagesToRegister(_ ranges: [PageRange]) -> UInt64 {
+            ranges.reduce(0) { $0 + $1.count.rawValue }
+        }
+        func keeps(_ range: PageRange) -> Bool { registrations.index(containing: range) != nil }
+        func isKept(_ pin: Pin) -> Bool { keeps(pin.range) }
+        func keepAtMost(_ pages: UInt64) {}
 
         /// Takes a registration back that was let go. Where it cannot, the range of this DMA alone may still be free:
         /// the caller pins that.

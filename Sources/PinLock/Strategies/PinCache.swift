@@ -37,7 +37,7 @@ public struct PinCache: StandsOnTree {
         Device(CountedPins(tree.cover, arena: arena, device: device), device: device)
     }
 
-    public final class Device: CachingPinner {
+    public final class Device: CachingPinner, KeepingPinner {
         /// Registrations that are kept between requests at most: far fewer than the journal has room for.
         static let mostRegistrations = 1024
 
@@ -86,7 +86,7 @@ public struct PinCache: StandsOnTree {
         public func unpin(_ pin: Pin) {
             guard registrations.giveBack(pin) else { return tree.unpin(pin) }
             serviceRevocations()
-            if isOverfull, !registrations.isInUse { evict() }
+            if isOverfull, !registrations.isInUse { evict(while: { isOverfull }) }
         }
 
         public func serviceRevocations() {
@@ -97,6 +97,16 @@ public struct PinCache: StandsOnTree {
                 registrations.remove(index)
                 count.invalidations &+= 1
             }
+        }
+
+        // Of the limit on what a device holds.
+        var keptPages: UInt64 { registrations.pages }
+        func pagesToRegister(_ ranges: [PageRange]) -> UInt64 { 0 }
+        func keeps(_ range: PageRange) -> Bool { registrations.index(containing: range) != nil }
+        func isKept(_ pin: Pin) -> Bool { Registrations.isToken(pin) }
+        func keepAtMost(_ pages: UInt64) {
+            guard !registrations.isInUse else { return }
+            evict(while: { registrations.pages > pages })
         }
 
         /// Registers a range that may be kept. Where it cannot, the range of this DMA alone may still be free.
@@ -128,8 +138,8 @@ public struct PinCache: StandsOnTree {
         }
 
         @inline(never)
-        private func evict() {
-            while isOverfull,
+        private func evict(while isTooMuch: () -> Bool) {
+            while isTooMuch(),
                 let oldest = registrations.all.indices.min(by: {
                     registrations.all[$0].lastUse < registrations.all[$1].lastUse
                 })

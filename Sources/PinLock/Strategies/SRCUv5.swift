@@ -45,7 +45,7 @@ public struct SRCUv5: StandsOnTree {
         try table.claim(range, leaving: .shared)
         let path: ConversionPath
         do throws(ConversionRefusal) {
-            path = try synchronize(range, policy)
+            path = try synchronize(range, policy, hooks)
         } catch {
             table.releaseClaim(range)
             throw error
@@ -60,7 +60,7 @@ public struct SRCUv5: StandsOnTree {
 
     /// What stands for synchronize_srcu(): waits for the readers there are, not for those that come.
     private func synchronize(
-        _ range: PageRange, _ policy: ConflictPolicy
+        _ range: PageRange, _ policy: ConflictPolicy, _ hooks: ConversionHooks
     ) throws(ConversionRefusal) -> ConversionPath {
         let readers = readers(in: range)
         // A grace period is another thread's work and takes its time, whether or not there are readers.
@@ -68,7 +68,7 @@ public struct SRCUv5: StandsOnTree {
         guard readers.contains(where: \.isInside) else { return .immediate }
         var deadline = Deadline.after(milliseconds: 1000)
         if case .wait(let until) = policy { deadline = until }
-        let left = arena.coordination.waitForUnpins(until: deadline) {
+        let left = arena.coordination.waitForUnpins(until: deadline, didWait: hooks.didWait) {
             readers.first(where: \.isInside)
         }
         guard let left else { return .waited }

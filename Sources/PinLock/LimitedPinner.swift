@@ -1,0 +1,83 @@
+import GuestMemory
+
+/// A device's side that may hold so many pages at once, and no more.
+///
+/// A guest's cap on pinned memory is dealt out to its devices in equal parts, and each keeps to its own. So no counter
+/// is shared, a pin touches nothing more that others touch, and the death of a device leaves nothing to be put right: its part
+/// goes with it. Where no cap is set, this type is not used, and nothing is paid for it.
+///
+/// A page counts as often as it is pinned, as with RLIMIT_MEMLOCK in io_uring and VFIO; pins inside what is kept beyond
+/// a DMA take nothing more. Kept pins that no DMA uses make room before a pin is refused.
+public final class LimitedPinner: Pinner {
+    public let limit: PageCount
+    private let pinner: any Pinner
+    /// The same, where it keeps pins beyond a DMA.
+    private let keeper: (any KeepingPinner)?
+    /// Pages of the pins that are out, without those that are kept.
+    private var passing: UInt64 = 0
+    /// Entries of pins that are no tokens and yet within what is kept, since that has been let go for the moment.
+    private var inPlaceOfKept: Set<Int> = []
+
+    public init(_ pinner: any Pinner, limit: PageCount) {
+        self.pinner = pinner
+        self.limit = limit
+        keeper = pinner as? any KeepingPinner
+    }
+
+    /// Pages that the device holds now.
+    public var held: PageCount { PageCount(passing + (keeper?.keptPages ?? 0)) }
+
+    public func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
+        if keeper?.keeps(range) != true { try makeRoom(for: range.count.rawValue, at: range.start) }
+        let pin = try pinner.pin(range)
+        if keeper?.isKept(pin) != true {
+            passing += range.count.rawValue
+        } else if !Registrations.isToken(pin) {
+            inPlaceOfKept.insert(pin.entry)
+        }
+        return pin
+    }
+
+    public func unpin(_ pin: Pin) {
+        if !Registrations.isToken(pin), inPlaceOfKept.remove(pin.entry) == nil {
+            passing -= pin.range.count.rawValue
+        }
+        pinner.unpin(pin)
+    }
+
+    public func register(_ ranges: [PageRange]) throws(PinRefusal) {
+        if let keeper, let first = ranges.first {
+            try makeRoom(for: keeper.pagesToRegister(ranges), at: first.start)
+        }
+        try pinner.register(ranges)
+    }
+
+    public func unregister() { pinner.unregister() }
+    public func serviceRevocations() { pinner.serviceRevocations() }
+
+    private func makeRoom(for pages: UInt64, at start: GFN) throws(PinRefusal) {
+        guard passing + pages <= limit.rawValue else { throw .overLimit(start) }
+        if held.rawValue + pages > limit.rawValue {
+            keeper?.keepAtMost(limit.rawValue - passing - pages)
+        }
+        guard held.rawValue + pages <= limit.rawValue else { throw .overLimit(start) }
+    }
+}
+
+/// A device's side that keeps pins beyond a DMA.
+protocol KeepingPinner: Pinner {
+    /// Pages that are kept now. What was let go for a conversion and will be taken back counts as kept.
+    var keptPages: UInt64 { get }
+
+    /// Pages that `register` would pin at once.
+    func pagesToRegister(_ ranges: [PageRange]) -> UInt64
+
+    /// Whether a pin of the range takes nothing beyond what is kept.
+    func keeps(_ range: PageRange) -> Bool
+
+    /// Whether a pin that has just been taken took nothing beyond what is kept.
+    func isKept(_ pin: Pin) -> Bool
+
+    /// Lets go until no more than `pages` are kept, as far as no pin uses them.
+    func keepAtMost(_ pages: UInt64)
+}
