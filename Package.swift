@@ -96,8 +96,8 @@ let package = Package(
             "Telemetry", "Linux"),
         suite(
             "VirtualDevice",
-            on: "VirtualDevice", "PinLock", "DmaWriter", "Virtqueue", "GuestMemory", "Telemetry",
-            "Linux"),
+            on: "VirtualDevice", "PinLock", "DmaWriter", "Virtqueue", "GuestMemory", "Statistics",
+            "Telemetry", "Linux"),
         suite(
             "Hypervisor",
             on: "Hypervisor", "Guest", "PinLock", "DmaWriter", "GuestMemory", "Linux"),
