@@ -2,19 +2,19 @@
 # Fuzzes each target for SECONDS (default 60), as many at a time as there are processors:
 # Tests/Fuzz/run.sh [SECONDS [TARGET...]]
 #
-# The modules are built as they are, instrumented and with assertions; a target is one file beside this one, linked
-# with them and with libFuzzer's main. Corpus/TARGET
+# The modules are built as they are but for the guest's moves (SharedWords.swift), instrumented and with assertions; a
+# target is one file beside this one and what belongs to it, linked with them and with libFuzzer's main. Corpus/TARGET
 # holds inputs worth starting from. What is found goes to .build-fuzz/found/TARGET; an input that breaks something is
 # written there too, and running the target with its path replays it. The end is a line for each target.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export seconds=${1:-60}
 targets=("${@:2}")
-[ ${#targets[@]} -gt 0 ] || targets=(Virtqueue CommandLine Rows)
+[ ${#targets[@]} -gt 0 ] || targets=(Virtqueue Device Conversions CommandLine Rows)
 
 # Not --sanitize=fuzzer: with it, dma-bench would keep the name `main` that libFuzzer needs.
 build=(swift build -c release --scratch-path .build-fuzz --sanitize=address -Xswiftc -sanitize=fuzzer
-    -Xswiftc -enable-testing -Xswiftc -assert-config -Xswiftc Debug)
+    -Xswiftc -enable-testing -Xswiftc -assert-config -Xswiftc Debug -Xswiftc -DFUZZ)
 "${build[@]}" --target dma-bench
 products=$("${build[@]}" --show-bin-path)
 modules="-I $products/Modules"
@@ -24,10 +24,15 @@ done
 export products modules
 
 compile() {
-        # shellcheck disable=SC2086 # several words
+    local sources=("Tests/Fuzz/$1.swift")
+    case $1 in
+    Device) sources+=(Tests/Fuzz/Device/*.swift) ;;
+    Conversions) sources+=(Tests/PinLock/Reference.swift) ;;
+    esac
+    # shellcheck disable=SC2086 # several words
     swiftc -module-name Fuzz -swift-version 6 -warnings-as-errors -gline-tables-only -O -assert-config Debug -wmo -parse-as-library \
         -sanitize=fuzzer,address -use-ld=lld -lnuma $modules \
-        "Tests/Fuzz/$1.swift" "$products"/*.build/*.o -o ".build-fuzz/$1"
+        "${sources[@]}" "$products"/*.build/*.o -o ".build-fuzz/$1"
 }
 
 fuzz() {
