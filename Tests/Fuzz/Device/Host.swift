@@ -68,6 +68,7 @@ final class WatchedPinner: Pinner {
         guestMoves()
         let pin = try pinner.pin(range)
         if range != Machine.area {
+            precondition(!range.overlaps(Machine.area), "\(range) of the queue is written as data")
             held.append(range)
             view.allow(true, range)
         }
