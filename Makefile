@@ -31,7 +31,7 @@ check: ## Lint, sanitizers, fuzzing and models, in some ten minutes
 	@scripts/setup check
 	@scripts/check
 
-fuzz: setup ## Fuzz for FUZZ_SECONDS=60
+fuzz: setup ## Fuzz each target for FUZZ_SECONDS=60
 	Tests/Fuzz/run.sh $(FUZZ_SECONDS)
 
 torture: build ## Kill devices at single instructions and at random moments, for TORTURE_SECONDS=600

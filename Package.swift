@@ -96,8 +96,11 @@ let package = Package(
             "Telemetry", "Linux"),
         suite(
             "VirtualDevice",
-            on: "VirtualDevice", "PinLock", "DmaWriter", "Virtqueue", "GuestMemory", "Telemetry",
-            "Linux"),
+            on: "VirtualDevice", "PinLock", "DmaWriter", "Virtqueue", "GuestMemory", "Statistics",
+            "Telemetry", "Linux"),
+        suite(
+            "Hypervisor",
+            on: "Hypervisor", "Guest", "PinLock", "DmaWriter", "GuestMemory", "Linux"),
         suite("Experiment", on: "Experiment", "Guest", "PinLock", "DmaWriter", "GuestMemory"),
         suite(
             "EndToEnd", on: "dma-bench", "Linux", "CLinux", "CRefuse",

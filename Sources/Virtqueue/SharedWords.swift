@@ -9,6 +9,14 @@ extension UnsafeMutableRawPointer {
     func word<Value: AtomicRepresentable>(
         _: Value.Type, at offset: Int
     ) -> UnsafeMutablePointer<Atomic<Value>> {
-        (self + offset).assumingMemoryBound(to: Atomic<Value>.self)
+        #if FUZZ
+            guestMoves()
+        #endif
+        return (self + offset).assumingMemoryBound(to: Atomic<Value>.self)
     }
 }
+
+#if FUZZ
+    /// What a hostile guest does just before each access to a queue, in a fuzzer's build (Tests/Fuzz/run.sh) alone.
+    nonisolated(unsafe) public var guestMoves: () -> Void = {}
+#endif

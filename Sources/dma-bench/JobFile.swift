@@ -15,12 +15,13 @@ enum JobFile {
         var rest = arguments
         let jobs = try rest.takeValues(
             of: option, or: "name a file, as in --job seeds/well-behaved.job")
-        return try jobs.flatMap(self.arguments(ofFile:)) + rest
+        return try jobs.flatMap { try self.arguments(of: read($0), in: $0) } + rest
     }
 
-    private static func arguments(ofFile path: String) throws -> [String] {
+    /// The arguments that `job` stands for, a text from `path`.
+    static func arguments(of job: String, in path: String) throws -> [String] {
         var arguments: [String] = []
-        for (index, line) in try read(path).split(separator: "\n", omittingEmptySubsequences: false)
+        for (index, line) in job.split(separator: "\n", omittingEmptySubsequences: false)
             .enumerated()
         {
             let text = line.prefix { $0 != "#" }

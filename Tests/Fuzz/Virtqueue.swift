@@ -7,7 +7,8 @@ import Virtqueue
 //
 // An input is a list of stores of nine bytes each: where, then the word (little-endian). Of the first byte, the
 // lower six bits choose one of the 64 words of the queue area that matter; with the top bit set, the device takes
-// and completes a request before the store.
+// and completes a request before the store; with the one below, the store is not made at once but while the device
+// reads, each just before another of its accesses to the queue.
 
 private let layout = try! VirtqueueLayout(queueSize: 8, dataDescriptors: 6)
 private let area = layout.area(at: GFN(20))
@@ -19,6 +20,8 @@ private var words: UnsafeMutableBufferPointer<UInt64> {
 /// The rings, the indirect table and the records are neighbours but for the end of the rings' last page.
 private let recordWord = layout.recordsOffset / 8
 private let ringWords = 64 - 8
+/// What a device does for one store at most: it serves a full ring of the longest chains.
+private let mostAccesses = layout.queueSize * 8 * layout.queueSize
 
 /// Guest memory of which the device may touch nothing but the queue area: any other access faults.
 private func makeGuest(pages: UInt64) -> GuestView {
@@ -40,12 +43,22 @@ public func fuzzVirtqueue(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt 
     var device = Device()
     let words = words
     words.update(repeating: 0)
-    for store in 0..<count / 9 {
-        let place = input[9 * store]
-        if place & 0x80 != 0 { _ = device.serve() }
-        let index = Int(place & 0x3F)
+    var (late, accesses) = ([Int](), 0)
+    func make(_ store: Int) {
+        let index = Int(input[9 * store] & 0x3F)
         words[index < ringWords ? index : recordWord + index - ringWords] =
             input.loadUnaligned(fromByteOffset: 9 * store + 1, as: UInt64.self)
+        accesses = 0
+    }
+    guestMoves = {
+        accesses += 1
+        precondition(accesses <= mostAccesses, "the device reads on and on")
+        if !late.isEmpty { make(late.removeFirst()) }
+    }
+    defer { guestMoves = {} }
+    for store in 0..<count / 9 {
+        if input[9 * store] & 0x80 != 0 { _ = device.serve() }
+        if input[9 * store] & 0x40 != 0 { late.append(store) } else { make(store) }
     }
     while device.serve() {}
     return 0

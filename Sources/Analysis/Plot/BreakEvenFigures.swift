@@ -84,7 +84,7 @@ enum BounceFigure {
         var series: [Figure.Series] = []
         for strategy in selection.strategies where strategy != place {
             var samples: [Double: [Double]] = [:]
-            for (size, trials) in costs[strategy]! {
+            for (size, trials) in costs[strategy] ?? [:] {
                 samples[size] = trials.compactMap { trial, other in
                     bounce[size]?[trial].flatMap { other > 0 ? $0 / other : nil }
                 }

@@ -20,9 +20,11 @@ enum TradeFigure {
         let series = selection.strategies.map { strategy in
             selection.series(
                 strategy,
-                throughputs[strategy]!.sorted { $0.key < $1.key }.compactMap { rate, trials in
+                // What neither table has was never measured.
+                (throughputs[strategy] ?? [:]).sorted { $0.key < $1.key }.compactMap {
+                    rate, trials in
                     let x = Sample(trials.values)
-                    let y = Sample(latencies[strategy]![rate]!.values)
+                    let y = Sample(latencies[strategy]?[rate].map { Array($0.values) } ?? [])
                     guard let middle = x.median, let level = y.median else { return nil }
                     return Figure.Point(
                         x: middle, y: level, xInterval: x.medianInterval,

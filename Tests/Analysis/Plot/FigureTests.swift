@@ -127,6 +127,27 @@ import Testing
         #expect((figure.x.quantity, figure.y.quantity) == (.bytesPerSecond, .nanoseconds))
     }
 
+    /// Rows are anybody's: a strategy of which no time can have been measured has no points.
+    @Test func timesBeyondAllMeasureAreLeftOut() throws {
+        for beyond in [1.0000001e18, 1e308] {
+            let latencies = ["slots": 50, "epoch": beyond]
+            let trade = latencies.map { name, latency in
+                row(name, size: 1_000_000, pin: 1, write: 998, unpin: 1) {
+                    $0.convertNsP99 = latency
+                }
+            }
+            let figure = try #require(drawn("throughput-against-conversions", of: trade))
+            #expect(figure.series("slots")?.points.count == 1)
+            #expect(figure.series("epoch")?.points.isEmpty == true)
+
+            let costs = ["bounce": 1, "slots": 2, "epoch": beyond].map { name, pin in
+                row(name, pin: pin, write: 1, unpin: 0) { $0.copyNsP50 = 1 }
+            }
+            let even = try #require(drawn("break-even-bounce", of: costs))
+            #expect(even.series("slots") != nil && even.series("epoch") == nil)
+        }
+    }
+
     /// 200 conversions tell the 99th percentile, not the 99.9th.
     @Test func theDistributionEndsWhereTheConversionsDo() throws {
         let rows = (1...6).map { round in

@@ -1,0 +1,117 @@
+import DmaWriter
+import Guest
+import GuestMemory
+import Linux
+import PinLock
+import Testing
+
+@testable import Hypervisor
+
+/// Page state changes with any argument: refused for the first page that is at fault, at once, and nothing has changed.
+@Suite struct HostileConversionTests {
+    private static let pages: UInt64 = 64
+    private static let extremes: [UInt64] = [
+        0, 1, 2, 63, 64, 65, 511, 512, 1 << 18, 1 << 31, PageRange.frameLimit - 64,
+        PageRange.frameLimit - 1, PageRange.frameLimit, 1 << 52, 1 << 63, .max - 1, .max,
+    ]
+
+    /// A guest whose first half is shared, of which a device holds one page.
+    private struct Machine {
+        let strategy: RangeTree
+        let handler: PSCHandler
+        let pinner: RangeTree.Device
+
+        init() throws {
+            let count = PageCount(HostileConversionTests.pages)
+            func memory(_ byteCount: Int) throws -> SharedMapping {
+                try SharedMapping.create(name: "hypervisor-test", byteCount: byteCount)
+            }
+            let view = GuestView(try memory(Int(count.bytes.rawValue)))
+            let ledger = ConversionLedger(
+                try memory(ConversionLedger.byteCount(pages: count)), pages: count)
+            strategy = RangeTree(arena: try .create(pages: count, entrySize: .small))
+            handler = PSCHandler(
+                strategy: strategy, policy: .deny, patience: 0,
+                oracle: PrivatePageOracle(view: view, ledger: ledger, isAwake: true),
+                mmu: DeviceMMU(),
+                memory: PrivateMemory(shared: view, frames: view, frees: false), wakeDevices: {})
+            let shared = PageRange(start: 0, count: HostileConversionTests.pages / 2)
+            #expect(handler.changePageState(shared, toPrivate: false, due: 0) == .done)
+            pinner = strategy.pinner(for: DeviceID(0))
+            _ = try pinner.pin(PageRange(start: 7, count: 1))
+        }
+
+        var states: [PageState] {
+            (0..<HostileConversionTests.pages).map { strategy.arena.table.state(of: GFN($0)) }
+        }
+    }
+
+    /// The first wrong answer of `handler` to a range of extreme numbers; nil where there is none.
+    private static func firstWrong(_ handler: some Hypercalls, _ machine: Machine) -> String? {
+        let before = machine.states
+        for start in extremes {
+            for count in extremes {
+                // What is no range cannot be asked for.
+                guard let range = PageRange(checkingStart: start, count: count) else { continue }
+                for toPrivate in [true, false] {
+                    let answer = handler.changePageState(range, toPrivate: toPrivate, due: 0)
+                    if let expected = refusal(of: range, toPrivate, before) {
+                        guard answer == expected, machine.states == before else {
+                            return "\(range), to private \(toPrivate): \(answer)"
+                        }
+                    } else {
+                        guard answer == .done,
+                            handler.changePageState(range, toPrivate: !toPrivate, due: 0) == .done
+                        else { return "\(range), to private \(toPrivate): \(answer)" }
+                    }
+                }
+            }
+        }
+        return nil
+    }
+
+    /// Nil where it is to be carried out.
+    private static func refusal(
+        of range: PageRange, _ toPrivate: Bool, _ states: [PageState]
+    ) -> PageStateChange? {
+        if range.upper > pages { return .refused(GFN(max(range.lower, pages))) }
+        let wrong = (range.lower..<range.upper).first {
+            (states[Int($0)] == .private) == toPrivate
+        }
+        if let wrong { return .refused(GFN(wrong)) }
+        return toPrivate && range.contains(GFN(7)) ? .pinned(GFN(7)) : nil
+    }
+
+    @Test func anyRangeIsAnswered() throws {
+        let machine = try Machine()
+        #expect(Self.firstWrong(machine.handler, machine) == nil)
+        #expect(try machine.strategy.audit() == nil)
+    }
+
+    /// Broken on purpose: a handler that checks no bounds, and converts what there is of the range.
+    private struct Boundless: Hypercalls {
+        let handler: PSCHandler
+
+        func changePageState(_ range: PageRange, toPrivate: Bool, due: UInt64) -> PageStateChange {
+            let guest = PageRange(start: 0, count: HostileConversionTests.pages)
+            let inside = range.intersection(guest) ?? guest
+            return handler.changePageState(inside, toPrivate: toPrivate, due: due)
+        }
+    }
+
+    @Test func aHandlerWithoutBoundsIsCaught() throws {
+        let machine = try Machine()
+        #expect(Self.firstWrong(Boundless(handler: machine.handler), machine) != nil)
+    }
+
+    /// When the guest wanted to ask is the guest's word, too.
+    @Test(arguments: extremes) func anyTimeIsTaken(due: UInt64) throws {
+        let machine = try Machine()
+        let page = PageRange(start: 3, count: 1)
+        for toPrivate in [true, false] {
+            #expect(
+                machine.handler.changePageState(page, toPrivate: toPrivate, due: due) == .done)
+        }
+        #expect(machine.handler.takeLog().done == 3)
+    }
+}
