@@ -15,7 +15,9 @@ public struct ControlChannel: ~Copyable, Sendable {
     ) throws(SystemError) {
         var bytes = withUnsafeBytes(of: message) { Array($0) }
         bytes += Array(text.utf8.prefix(Self.textLimit))
-        let sent = Glibc.send(socket.raw, bytes, bytes.count, Int32(MSG_NOSIGNAL))
+        let sent = uninterrupted {
+            Glibc.send(socket.raw, bytes, bytes.count, Int32(MSG_NOSIGNAL))
+        }
         try checkErrno(sent, "send", on: "control socket")
     }
 
@@ -25,10 +27,7 @@ public struct ControlChannel: ~Copyable, Sendable {
     ) throws(SystemError) -> (message: Message, text: String)? {
         let size = MemoryLayout<Message>.size
         var bytes = [UInt8](repeating: 0, count: size + Self.textLimit)
-        var received: Int
-        repeat {
-            received = recv(socket.raw, &bytes, bytes.count, 0)
-        } while received == -1 && errno == EINTR
+        let received = uninterrupted { recv(socket.raw, &bytes, bytes.count, 0) }
         if received == 0 || (received == -1 && errno == ECONNRESET) { return nil }
         try checkErrno(received, "recv", on: "control socket")
         guard received >= size else {
