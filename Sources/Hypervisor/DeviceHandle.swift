@@ -107,14 +107,20 @@ final class DeviceHandle: Sendable {
     /// The device's next answer, within the time; throws where it died, stopped or stays silent.
     func answer(until deadline: Deadline) throws(MachineError) -> DeviceReply {
         while true {
-            let ready = FileDescriptor.readable(
-                [control.descriptor, process.deathDescriptor], milliseconds: 10)
-            if ready & 1 != 0 {
-                let message: (DeviceReply, String)?
-                do throws(SystemError) {
-                    message = try control.receive(DeviceReply.self)
-                } catch {
-                    throw .system(error)
+            let ready: UInt64
+            var answer: (message: DeviceReply, text: String)?
+            do throws(SystemError) {
+                ready = try FileDescriptor.readable(
+                    [control.descriptor, process.deathDescriptor], milliseconds: 10)
+                if ready & 1 != 0 { answer = try control.receive(DeviceReply.self) }
+            } catch {
+                throw .system(error)
+            }
+            if let (reply, text) = answer {
+                switch reply.kind {
+                case .failed: throw .device("\(id): \(text)")
+                case .refused: throw .refused("\(id): \(text)")
+                case .ready, .done: return reply
                 }
                 guard let (reply, text) = message else { throw dead() }
                 if reply.kind == .failed { throw .device("\(id): \(text)") }

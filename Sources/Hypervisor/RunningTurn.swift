@@ -261,7 +261,9 @@ final class RunningTurn {
     ) throws(MachineError) {
         let deaths = devices.map(\.process.deathDescriptor)
         while !condition() {
-            let dead = FileDescriptor.readable(deaths, milliseconds: 1)
+            let dead = try system { () throws(SystemError) in
+                try FileDescriptor.readable(deaths, milliseconds: 1)
+            }
             collector.drain(onSample)
             if dead != 0 { throw devices[dead.trailingZeroBitCount].dead() }
             if let fault = flags.driverFault.withLock({ $0 }) { throw .device(fault) }

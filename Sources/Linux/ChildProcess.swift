@@ -105,7 +105,7 @@ public final class ChildProcess: Sendable {
         return reap(block: true) ?? .signalled(SIGKILL)
     }
 
-    /// Waits until it has ended by itself, or kills it at the deadline.
+    /// Waits until it has ended by itself, or kills it: at the deadline, or where the kernel lets nobody wait.
     @discardableResult
     public func wait(until deadline: Deadline) -> End {
         var number = handle.raw
@@ -113,9 +113,9 @@ public final class ChildProcess: Sendable {
             let left =
                 (deadline.nanoseconds - min(deadline.nanoseconds, monotonicNanoseconds()))
                 / 1_000_000 + 1
-            if clinux_wait_readable(&number, 1, Int32(clamping: left)) != 0, let end = poll() {
-                return end
-            }
+            guard let ready = try? FileDescriptor.readable([handle.raw], milliseconds: left)
+            else { break }
+            if ready != 0, let end = poll() { return end }
         }
         return terminate()
     }
@@ -133,6 +133,6 @@ public final class ChildProcess: Sendable {
 
 /// Asks the kernel to kill this process when the thread that started it ends. False where that happened already.
 public func dieWithParent(expected parent: Int32) throws(SystemError) -> Bool {
-    try check(clinux_die_with_parent(SIGKILL), "prctl(PR_SET_PDEATHSIG)")
+    try check(clinux_die_with_parent(SIGKILL), "prctl(PR_SET_PDEATHSIG)", of: .basic)
     return getppid() == parent
 }

@@ -47,7 +47,7 @@ public enum Tool {
                 wasStopped = true
                 child.terminate()
             } else {
-                _ = FileDescriptor.readable([child.deathDescriptor], milliseconds: 100)
+                _ = try FileDescriptor.readable([child.deathDescriptor], milliseconds: 100)
             }
         }
     }

@@ -21,6 +21,17 @@ public struct ControlChannel: ~Copyable, Sendable {
         try checkErrno(sent, "send", on: "control socket")
     }
 
+    /// The same; false where the other side has hung up in the meantime: it knows why.
+    func answer(_ reply: DeviceReply, text: String) throws(SystemError) -> Bool {
+        do throws(SystemError) {
+            try send(reply, text: text)
+            return true
+        } catch {
+            guard [EPIPE, ECONNRESET].contains(error.code) else { throw error }
+            return false
+        }
+    }
+
     /// The next message and its text; nil where the other side has gone.
     public func receive<Message: BitwiseCopyable>(
         _ type: Message.Type
