@@ -287,7 +287,9 @@ final class RunningTurn {
         let checks = TurnChecks(machine: machine, plan: plan, guest: guest)
         let complaint = try system { () throws(SystemError) in try checks.complaint(collector) }
         if let complaint { throw .internalFault(complaint) }
-        if let failure = guest.mmu.firstFailure { throw .system(failure) }
+        if let failure = guest.mmu.firstFailure ?? guest.privateMemory.firstFailure {
+            throw .system(failure)
+        }
         let conversions = guest.handler.takeLog()
         // What the guest has freed is allocated again before the next turn, which would pay for it.
         if plan.frees, plan.writes {

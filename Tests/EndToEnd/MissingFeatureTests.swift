@@ -110,6 +110,8 @@ extension EndToEnd {
         /// with what to do. Nobody waits for an answer that cannot be heard.
         @Test(arguments: [
             ("poll", CREFUSE_POLL), ("device 0: prctl(PR_SET_PDEATHSIG)", CREFUSE_PRCTL),
+            // No hole is no violation.
+            ("fallocate(FALLOC_FL_PUNCH_HOLE) (guest-memory)", CREFUSE_FALLOCATE),
         ])
         func ofATurnEndsTheRun(name: String, call: crefuse_call) throws {
             for (error, advice) in [(EPERM, Self.filter), (ENOSYS, "it needs Linux 5.14")] {
