@@ -122,10 +122,8 @@ final class DeviceHandle: Sendable {
                 case .refused: throw .refused("\(id): \(text)")
                 case .ready, .done: return reply
                 }
-                guard let (reply, text) = message else { throw dead() }
-                if reply.kind == .failed { throw .device("\(id): \(text)") }
-                return reply
             }
+            if ready & 1 != 0 { throw dead() }
             if ready & 2 != 0 { throw dead() }
             if deadline.hasPassed { throw .device("\(id) (pid \(process.pid)) does not answer") }
             try checkPulse()
@@ -143,12 +141,15 @@ final class DeviceHandle: Sendable {
     }
 
     /// Answers what the device asks of the strategy, until it is done or `endService`.
-    func serve(_ strategy: any PinStrategy, takeBack: (PageRange) -> Bool) {
-        strategy.serve(id, on: service.raw, takeBack: takeBack)
+    func serve(
+        _ strategy: any PinStrategy, takeBack: (PageRange) -> Bool
+    ) throws(SystemError) {
+        try strategy.serve(id, on: service.raw, takeBack: takeBack)
     }
 
-    /// Ends `serve` for a device that may never say that it is done. No later turn has a service.
-    func endService() { shutdown(service.raw, Int32(SHUT_RD)) }
+    /// Ends `serve` for a device that may never say that it is done, and tells a device that waits for an answer. No
+    /// later turn has a service.
+    func endService() { shutdown(service.raw, Int32(SHUT_RDWR)) }
 
     /// The error that says how the process ended.
     func dead() -> MachineError {

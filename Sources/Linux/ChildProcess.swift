@@ -108,7 +108,6 @@ public final class ChildProcess: Sendable {
     /// Waits until it has ended by itself, or kills it: at the deadline, or where the kernel lets nobody wait.
     @discardableResult
     public func wait(until deadline: Deadline) -> End {
-        var number = handle.raw
         while !deadline.hasPassed {
             let left =
                 (deadline.nanoseconds - min(deadline.nanoseconds, monotonicNanoseconds()))
@@ -129,6 +128,14 @@ public final class ChildProcess: Sendable {
             return ended
         }
     }
+}
+
+/// Ends this process, which cannot keep a promise of its own any more: one line on standard error says why, and whoever
+/// watches it takes back what it has.
+public func giveUp(_ why: String) -> Never {
+    let line = Array("dma-bench: \(why)\n".utf8)
+    _ = write(STDERR_FILENO, line, line.count)
+    _exit(70)
 }
 
 /// Asks the kernel to kill this process when the thread that started it ends. False where that happened already.

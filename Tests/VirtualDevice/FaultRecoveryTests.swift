@@ -89,7 +89,7 @@ final class FaultRecoveryTests {
         let asked = AskedPages()
         let service = JoinableThread(
             try WorkerThread(name: "serve") { [self] in
-                bench.strategy.serve(DeviceID(0), on: near) { range in
+                try? bench.strategy.serve(DeviceID(0), on: near) { range in
                     asked.append(range)
                     if givesIt { try? convert(range, to: .shared) }
                     return givesIt
