@@ -1,6 +1,6 @@
 # `make help` lists the targets. None needs privileges, but for installing packages that are missing.
 PREFIX = /usr/local
-TORTURE_SECONDS = 600
+TORTURE_SECONDS = 900
 ARGS = --size 1G --strategy rangetree
 
 binary = .build/release/dma-bench
@@ -34,10 +34,11 @@ check: ## Lint, sanitizers, fuzzing and models, in some ten minutes
 fuzz: setup ## Fuzz each target for FUZZ_SECONDS=60
 	Tests/Fuzz/run.sh $(FUZZ_SECONDS)
 
-torture: build ## Kill devices at single instructions and at random moments, for TORTURE_SECONDS=600
+torture: build ## Kill devices at any moment and let any system call fail, for TORTURE_SECONDS=900
 	@swift build -c release --static-swift-stdlib --product torture >&2
-	@.build/release/torture steps 500 $$(($(TORTURE_SECONDS) / 2))
-	@.build/release/torture runs $$(($(TORTURE_SECONDS) / 2)) $(binary)
+	@.build/release/torture steps 500 $$(($(TORTURE_SECONDS) / 3))
+	@.build/release/torture runs $$(($(TORTURE_SECONDS) / 3)) $(binary)
+	@.build/release/torture calls $$(($(TORTURE_SECONDS) / 3)) $(binary)
 
 bench-micro: setup ## Micro-benchmarks of PinLock and DmaWriter
 	swift package --package-path Benchmarks benchmark --no-progress --grouping metric

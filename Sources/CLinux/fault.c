@@ -112,7 +112,10 @@ int clinux_send_descriptor(int socket, int descriptor, const void *message, size
     header->cmsg_type = SCM_RIGHTS;
     header->cmsg_len = CMSG_LEN(sizeof(int));
     memcpy(CMSG_DATA(header), &descriptor, sizeof(int));
-    return sendmsg(socket, &packet, MSG_NOSIGNAL) < 0 ? -errno : 0;
+    ssize_t sent;
+    do sent = sendmsg(socket, &packet, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return sent < 0 ? -errno : 0;
 }
 
 int clinux_receive_descriptor(int socket, void *message, size_t bytes) {

@@ -19,10 +19,6 @@ int clinux_memfd_create(const char *name, int huge_page_shift, bool close_on_exe
     return fd < 0 ? -errno : fd;
 }
 
-int clinux_truncate(int fd, uint64_t bytes) {
-    return ftruncate(fd, (off_t)bytes) ? -errno : 0;
-}
-
 int clinux_populate_write(void *start, size_t bytes) {
     return madvise(start, bytes, MADV_POPULATE_WRITE) ? -errno : 0;
 }

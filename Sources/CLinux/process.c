@@ -56,7 +56,9 @@ static int spawn(
         posix_spawnattr_setflags(
             &attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
         // A name with a slash in it is not looked up on the PATH.
-        error = posix_spawnp(pid, program, actions, &attributes, (char *const *)argv, environ);
+        // Of the child's calls dup2(2) may say that it was interrupted: then there is no child.
+        do error = posix_spawnp(pid, program, actions, &attributes, (char *const *)argv, environ);
+        while (error == EINTR);
         posix_spawnattr_destroy(&attributes);
     }
     posix_spawn_file_actions_destroy(actions);

@@ -147,7 +147,9 @@ public final class Runner {
         do throws(PlacementFailure) {
             return try Placement(node: node)
         } catch {
-            throw .usage(UsageError("--memory-node \(node): \(error)"))
+            let text = "--memory-node \(node): \(error)"
+            guard case .noSuchNode = error else { throw .unavailable(text) }
+            throw .usage(UsageError(text))
         }
     }
 

@@ -9,6 +9,8 @@ public struct Placement: Sendable, Equatable {
     /// Throws where there is no such node, or none of its memory is for this process.
     public init(node: Int) throws(PlacementFailure) {
         let available = try Self.availableNodes()
+        // Some node has the program's own memory.
+        guard !available.isEmpty else { throw .unsupported }
         guard available.contains(node) else {
             throw .noSuchNode(node, available: available)
         }

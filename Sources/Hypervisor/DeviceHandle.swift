@@ -108,19 +108,23 @@ final class DeviceHandle: Sendable {
     /// The device's next answer, within the time; throws where it died, stopped or stays silent.
     func answer(until deadline: Deadline) throws(MachineError) -> DeviceReply {
         while true {
-            let ready = FileDescriptor.readable(
-                [control.descriptor, process.deathDescriptor], milliseconds: 10)
-            if ready & 1 != 0 {
-                let message: (DeviceReply, String)?
-                do throws(SystemError) {
-                    message = try control.receive(DeviceReply.self)
-                } catch {
-                    throw .system(error)
-                }
-                guard let (reply, text) = message else { throw dead() }
-                if reply.kind == .failed { throw .device("\(id): \(text)") }
-                return reply
+            let ready: UInt64
+            var answer: (message: DeviceReply, text: String)?
+            do throws(SystemError) {
+                ready = try FileDescriptor.readable(
+                    [control.descriptor, process.deathDescriptor], milliseconds: 10)
+                if ready & 1 != 0 { answer = try control.receive(DeviceReply.self) }
+            } catch {
+                throw .system(error)
             }
+            if let (reply, text) = answer {
+                switch reply.kind {
+                case .failed: throw .device("\(id): \(text)")
+                case .refused: throw .refused("\(id): \(text)")
+                case .ready, .done: return reply
+                }
+            }
+            if ready & 1 != 0 { throw dead() }
             if ready & 2 != 0 { throw dead() }
             if deadline.hasPassed { throw .device("\(id) (pid \(process.pid)) does not answer") }
             try checkPulse()
@@ -138,12 +142,15 @@ final class DeviceHandle: Sendable {
     }
 
     /// Answers what the device asks of the strategy, until it is done or `endService`.
-    func serve(_ strategy: any PinStrategy, takeBack: (PageRange) -> Bool) {
-        strategy.serve(id, on: service.raw, takeBack: takeBack)
+    func serve(
+        _ strategy: any PinStrategy, takeBack: (PageRange) -> Bool
+    ) throws(SystemError) {
+        try strategy.serve(id, on: service.raw, takeBack: takeBack)
     }
 
-    /// Ends `serve` for a device that may never say that it is done. No later turn has a service.
-    func endService() { shutdown(service.raw, Int32(SHUT_RD)) }
+    /// Ends `serve` for a device that may never say that it is done, and tells a device that waits for an answer. No
+    /// later turn has a service.
+    func endService() { shutdown(service.raw, Int32(SHUT_RDWR)) }
 
     /// The error that says how the process ended.
     func dead() -> MachineError {

@@ -1,8 +1,9 @@
 import GuestMemory
 import Linux
+import Synchronization
 
 /// What the host does with the memory of a page that becomes private: part of the conversion, and of what it costs.
-struct PrivateMemory: Sendable {
+final class PrivateMemory: Sendable {
     /// The memory that devices map.
     let shared: GuestView
     /// Where private pages lie: the same, unless they have frames of their own.
@@ -10,19 +11,32 @@ struct PrivateMemory: Sendable {
     /// Whether the guest frees the pages that it takes from the devices.
     let frees: Bool
 
+    private let failure = Mutex<SystemError?>(nil)
+
+    init(shared: GuestView, frames: GuestView, frees: Bool) {
+        self.shared = shared
+        self.frames = frames
+        self.frees = frees
+    }
+
+    /// The first time that the kernel refused: what the turn measured is no conversion then.
+    var firstFailure: SystemError? { failure.withLock { $0 } }
+
     private var hasOwnFrames: Bool { frames.mapping !== shared.mapping }
 
     func willBecomePrivate(_ range: PageRange) {
         let start = Int(range.start.address)
         let bytes = start..<start + Int(range.count.bytes.rawValue)
-        // Discarding fails for huge pages alone, which a plan that frees has none of; where there is no memory for a
-        // frame, its first touch says so.
-        if frees {
-            try? shared.mapping.discard(bytes)
-            // What the page held the last time it was private goes, too.
-            if hasOwnFrames { try? frames.mapping.discard(bytes) }
-        } else if hasOwnFrames {
-            try? frames.mapping.populate(bytes)
+        do throws(SystemError) {
+            if frees {
+                try shared.mapping.discard(bytes)
+                // What the page held the last time it was private goes, too.
+                if hasOwnFrames { try frames.mapping.discard(bytes) }
+            } else if hasOwnFrames {
+                try frames.mapping.populate(bytes)
+            }
+        } catch {
+            failure.withLock { $0 = $0 ?? error }
         }
     }
 }

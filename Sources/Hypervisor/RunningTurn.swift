@@ -33,8 +33,9 @@ final class RunningTurn {
         /// A device is dead: nobody will complete what is in flight.
         let abandoned = Atomic<Bool>(false)
         let driverIsDone = Atomic<Bool>(false)
-        /// What a device did to its queue, in words.
-        let driverFault = Mutex<String?>(nil)
+        /// Why a thread beside the harness's own could not go on: what a device did to its queue, or what the kernel
+        /// refused a service.
+        let fault = Mutex<MachineError?>(nil)
     }
 
     /// How long a device that runs may take for what is in flight: the largest requests take a minute.
@@ -62,6 +63,8 @@ final class RunningTurn {
             try endDevices()
         } catch {
             recoverDeadDevices()
+            // What follows from a fault may be seen first.
+            let error = flags.fault.withLock { $0 } ?? error
             guard case .device(let text) = error else { throw error }
             throw .recovered(
                 text, refusal: recoveryRefusal, leakedPins: machine.arena.livePins)
@@ -84,9 +87,10 @@ final class RunningTurn {
             vcpus = try system { () throws(SystemError) in
                 try TrialVCPUs(machine: machine, handler: guest.handler, map: plan.map).run()
             }
+            if let fault = flags.fault.withLock({ $0 }) { throw fault }
         } catch {
             recoverDeadDevices()
-            throw error
+            throw flags.fault.withLock { $0 } ?? error
         }
         guest.oracle.checkPrivatePages(
             machine.arena.table, except: plan.map.targets.flatMap(\.ranges))
@@ -99,11 +103,16 @@ final class RunningTurn {
 
     private func startServices() throws(MachineError) {
         guard plan.strategy.isServed else { return }
-        let (strategy, handler, machine) = (guest.strategy, guest.handler, machine)
+        let (strategy, handler, machine, flags) = (guest.strategy, guest.handler, machine, flags)
         for device in devices {
             let thread = try system { () throws(SystemError) in
                 try machine.startService("serve-\(device.id.rawValue)") {
-                    device.serve(strategy, takeBack: handler.takeBack)
+                    do throws(SystemError) {
+                        try device.serve(strategy, takeBack: handler.takeBack)
+                    } catch {
+                        flags.fault.withLock { $0 = .system(error) }
+                        device.endService()
+                    }
                 }
             }
             services.append(JoinableThread(thread))
@@ -216,7 +225,7 @@ final class RunningTurn {
             guard flags.driverIsDone.load(ordering: .acquiring) else {
                 throw .device("a device does not complete its request")
             }
-            if let fault = flags.driverFault.withLock({ $0 }) { throw .device(fault) }
+            if let fault = flags.fault.withLock({ $0 }) { throw fault }
         } catch {
             flags.stop.store(true, ordering: .releasing)
             flags.abandoned.store(true, ordering: .releasing)
@@ -235,7 +244,7 @@ final class RunningTurn {
                         shouldStop: { flags.stop.load(ordering: .acquiring) },
                         isAbandoned: { flags.abandoned.load(ordering: .acquiring) })
                 } catch {
-                    flags.driverFault.withLock { $0 = "\(error)" }
+                    flags.fault.withLock { $0 = .device("\(error)") }
                 }
                 flags.driverIsDone.store(true, ordering: .releasing)
             }
@@ -263,10 +272,12 @@ final class RunningTurn {
     ) throws(MachineError) {
         let deaths = devices.map(\.process.deathDescriptor)
         while !condition() {
-            let dead = FileDescriptor.readable(deaths, milliseconds: 1)
+            let dead = try system { () throws(SystemError) in
+                try FileDescriptor.readable(deaths, milliseconds: 1)
+            }
             collector.drain(onSample)
             if dead != 0 { throw devices[dead.trailingZeroBitCount].dead() }
-            if let fault = flags.driverFault.withLock({ $0 }) { throw .device(fault) }
+            if let fault = flags.fault.withLock({ $0 }) { throw fault }
             for device in devices { try device.checkPulse() }
         }
     }
@@ -287,7 +298,9 @@ final class RunningTurn {
         let checks = TurnChecks(machine: machine, plan: plan, guest: guest)
         let complaint = try system { () throws(SystemError) in try checks.complaint(collector) }
         if let complaint { throw .internalFault(complaint) }
-        if let failure = guest.mmu.firstFailure { throw .system(failure) }
+        if let failure = guest.mmu.firstFailure ?? guest.privateMemory.firstFailure {
+            throw .system(failure)
+        }
         let conversions = guest.handler.takeLog()
         // What the guest has freed is allocated again before the next turn, which would pay for it.
         if plan.frees, plan.writes {

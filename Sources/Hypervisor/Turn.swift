@@ -78,10 +78,11 @@ extension VirtualMachine {
         }
         let oracle = PrivatePageOracle(view: frames, ledger: ledger, isAwake: plan.writes)
         let mmu = DeviceMMU()
+        let privateMemory = PrivateMemory(shared: view, frames: frames, frees: plan.frees)
         let handler = PSCHandler(
             strategy: strategy, policy: plan.policy, patience: plan.patienceNanoseconds,
             oracle: oracle, mmu: mmu,
-            memory: PrivateMemory(shared: view, frames: frames, frees: plan.frees),
+            memory: privateMemory,
             wakeDevices: { [devices] in for device in devices { device.wake() } })
         let kicks = devices.prefix(plan.map.buffers.count).map {
             device -> (@Sendable () -> Void)? in
@@ -113,8 +114,7 @@ extension VirtualMachine {
         _ = handler.takeLog()
         return BootedGuest(
             view: view, strategy: strategy, ledger: ledger, oracle: oracle, mmu: mmu,
-            handler: handler,
-            driver: driver,
+            privateMemory: privateMemory, handler: handler, driver: driver,
             setupPSCNanoseconds: elapsed, splitsAtBoot: splits)
     }
 }
@@ -126,6 +126,7 @@ struct BootedGuest {
     let ledger: ConversionLedger
     let oracle: PrivatePageOracle
     let mmu: DeviceMMU
+    let privateMemory: PrivateMemory
     let handler: PSCHandler
     let driver: Driver
     let setupPSCNanoseconds: UInt64

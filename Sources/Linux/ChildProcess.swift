@@ -114,17 +114,16 @@ public final class ChildProcess: Sendable {
         return reap(block: true) ?? .signalled(SIGKILL)
     }
 
-    /// Waits until it has ended by itself, or kills it at the deadline.
+    /// Waits until it has ended by itself, or kills it: at the deadline, or where the kernel lets nobody wait.
     @discardableResult
     public func wait(until deadline: Deadline) -> End {
-        var number = handle.raw
         while !deadline.hasPassed {
             let left =
                 (deadline.nanoseconds - min(deadline.nanoseconds, monotonicNanoseconds()))
                 / 1_000_000 + 1
-            if clinux_wait_readable(&number, 1, Int32(clamping: left)) != 0, let end = poll() {
-                return end
-            }
+            guard let ready = try? FileDescriptor.readable([handle.raw], milliseconds: left)
+            else { break }
+            if ready != 0, let end = poll() { return end }
         }
         return terminate()
     }
@@ -140,8 +139,16 @@ public final class ChildProcess: Sendable {
     }
 }
 
+/// Ends this process, which cannot keep a promise of its own any more: one line on standard error says why, and whoever
+/// watches it takes back what it has.
+public func giveUp(_ why: String) -> Never {
+    let line = Array("dma-bench: \(why)\n".utf8)
+    _ = write(STDERR_FILENO, line, line.count)
+    _exit(70)
+}
+
 /// Asks the kernel to kill this process when the thread that started it ends. False where that happened already.
 public func dieWithParent(expected parent: Int32) throws(SystemError) -> Bool {
-    try check(clinux_die_with_parent(SIGKILL), "prctl(PR_SET_PDEATHSIG)")
+    try check(clinux_die_with_parent(SIGKILL), "prctl(PR_SET_PDEATHSIG)", of: .basic)
     return getppid() == parent
 }

@@ -37,11 +37,16 @@ public struct FileDescriptor: ~Copyable, Sendable {
         return (ends[0], ends[1])
     }
 
-    /// Which of up to 63 descriptors are readable or hung up, as a bit mask; waits for one until the time-out.
-    public static func readable(_ descriptors: [Int32], milliseconds: UInt64) -> UInt64 {
+    /// Which of up to 63 descriptors are readable or hung up, as a bit mask; waits for one until the time-out, or a
+    /// signal. Throws where the kernel does not let it wait: nobody would ever be heard.
+    public static func readable(
+        _ descriptors: [Int32], milliseconds: UInt64
+    ) throws(SystemError) -> UInt64 {
         let mask = clinux_wait_readable(
             descriptors, Int32(descriptors.count), Int32(clamping: milliseconds))
-        return mask < 0 ? 0 : UInt64(mask)
+        guard mask != -Int64(EINTR) else { return 0 }
+        return UInt64(
+            try check(mask, "poll", advice: KernelFeature.basic.advice(for: Int32(-mask))))
     }
 
     /// A counter that one side adds to and the other waits for (eventfd(2)).

@@ -44,8 +44,8 @@ public final class SharedMapping {
         let number = try check(
             clinux_memfd_create(name, hugePageShift, true), "memfd_create", on: name, of: .basic)
         let file = FileDescriptor(owning: number)
-        try check(
-            clinux_truncate(file.raw, UInt64(byteCount)), "ftruncate",
+        try checkErrno(
+            uninterrupted { ftruncate(file.raw, off_t(byteCount)) }, "ftruncate",
             on: "\(name), \(byteCount) bytes")
         return try SharedMapping(mapping: file, byteCount: byteCount, name: name)
     }
@@ -94,19 +94,30 @@ public final class SharedMapping {
 
     /// Makes whole pages holes: they read as zero, and take memory again when written (FALLOC_FL_PUNCH_HOLE).
     public func discard(_ bytes: Range<Int>) throws(SystemError) {
-        try check(
-            clinux_punch_hole(fileDescriptor, UInt64(bytes.lowerBound), UInt64(bytes.count)),
-            "fallocate(FALLOC_FL_PUNCH_HOLE)", on: name)
+        var result: Int32
+        repeat {
+            result = clinux_punch_hole(
+                fileDescriptor, UInt64(bytes.lowerBound), UInt64(bytes.count))
+        } while result == -EINTR
+        try check(result, "fallocate(FALLOC_FL_PUNCH_HOLE)", on: name, of: .basic)
     }
 
     /// Reads without touching: what is a hole stays one (pread(2)).
     public func read(
         _ bytes: Range<Int>, into buffer: UnsafeMutableRawBufferPointer
     ) throws(SystemError) {
-        let count = pread(
-            fileDescriptor, buffer.baseAddress, min(bytes.count, buffer.count),
-            off_t(bytes.lowerBound))
-        try checkErrno(count, "pread", on: name)
+        let wanted = min(bytes.count, buffer.count)
+        var done = 0
+        while done < wanted {
+            let count = uninterrupted {
+                pread(
+                    fileDescriptor, buffer.baseAddress! + done, wanted - done,
+                    off_t(bytes.lowerBound + done))
+            }
+            // The file ends here.
+            if try checkErrno(count, "pread", on: name) == 0 { return }
+            done += count
+        }
     }
 
     /// Memory the file takes now, in bytes.

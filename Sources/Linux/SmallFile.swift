@@ -2,20 +2,20 @@ import Glibc
 
 /// The first `limit` bytes of a file, as of /proc and /sys; nil where it cannot be read.
 public func readSmallFile(_ path: String, limit: Int = 1 << 16) -> String? {
-    let number = open(path, O_RDONLY | O_CLOEXEC)
+    let number = uninterrupted { open(path, O_RDONLY | O_CLOEXEC) }
     guard number >= 0 else { return nil }
     let file = FileDescriptor(owning: number)
     var bytes = [UInt8](repeating: 0, count: limit)
     var length = 0
     while length < limit {
-        let count = bytes.withUnsafeMutableBytes {
-            read(file.raw, $0.baseAddress! + length, limit - length)
+        let count = bytes.withUnsafeMutableBytes { rest in
+            uninterrupted { read(file.raw, rest.baseAddress! + length, limit - length) }
         }
         if count > 0 {
             length += count
         } else if count == 0 {
             break
-        } else if errno != EINTR {
+        } else {
             return nil
         }
     }

@@ -46,3 +46,10 @@ public func checkErrno<Result: SignedInteger>(
     if result == -1 { throw SystemError(call, code: errno, on: subject()) }
     return result
 }
+
+/// Makes a call of libc's again for as long as a signal comes in its way (EINTR).
+public func uninterrupted<Result: SignedInteger>(_ call: () -> Result) -> Result {
+    var result: Result
+    repeat { result = call() } while result == -1 && errno == EINTR
+    return result
+}

@@ -25,10 +25,13 @@ public enum Tool {
         let errors = try memoryFile()
         var written = 0
         while written < input.count {
-            let count = input.withUnsafeBytes {
-                pwrite(given.raw, $0.baseAddress! + written, input.count - written, off_t(written))
+            let count = input.withUnsafeBytes { bytes in
+                uninterrupted {
+                    pwrite(
+                        given.raw, bytes.baseAddress! + written, input.count - written,
+                        off_t(written))
+                }
             }
-            if count < 0, errno == EINTR { continue }
             written += try checkErrno(count, "pwrite", on: "memory file")
         }
         let child = try ChildProcess(
@@ -44,7 +47,7 @@ public enum Tool {
                 wasStopped = true
                 child.terminate()
             } else {
-                _ = FileDescriptor.readable([child.deathDescriptor], milliseconds: 100)
+                _ = try FileDescriptor.readable([child.deathDescriptor], milliseconds: 100)
             }
         }
     }
@@ -61,11 +64,12 @@ public enum Tool {
         var bytes = [UInt8](repeating: 0, count: try file.byteCount)
         var done = 0
         while done < bytes.count {
-            let count = bytes.withUnsafeMutableBytes {
-                pread(file.raw, $0.baseAddress! + done, $0.count - done, off_t(done))
+            let count = bytes.withUnsafeMutableBytes { rest in
+                uninterrupted {
+                    pread(file.raw, rest.baseAddress! + done, rest.count - done, off_t(done))
+                }
             }
             if count == 0 { break }
-            if count < 0, errno == EINTR { continue }
             done += try checkErrno(count, "pread", on: "memory file")
         }
         return bytes

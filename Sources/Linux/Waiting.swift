@@ -90,9 +90,17 @@ public enum ProcessBarrier {
     }
 
     public static func register() throws(SystemError) {
-        try check(
-            clinux_membarrier_register(), "membarrier(REGISTER_GLOBAL_EXPEDITED)", of: .membarrier)
+        try check(clinux_membarrier_register(), registration, of: .membarrier)
     }
+
+    /// What `register` threw in another process, for whoever relies on it.
+    public static func refusal(of process: String, code: Int32) -> SystemError {
+        SystemError(
+            registration, code: code, on: process,
+            advice: KernelFeature.membarrier.advice(for: code))
+    }
+
+    private static let registration = "membarrier(REGISTER_GLOBAL_EXPEDITED)"
 
     public static func issue() throws(SystemError) {
         try check(clinux_membarrier_global(), "membarrier(GLOBAL_EXPEDITED)", of: .membarrier)

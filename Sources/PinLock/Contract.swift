@@ -208,7 +208,10 @@ public protocol PinStrategy: Sendable {
 
     /// Answers what a device's side asks on its socket, until the device says that it is done or has gone. Its pins
     /// are left for `recover` where it has gone. `takeBack` makes pages shared again against the guest's will.
-    func serve(_ device: DeviceID, on socket: Int32, takeBack: (PageRange) -> Bool)
+    /// Throws where the conversation cannot go on: then the device waits for an answer that never comes.
+    func serve(
+        _ device: DeviceID, on socket: Int32, takeBack: (PageRange) -> Bool
+    ) throws(SystemError)
 
     /// From its return on, no new pin of a page in the range succeeds. The pages are claimed in the table.
     func close(_ range: PageRange)
@@ -242,7 +245,9 @@ extension PinStrategy {
         pinner(for: device)
     }
     public static var isServed: Bool { false }
-    public func serve(_ device: DeviceID, on socket: Int32, takeBack: (PageRange) -> Bool) {}
+    public func serve(
+        _ device: DeviceID, on socket: Int32, takeBack: (PageRange) -> Bool
+    ) throws(SystemError) {}
 }
 
 /// What a device's process has besides the arena.

@@ -68,6 +68,17 @@ struct Journal {
         (base + 128).assumingMemoryBound(to: Atomic<UInt64>.self)
     }
 
+    /// Why the device's process is not registered for the barrier: an error number, 0 where it is. Written by the device
+    /// before its first pin; by the hypervisor once that is dead.
+    var barrierRefusal: Int32 {
+        get { Int32(truncatingIfNeeded: refusal.pointee.load(ordering: .acquiring)) }
+        nonmutating set { refusal.pointee.store(UInt64(newValue), ordering: .releasing) }
+    }
+
+    private var refusal: UnsafeMutablePointer<Atomic<UInt64>> {
+        (base + 192).assumingMemoryBound(to: Atomic<UInt64>.self)
+    }
+
     @inline(__always)
     func entry(_ index: Int) -> Entry {
         let words = (base + Self.headerByteCount + index * Self.entryByteCount)
@@ -135,8 +146,13 @@ final class JournalWriter {
     init(_ journal: Journal, _ coordination: Coordination) {
         precondition(
             journal.liveEntries().isEmpty, "\(journal.device) has pins that were never recovered")
-        // What a recovery's barrier reaches. Where the kernel has none, the recovery says so.
-        try? ProcessBarrier.register()
+        do throws(SystemError) {
+            try ProcessBarrier.register()
+            journal.barrierRefusal = 0
+        } catch {
+            // A recovery's barrier does not reach us: it says so where it needs to.
+            journal.barrierRefusal = error.code
+        }
         self.journal = journal
         self.coordination = coordination
         free = .allocate(capacity: Journal.capacity + 1)

@@ -74,6 +74,7 @@ extension CountedCover {
         let torn = entries.filter { $0.state != .held }
         if !torn.isEmpty {
             do throws(SystemError) {
+                try requireBarrier(on: arena)
                 try arena.coordination.beginFreeze()
             } catch {
                 throw .system(error)
@@ -89,8 +90,18 @@ extension CountedCover {
             }
         }
         journal.isAbandoned = false
+        journal.barrierRefusal = 0
         arena.coordination.announceUnpin()
         return entries.count
+    }
+
+    /// A freeze is worth nothing with a living device that its barrier does not reach.
+    private func requireBarrier(on arena: Arena) throws(SystemError) {
+        for number in 0..<Arena.deviceCapacity {
+            let journal = arena.journal(of: DeviceID(number))
+            guard !journal.isAbandoned, journal.barrierRefusal != 0 else { continue }
+            throw ProcessBarrier.refusal(of: "\(DeviceID(number))", code: journal.barrierRefusal)
+        }
     }
 
     /// Waits until every living device has come out of the pin or unpin it was in when the freeze began. What other

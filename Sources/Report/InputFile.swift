@@ -10,7 +10,9 @@ public enum InputFile {
             InputError(path, "\(SystemError.message(errno)); name a file that can be read")
         }
         let number =
-            path == "-" ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC)
+            path == "-"
+            ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+            : uninterrupted { open(path, O_RDONLY | O_CLOEXEC) }
         guard number >= 0 else { throw fail() }
         let file = FileDescriptor(owning: number)
         var bytes: [UInt8] = []
@@ -19,11 +21,11 @@ public enum InputFile {
             var got = 0
             bytes.append(
                 contentsOf: [UInt8](unsafeUninitializedCapacity: wanted) { buffer, count in
-                    got = Glibc.read(file.raw, buffer.baseAddress!, wanted)
+                    got = uninterrupted { Glibc.read(file.raw, buffer.baseAddress!, wanted) }
                     count = max(0, got)
                 })
             if got == 0 { return bytes }
-            if got < 0 && errno != EINTR { throw fail() }
+            if got < 0 { throw fail() }
         }
         throw InputError(path, "larger than \(Human.size(bytes: UInt64(limit))); name another file")
     }

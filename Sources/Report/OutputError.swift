@@ -25,6 +25,15 @@ public enum OutputError: Error, Equatable, CustomStringConvertible {
             SystemError(call, code: code, on: Text.printable(name), advice: Self.advice(code)))
     }
 
+    /// The same error of a file that could not be cut back to whole rows either.
+    var leavingPartOfARow: OutputError {
+        guard case .failed(let error) = self else { return self }
+        return .failed(
+            SystemError(
+                error.call, code: error.code, on: error.subject,
+                advice: "it may end in part of a row, which cannot be cut off; " + error.advice))
+    }
+
     private static func advice(_ code: Int32) -> String {
         switch code {
         case ENOSPC, EDQUOT: "free some space there or write elsewhere with -o FILE"

@@ -8,17 +8,15 @@ public enum OutputFile {
     public static func replace(_ path: String, with bytes: [UInt8]) throws(OutputError) {
         var status = stat()
         guard stat(path, &status) != 0 || status.st_mode & S_IFMT == S_IFREG else {
-            let number = open(path, O_WRONLY | O_CLOEXEC)
-            guard number >= 0 else { throw OutputError("open", errno, on: path) }
-            return try FileDescriptor(owning: number).writeAll(bytes, name: path)
+            return try FileDescriptor.openOutput(path, 0).writeAll(bytes, name: path)
         }
         let temporary = "\(path).\(getpid()).tmp"
-        let number = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
-        guard number >= 0 else { throw OutputError("open", errno, on: temporary) }
-        let file = FileDescriptor(owning: number)
+        let file = try FileDescriptor.openOutput(temporary, O_CREAT | O_TRUNC)
         do throws(OutputError) {
             try file.writeAll(bytes, name: temporary)
-            guard fsync(file.raw) == 0 else { throw OutputError("fsync", errno, on: temporary) }
+            guard uninterrupted({ fsync(file.raw) }) == 0 else {
+                throw OutputError("fsync", errno, on: temporary)
+            }
             guard rename(temporary, path) == 0 else { throw OutputError("rename", errno, on: path) }
         } catch {
             unlink(temporary)

@@ -18,9 +18,7 @@ public final class RawFile {
 
     /// Opens and empties `path`, and writes the header.
     public init(_ path: String) throws(OutputError) {
-        let number = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
-        guard number >= 0 else { throw OutputError("open", errno, on: path) }
-        file = FileDescriptor(owning: number)
+        file = try .openOutput(path, O_CREAT | O_TRUNC)
         self.path = path
         append(Self.columns)
         try flush()
@@ -35,8 +33,7 @@ public final class RawFile {
             try file.writeAll(pending, name: path)
             wholeBytes += off_t(pending.count)
         } catch {
-            ftruncate(file.raw, wholeBytes)
-            throw error
+            throw file.cut(to: wholeBytes, after: error)
         }
     }
 }

@@ -18,7 +18,7 @@ public struct RowSink: ~Copyable {
     /// Opens and empties `path`, or takes standard output where it is nil, and writes the header.
     public init(_ format: Format, path: String? = nil) throws(OutputError) {
         if let path {
-            try self.init(format, file: Self.emptied(path), path: path, rows: [])
+            self = try Self.emptying(path, format)
         } else {
             // A copy, so that standard output stays open when the sink ends.
             let number = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
@@ -34,7 +34,7 @@ public struct RowSink: ~Copyable {
         var status = stat()
         if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
             // A device or a pipe has no content to lose.
-            return try RowSink(format, file: emptied(path), path: path, rows: rows)
+            return try emptying(path, format, rows)
         }
         // Where a link leads to, so that it stays a link.
         let resolved = realpath(path, nil)
@@ -42,7 +42,7 @@ public struct RowSink: ~Copyable {
         let target = resolved.map { String(cString: $0) } ?? path
         let temporary = "\(target).\(getpid()).tmp"
         do throws(OutputError) {
-            let sink = try RowSink(format, file: emptied(temporary), path: path, rows: rows)
+            let sink = try emptying(temporary, format, rows, name: path)
             guard rename(temporary, target) == 0 else {
                 throw OutputError("rename", errno, on: path)
             }
@@ -53,10 +53,16 @@ public struct RowSink: ~Copyable {
         }
     }
 
-    private static func emptied(_ path: String) throws(OutputError) -> FileDescriptor {
-        let number = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
-        guard number >= 0 else { throw OutputError("open", errno, on: path) }
-        return FileDescriptor(owning: number)
+    /// A file of these rows alone, which messages call `name`.
+    private static func emptying(
+        _ path: String, _ format: Format, _ rows: [Row] = [], name: String? = nil
+    ) throws(OutputError) -> RowSink {
+        let file = try FileDescriptor.openOutput(path, O_CREAT | O_TRUNC)
+        var status = stat()
+        guard fstat(file.raw, &status) == 0 else { throw OutputError("fstat", errno, on: path) }
+        return try RowSink(
+            format, file: file, isRegular: status.st_mode & S_IFMT == S_IFREG, name: name ?? path,
+            rows: rows)
     }
 
     /// A stream that others may write to as well: nothing in it is cut or synced.
@@ -70,15 +76,13 @@ public struct RowSink: ~Copyable {
     }
 
     private init(
-        _ format: Format, file: consuming FileDescriptor, path: String, rows: [Row]
+        _ format: Format, file: consuming FileDescriptor, isRegular: Bool, name: String, rows: [Row]
     ) throws(OutputError) {
-        var status = stat()
-        let isRegular = fstat(file.raw, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
         self.format = format
         output = file
-        name = path
+        self.name = name
         wholeBytes = isRegular ? 0 : nil
-        environmentPath = isRegular ? path + ".env.json" : nil
+        environmentPath = isRegular ? name + ".env.json" : nil
         try append(format.header + rows.map(format.line).joined())
     }
 
@@ -94,19 +98,32 @@ public struct RowSink: ~Copyable {
         }
         do throws(OutputError) {
             try output.writeAll(bytes, name: name)
-            guard fdatasync(output.raw) == 0 else {
+            guard uninterrupted({ fdatasync(output.raw) }) == 0 else {
                 throw OutputError("fdatasync", errno, on: name)
             }
         } catch {
-            ftruncate(output.raw, before)
-            lseek(output.raw, before, SEEK_SET)
-            throw error
+            throw output.cut(to: before, after: error)
         }
         wholeBytes = before + off_t(bytes.count)
     }
 }
 
 extension FileDescriptor {
+    /// Opens `path` for writing, with more `flags`.
+    static func openOutput(_ path: String, _ flags: Int32) throws(OutputError) -> FileDescriptor {
+        let number = uninterrupted { open(path, O_WRONLY | O_CLOEXEC | flags, 0o666) }
+        guard number >= 0 else { throw OutputError("open", errno, on: path) }
+        return FileDescriptor(owning: number)
+    }
+
+    /// Leaves the first `count` bytes, which are whole rows, once writing more has failed. What to tell: that, and where
+    /// the rest cannot be cut off that the file ends in part of a row.
+    borrowing func cut(to count: off_t, after error: OutputError) -> OutputError {
+        guard uninterrupted({ ftruncate(raw, count) }) == 0 else { return error.leavingPartOfARow }
+        lseek(raw, count, SEEK_SET)
+        return error
+    }
+
     /// Writes all of `bytes`, in one call unless the kernel takes only a part.
     borrowing func writeAll(_ bytes: [UInt8], name: String) throws(OutputError) {
         var done = 0

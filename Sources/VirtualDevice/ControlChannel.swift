@@ -15,8 +15,21 @@ public struct ControlChannel: ~Copyable, Sendable {
     ) throws(SystemError) {
         var bytes = withUnsafeBytes(of: message) { Array($0) }
         bytes += Array(text.utf8.prefix(Self.textLimit))
-        let sent = Glibc.send(socket.raw, bytes, bytes.count, Int32(MSG_NOSIGNAL))
+        let sent = uninterrupted {
+            Glibc.send(socket.raw, bytes, bytes.count, Int32(MSG_NOSIGNAL))
+        }
         try checkErrno(sent, "send", on: "control socket")
+    }
+
+    /// The same; false where the other side has hung up in the meantime: it knows why.
+    func answer(_ reply: DeviceReply, text: String) throws(SystemError) -> Bool {
+        do throws(SystemError) {
+            try send(reply, text: text)
+            return true
+        } catch {
+            guard [EPIPE, ECONNRESET].contains(error.code) else { throw error }
+            return false
+        }
     }
 
     /// The next message and its text; nil where the other side has gone.
@@ -25,10 +38,7 @@ public struct ControlChannel: ~Copyable, Sendable {
     ) throws(SystemError) -> (message: Message, text: String)? {
         let size = MemoryLayout<Message>.size
         var bytes = [UInt8](repeating: 0, count: size + Self.textLimit)
-        var received: Int
-        repeat {
-            received = recv(socket.raw, &bytes, bytes.count, 0)
-        } while received == -1 && errno == EINTR
+        let received = uninterrupted { recv(socket.raw, &bytes, bytes.count, 0) }
         if received == 0 || (received == -1 && errno == ECONNRESET) { return nil }
         try checkErrno(received, "recv", on: "control socket")
         guard received >= size else {

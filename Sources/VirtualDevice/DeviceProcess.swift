@@ -21,8 +21,29 @@ public final class DeviceProcess {
     /// The processors the process may use, for its lanes.
     private let everywhere: [Int]
 
-    /// Takes over the inherited descriptors and binds itself to `processor`. Nil where the parent has gone already.
-    public init?(device: DeviceID, parent: Int32, processor: Int?) throws(SystemError) {
+    /// Lives in this process, bound to `processor`, until the hypervisor hangs up; returns at once where the parent has
+    /// gone already.
+    ///
+    /// What the kernel refuses is told as the answer to a turn. Throws where not even that can be said.
+    public static func run(
+        device: DeviceID, parent: Int32, processor: Int?
+    ) throws(SystemError) {
+        let process: DeviceProcess?
+        do throws(SystemError) {
+            process = try DeviceProcess(device: device, parent: parent, processor: processor)
+        } catch {
+            let control = ControlChannel(FileDescriptor(owning: InheritedDescriptor.control))
+            while try control.receive(TurnSetup.self) != nil {
+                guard try control.answer(DeviceReply(.refused), text: error.description)
+                else { return }
+            }
+            return
+        }
+        try process?.run()
+    }
+
+    /// Takes over the inherited descriptors; the control socket only where all else was to be had.
+    private init?(device: DeviceID, parent: Int32, processor: Int?) throws(SystemError) {
         guard try dieWithParent(expected: parent) else { return nil }
         nameThisThread("dma-device\(device.rawValue)")
         everywhere = try Processors.allowed()
@@ -32,37 +53,36 @@ public final class DeviceProcess {
             try SharedMapping(mapping: FileDescriptor(owning: number), name: name)
         }
         self.device = device
-        control = ControlChannel(FileDescriptor(owning: InheritedDescriptor.control))
         memory = try map(InheritedDescriptor.guestMemory, "guest memory")
         try memory.mapPopulated()
         arena = try map(InheritedDescriptor.arena, "pin arena")
         ledger = try map(InheritedDescriptor.ledger, "conversion ledger")
         telemetry = DeviceTelemetry(try map(InheritedDescriptor.telemetry, "telemetry"))
+        control = ControlChannel(FileDescriptor(owning: InheritedDescriptor.control))
     }
 
-    /// Serves turns until the control socket is closed.
-    public func run() throws(SystemError) {
+    private func run() throws(SystemError) {
         while let (setup, _) = try control.receive(TurnSetup.self) {
+            var reply = DeviceReply(.done)
+            var text = ""
+            do throws(TurnFailure) {
+                try serve(try strategy(for: setup), setup, &reply)
+            } catch {
+                (reply, text) = (DeviceReply(error.kind), error.description)
+            }
+            guard try control.answer(reply, text: text) else { return }
+        }
+    }
+
+    private func strategy(for setup: TurnSetup) throws(TurnFailure) -> any PinStrategy {
+        do throws(SystemError) {
             // What the hypervisor has touched since faults here no more.
             try memory.mapPopulated()
             try arena.mapPopulated()
             try ledger.mapPopulated()
-            let strategy = Registry.all[Int(setup.strategy)].init(
-                arena: try Arena(attaching: arena))
-            var reply = DeviceReply(.done)
-            var text = ""
-            do throws(TurnFailure) {
-                try serve(strategy, setup, &reply)
-            } catch {
-                (reply, text) = (DeviceReply(.failed), error.description)
-            }
-            do throws(SystemError) {
-                try control.send(reply, text: text)
-            } catch {
-                // The hypervisor has hung up in the meantime: it knows why.
-                guard ![EPIPE, ECONNRESET].contains(error.code) else { return }
-                throw error
-            }
+            return Registry.all[Int(setup.strategy)].init(arena: try Arena(attaching: arena))
+        } catch {
+            throw TurnFailure(error)
         }
     }
 
@@ -129,7 +149,7 @@ public final class DeviceProcess {
             guard let (page, _) = try control.receive(UInt64.self) else { return RogueReport() }
             return RogueDevice(pinner: pinner, view: view, writer: writer).attack(GFN(page))
         } catch {
-            throw TurnFailure(description: error.description)
+            throw TurnFailure(error)
         }
     }
 
@@ -153,7 +173,7 @@ public final class DeviceProcess {
             return try WriteProtection(
                 of: UnsafeMutableRawBufferPointer(start: memory.base, count: memory.byteCount))
         } catch {
-            throw TurnFailure(description: error.description)
+            throw TurnFailure(error)
         }
     }
 
@@ -161,7 +181,7 @@ public final class DeviceProcess {
         do throws(SystemError) {
             try protection.send(to: control.descriptor)
         } catch {
-            throw TurnFailure(description: error.description)
+            throw TurnFailure(error)
         }
     }
 
@@ -173,7 +193,7 @@ public final class DeviceProcess {
                 for: device,
                 in: DeviceSurroundings(memory: view, hypervisor: InheritedDescriptor.service))
         } catch {
-            throw TurnFailure(description: error.description)
+            throw TurnFailure(error)
         }
     }
 
@@ -181,7 +201,7 @@ public final class DeviceProcess {
         do throws(SystemError) {
             try control.send(message)
         } catch {
-            throw TurnFailure(description: error.description)
+            throw TurnFailure(error)
         }
     }
 
@@ -205,7 +225,7 @@ public final class DeviceProcess {
                 engine: FillEngine.allCases[Int(setup.engine)], lanes: Int(setup.lanes),
                 device: UInt16(device.rawValue), expectsFaults: setup.enforces != 0)
         } catch {
-            throw TurnFailure(description: error.description)
+            throw TurnFailure(error)
         }
     }
 
@@ -218,12 +238,23 @@ public final class DeviceProcess {
                 sleeps: setup.usesEventfd != 0, kick: try copy(InheritedDescriptor.kick),
                 call: try copy(InheritedDescriptor.call))
         } catch {
-            throw TurnFailure(description: error.description)
+            throw TurnFailure(error)
         }
     }
 }
 
 /// Why a device cannot do a turn, for the control socket.
 struct TurnFailure: Error {
+    let kind: DeviceReply.Kind
     let description: String
+
+    init(description: String) {
+        kind = .failed
+        self.description = description
+    }
+
+    init(_ error: SystemError) {
+        kind = .refused
+        description = error.description
+    }
 }

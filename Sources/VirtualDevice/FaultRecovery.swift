@@ -123,7 +123,13 @@ struct FaultRecovery {
 
     private func askForPage(_ page: GFN) -> Bool {
         var isShared = false
-        return PacketSocket.send(PageRequest(gfn: page), to: hypervisor)
-            && PacketSocket.receive(&isShared, from: hypervisor) && isShared
+        do throws(SystemError) {
+            guard try PacketSocket.send(PageRequest(gfn: page), to: hypervisor),
+                try PacketSocket.receive(&isShared, from: hypervisor)
+            else { return false }
+            return isShared
+        } catch {
+            Linux.giveUp("a page that was faulted on cannot be asked for: \(error)")
+        }
     }
 }

@@ -53,6 +53,8 @@ public struct DeviceReply: BitwiseCopyable, Sendable {
         case done
         /// The device cannot do the turn; the text says why.
         case failed
+        /// The same, since the kernel refused it something.
+        case refused
     }
 
     public var kind: Kind

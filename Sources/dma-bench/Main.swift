@@ -60,13 +60,12 @@ enum Main {
             return Failure(.usage, "'device' is for the program itself; see dma-bench --help")
         }
         do throws(SystemError) {
-            let process = try DeviceProcess(
+            try DeviceProcess.run(
                 device: DeviceID(arguments.index), parent: arguments.parent,
                 processor: arguments.processor)
-            try process?.run()
             return nil
         } catch {
-            return Failure(.internalError, "device \(arguments.index): \(error)")
+            return Failure(.unavailable, "device \(arguments.index): \(error)")
         }
     }
 

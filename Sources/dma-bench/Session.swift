@@ -74,7 +74,8 @@ struct Session {
         if let failure = log.outputFailure { throw Failure(.inputOutput, failure.description) }
         if let failure = log.machineFailure {
             throw Failure(
-                .internalError, "\(failure); complete rows before it: \(log.rows.count - 1)")
+                failure.isRefusal ? .unavailable : .internalError,
+                "\(failure); complete rows before it: \(log.rows.count - 1)")
         }
         if !complete || Interruption.isRequested {
             throw Failure(.interrupted, "interrupted; rows written so far: \(log.rows.count)")
@@ -115,7 +116,8 @@ extension Failure {
         switch failure {
         case .usage: self.init(.usage, failure.description)
         case .unavailable: self.init(.unavailable, failure.description)
-        case .machine: self.init(.internalError, failure.description)
+        case .machine(let error):
+            self.init(error.isRefusal ? .unavailable : .internalError, failure.description)
         case .interrupted: self.init(.interrupted, "interrupted before the first row")
         }
     }

@@ -1,4 +1,5 @@
 import Glibc
+import Linux
 import Report
 
 /// What the program tells whoever started it. Documented in `--help` and in the README; scripts rely on it.
@@ -48,9 +49,15 @@ enum Status: Int32 {
 
     /// A line on standard error.
     static func say(_ line: String) {
-        let bytes = Array((line + "\n").utf8)
-        // Where standard error is closed there is nobody to tell.
-        _ = write(STDERR_FILENO, bytes, bytes.count)
+        var rest = Array((line + "\n").utf8)[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { bytes in
+                uninterrupted { write(STDERR_FILENO, bytes.baseAddress, bytes.count) }
+            }
+            // Where standard error is closed there is nobody to tell.
+            guard count > 0 else { return }
+            rest = rest.dropFirst(count)
+        }
     }
 }
 

@@ -106,6 +106,34 @@ extension EndToEnd {
             }
         }
 
+        /// What is refused in the midst of a turn, to the harness or to a device: the turn's row says so, and the run ends
+        /// with what to do. Nobody waits for an answer that cannot be heard.
+        @Test(arguments: [
+            ("poll", CREFUSE_POLL), ("device 0: prctl(PR_SET_PDEATHSIG)", CREFUSE_PRCTL),
+            // No hole is no violation.
+            ("fallocate(FALLOC_FL_PUNCH_HOLE) (guest-memory)", CREFUSE_FALLOCATE),
+        ])
+        func ofATurnEndsTheRun(name: String, call: crefuse_call) throws {
+            for (error, advice) in [(EPERM, Self.filter), (ENOSYS, "it needs Linux 5.14")] {
+                let run = try Run(
+                    [
+                        "--size", "4M", "--strategy", "rangetree", "--convert-to", "free",
+                        "--rounds", "1",
+                    ], refusing: Run.Refusal(call: call, error: error))
+                let outcome = try run.finish(within: 30)
+                #expect(outcome.end == .exited(69), "\(outcome.errors)")
+                #expect(
+                    outcome.errorLines.count == 1
+                        && outcome.errors.hasPrefix(
+                            "dma-bench: \(name): \(SystemError.message(error)); "
+                                + advice),
+                    "\(outcome.errors)")
+                let rows = try Rows(csv: outcome.output).rows
+                #expect(rows.count == 1 && rows[0]["status"].hasPrefix("failed:\(name): "))
+                run.expectNoSurvivors()
+            }
+        }
+
         private static let withoutBarrier =
             "its pins cannot be recovered: \(registration): \(SystemError.message(EPERM)); \(filter); "
             + "leaked_pins is "

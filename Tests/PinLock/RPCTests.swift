@@ -21,8 +21,9 @@ import Testing
         defer { for end in [near, far] { close(end) } }
         let (strategy, near) = (strategy, near)
         let server = JoinableThread(
-            try WorkerThread(name: "serve") { strategy.serve(DeviceID(0), on: near) { _ in false } }
-        )
+            try WorkerThread(name: "serve") {
+                try? strategy.serve(DeviceID(0), on: near) { _ in false }
+            })
         defer { server.join() }
         let memory = try SharedMapping.create(name: "guest", byteCount: 16 * Int(pageSize))
         try body(

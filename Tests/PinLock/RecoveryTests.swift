@@ -1,3 +1,4 @@
+import Glibc
 import GuestMemory
 import Linux
 import Statistics
@@ -39,6 +40,27 @@ import Testing
             #expect(try strategy.audit() == nil)
         }
         try check(candidate.type)
+    }
+
+    /// A freeze that does not reach a living device is none: the torn pin is left, and who is in the way is named.
+    @Test func aDeviceWithoutTheBarrierPutsARecoveryOff() throws {
+        let strategy = try make(RangeTree.self, pages: 40, sharing: range(0..<40))
+        let survivor = strategy.pinner(for: living)
+        strategy.tear(Tear.everywhere(words: 1)[0], page(5), of: dead)
+        let journal = strategy.arena.journal(of: living)
+        #expect(journal.barrierRefusal == 0)
+        // As where the kernel refuses its process alone.
+        journal.barrierRefusal = EPERM
+        #expect {
+            _ = try strategy.recover(dead, until: .now)
+        } throws: {
+            "\($0)".hasPrefix("membarrier(REGISTER_GLOBAL_EXPEDITED) (device 1): ")
+        }
+        #expect(strategy.arena.journal(of: dead).isAbandoned)
+        journal.barrierRefusal = 0
+        #expect(try strategy.recover(dead, until: .now) == 1)
+        #expect(try strategy.audit() == nil)
+        withExtendedLifetime(survivor) {}
     }
 
     /// Every place where a pin or an unpin may end for good, under survivors of many shapes.

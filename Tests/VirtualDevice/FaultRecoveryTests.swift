@@ -119,7 +119,7 @@ final class FaultRecoveryTests {
         let asked = AskedPages()
         let service = JoinableThread(
             try WorkerThread(name: "serve") { [self] in
-                bench.strategy.serve(DeviceID(0), on: near) { range in
+                try? bench.strategy.serve(DeviceID(0), on: near) { range in
                     asked.append(range)
                     guard givesIt, asked.pages.count == 3 else { return false }
                     return (try? convert(range, to: .shared)) != nil

@@ -14,7 +14,6 @@
 #define CLINUX_HUGE_2M 21
 #define CLINUX_HUGE_1G 30
 int clinux_memfd_create(const char *name, int huge_page_shift, bool close_on_exec);
-int clinux_truncate(int fd, uint64_t bytes);
 int clinux_populate_write(void *start, size_t bytes);
 int clinux_advise_huge(void *start, size_t bytes);
 int clinux_advise_no_huge(void *start, size_t bytes);

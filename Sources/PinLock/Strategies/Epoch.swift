@@ -65,7 +65,25 @@ public struct Epoch: PinStrategy {
             .assumingMemoryBound(to: Atomic<UInt64>.self)
     }
 
+    /// Where a refusal can be told.
+    public func pinner(
+        for device: DeviceID, in process: DeviceSurroundings
+    ) throws(SystemError) -> Device {
+        try ProcessBarrier.register()
+        return joining(device)
+    }
+
     public func pinner(for device: DeviceID) -> Device {
+        do throws(SystemError) {
+            try ProcessBarrier.register()
+        } catch {
+            preconditionFailure("`epoch` is unavailable here: \(error)")
+        }
+        return joining(device)
+    }
+
+    /// The process is registered for the barrier, also after a restart, when it is another one.
+    private func joining(_ device: DeviceID) -> Device {
         let device = Device(cover, device: device)
         // A locked operation: it is visible before any pin is.
         joined.pointee.bitwiseOr(1 << UInt64(device.number), ordering: .sequentiallyConsistent)
@@ -137,12 +155,6 @@ public struct Epoch: PinStrategy {
         let number: Int
 
         init(_ cover: ForestCover, device: DeviceID) {
-            // Also after a restart: another process, which the barrier does not reach yet.
-            do throws(SystemError) {
-                try ProcessBarrier.register()
-            } catch {
-                preconditionFailure("`epoch` is unavailable here: \(error)")
-            }
             self.cover = cover
             number = device.rawValue
             coordination = cover.arena.coordination

@@ -71,7 +71,7 @@ public struct Fault: KeepsNothing {
         deinit {
             // Ends `serve`.
             if let hypervisor {
-                _ = PacketSocket.send(PageRequest(gfn: PageRequest.none), to: hypervisor)
+                _ = try? PacketSocket.send(PageRequest(gfn: PageRequest.none), to: hypervisor)
             }
         }
 
@@ -82,13 +82,15 @@ public struct Fault: KeepsNothing {
     }
 
     /// Has pages shared again that a device has faulted on.
-    public func serve(_ device: DeviceID, on socket: Int32, takeBack: (PageRange) -> Bool) {
+    public func serve(
+        _ device: DeviceID, on socket: Int32, takeBack: (PageRange) -> Bool
+    ) throws(SystemError) {
         var request = PageRequest(gfn: PageRequest.none)
-        while PacketSocket.receive(&request, from: socket), request.gfn != PageRequest.none {
+        while try PacketSocket.receive(&request, from: socket), request.gfn != PageRequest.none {
             let isShared =
                 request.gfn.rawValue < arena.pages.rawValue
                 && takeBack(PageRange(start: request.gfn.rawValue, count: 1))
-            guard PacketSocket.send(isShared, to: socket) else { return }
+            guard try PacketSocket.send(isShared, to: socket) else { return }
         }
     }
 }

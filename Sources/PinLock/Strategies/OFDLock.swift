@@ -1,5 +1,6 @@
 import GuestMemory
 import Linux
+import Synchronization
 
 /// The kernel's own range lock: byte-range locks on a file, a byte per page.
 ///
@@ -40,16 +41,32 @@ public struct OFDLock: PinStrategy {
     private let forest: Forest
     private let locks: Locks
 
-    /// The hypervisor's own description, in a box: a strategy is copied.
+    /// The hypervisor's own description, in a box: a strategy is copied. Once the kernel has refused anything, nobody can
+    /// tell any more what is pinned.
     private final class Locks: Sendable {
-        let file: FileRangeLocks
-        init(_ arena: Arena) { file = Self.opened(arena) }
+        private let file: FileRangeLocks?
+        private let failure: Mutex<SystemError?>
 
-        static func opened(_ arena: Arena) -> FileRangeLocks {
+        init(_ arena: Arena) {
             do throws(SystemError) {
-                return try FileRangeLocks(reopening: arena.mapping.fileDescriptor)
+                file = try FileRangeLocks(reopening: arena.mapping.fileDescriptor)
+                failure = Mutex(nil)
             } catch {
-                fatalError("the arena cannot be opened anew: \(error)")
+                file = nil
+                failure = Mutex(error)
+            }
+        }
+
+        /// What `body` finds out. Throws the first refusal there was.
+        func ask<Answer>(
+            _ body: (borrowing FileRangeLocks) throws(SystemError) -> Answer
+        ) throws(SystemError) -> Answer {
+            if let failure = failure.withLock({ $0 }) { throw failure }
+            do throws(SystemError) {
+                return try body(file!)
+            } catch {
+                failure.withLock { $0 = error }
+                throw error
             }
         }
     }
@@ -61,7 +78,23 @@ public struct OFDLock: PinStrategy {
     }
 
     public func pinner(for device: DeviceID) -> Device {
-        Device(arena, forest, Locks.opened(arena), device)
+        do throws(SystemError) {
+            return try opening(device)
+        } catch {
+            preconditionFailure("the arena cannot be opened anew: \(error)")
+        }
+    }
+
+    /// Where a refusal can be told.
+    public func pinner(
+        for device: DeviceID, in process: DeviceSurroundings
+    ) throws(SystemError) -> Device {
+        try opening(device)
+    }
+
+    private func opening(_ device: DeviceID) throws(SystemError) -> Device {
+        let file = try FileRangeLocks(reopening: arena.mapping.fileDescriptor)
+        return Device(arena, forest, file, device)
     }
 
     public final class Device: Pinner {
@@ -122,7 +155,8 @@ public struct OFDLock: PinStrategy {
                 do throws(SystemError) {
                     try file.release(bytes)
                 } catch {
-                    fatalError("a pin cannot be given back: \(error)")
+                    // The kernel gives back what is left of a process.
+                    giveUp("a pin cannot be given back: \(error)")
                 }
             }
             arena.coordination.announceUnpin()
@@ -135,15 +169,18 @@ public struct OFDLock: PinStrategy {
     public func firstPinned(in range: PageRange) -> GFN? {
         let bytes = range.lower..<range.upper
         do throws(SystemError) {
-            while try !locks.file.exclude(bytes) {
-                if let page = try locks.file.firstLocked(in: bytes) { return GFN(page) }
-                // It has been unlocked since.
+            return try locks.ask { file throws(SystemError) in
+                while try !file.exclude(bytes) {
+                    if let page = try file.firstLocked(in: bytes) { return GFN(page) }
+                    // It has been unlocked since.
+                }
+                try file.release(bytes)
+                return nil
             }
-            try locks.file.release(bytes)
         } catch {
-            fatalError("the arena's locks cannot be asked for: \(error)")
+            // The audit says so.
+            return range.start
         }
-        return nil
     }
 
     /// The kernel has given the locks back; the journal says how many pins they were.
@@ -161,21 +198,24 @@ public struct OFDLock: PinStrategy {
         arena.forEachListedPin { _, _, range in pinned.append(range) }
         pinned.sort { $0.lower < $1.lower }
         var end: UInt64 = 0
+        func firstLocked(_ pages: Range<UInt64>) throws(SystemError) -> UInt64? {
+            try locks.ask { file throws(SystemError) in try file.firstLocked(in: pages) }
+        }
         for range in pinned {
             if let closed = forest.firstClosed(in: range) {
                 return "\(closed) is pinned and closed"
             }
             for page in [range.lower, range.upper - 1]
-            where try locks.file.firstLocked(in: page..<page + 1) == nil {
+            where try firstLocked(page..<page + 1) == nil {
                 return "\(GFN(page)) is pinned and not locked"
             }
-            if range.lower > end, let page = try locks.file.firstLocked(in: end..<range.lower) {
+            if range.lower > end, let page = try firstLocked(end..<range.lower) {
                 return "\(GFN(page)) is locked and not pinned"
             }
             end = max(end, range.upper)
         }
         if end < arena.pages.rawValue,
-            let page = try locks.file.firstLocked(in: end..<arena.pages.rawValue)
+            let page = try firstLocked(end..<arena.pages.rawValue)
         {
             return "\(GFN(page)) is locked and not pinned"
         }

@@ -61,10 +61,12 @@ public struct RPC: StandsOnTree {
         }
     }
 
-    public func serve(_ device: DeviceID, on socket: Int32, takeBack: (PageRange) -> Bool) {
+    public func serve(
+        _ device: DeviceID, on socket: Int32, takeBack: (PageRange) -> Bool
+    ) throws(SystemError) {
         let pinner = tree.pinner(for: device)
         var question = Question()
-        while PacketSocket.receive(&question, from: socket) {
+        while try PacketSocket.receive(&question, from: socket) {
             var answer = Answer()
             switch question.what {
             case .pin:
@@ -85,7 +87,7 @@ public struct RPC: StandsOnTree {
             case .end:
                 return
             }
-            guard PacketSocket.send(answer, to: socket) else { return }
+            guard try PacketSocket.send(answer, to: socket) else { return }
         }
     }
 
@@ -123,7 +125,7 @@ final class Asker {
     deinit {
         var question = RPC.Question()
         question.what = .end
-        _ = PacketSocket.send(question, to: socket)
+        _ = try? PacketSocket.send(question, to: socket)
     }
 
     func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
@@ -148,9 +150,14 @@ final class Asker {
 
     private func ask(_ question: RPC.Question) -> RPC.Answer {
         var answer = RPC.Answer()
-        guard PacketSocket.send(question, to: socket),
-            PacketSocket.receive(&answer, from: socket)
-        else { return RPC.Answer(refusal: .converting(GFN(question.start))) }
-        return answer
+        do throws(SystemError) {
+            guard try PacketSocket.send(question, to: socket),
+                try PacketSocket.receive(&answer, from: socket)
+            else { return RPC.Answer(refusal: .converting(GFN(question.start))) }
+            return answer
+        } catch {
+            // Whether there is a pin now only the hypervisor knows: it takes back what a dead device has.
+            giveUp("\(device) cannot ask for its pins: \(error)")
+        }
     }
 }

@@ -11,6 +11,11 @@ import PinLock
 ///                                       at single instructions: of each strategy KILLS at least, and all in SECONDS;
 ///                                       where those are 0, at random ones, without a look at all there are
 ///     torture runs SECONDS PROGRAM      the whole program, at random moments
+///
+/// Or lets system calls of the whole program fail, one in each run, and looks whether it ends as it must.
+///
+///     torture calls SECONDS PROGRAM [ARGUMENT...]
+///                                       all there are, or what fits into the time; each kind once where that is 0
 @main enum Torture {
     static func main() {
         var arguments = CommandLine.arguments.dropFirst()
@@ -20,6 +25,11 @@ import PinLock
         let numbers = words.compactMap { Int($0) }
         switch (command, words.count, numbers.count) {
         case ("twins", 0, 0): isDone = expectTwinsAreCaught()
+        #if DEBUG
+            case ("twin", 1, 0):
+                guard let twin = CallTwin(rawValue: words[0]) else { exit(64) }
+                twin.run()
+        #endif
         case ("steps", 2..., 2):
             let names = words.dropFirst(2)
             let chosen = Registry.all.filter { names.isEmpty || names.contains($0.info.name) }
@@ -27,12 +37,29 @@ import PinLock
         case ("runs", 2, 1):
             var runs = Runs(of: words[1])
             isDone = runs.run(until: .after(milliseconds: UInt64(numbers[0]) * 1000))
+        case ("calls", 2..., 1...) where Int(words[0]) != nil:
+            isDone = failCalls(of: words[1], Array(words.dropFirst(2)), seconds: Int(words[0])!)
         default:
             complain(
-                "usage: torture twins | steps KILLS SECONDS [STRATEGY...] | runs SECONDS PROGRAM")
+                """
+                usage: torture twins | steps KILLS SECONDS [STRATEGY...] | runs SECONDS PROGRAM | \
+                calls SECONDS PROGRAM [ARGUMENT...]
+                """)
             exit(64)
         }
         exit(isDone ? 0 : 1)
+    }
+
+    private static func failCalls(
+        of program: String, _ arguments: [String], seconds: Int
+    ) -> Bool {
+        do {
+            var calls = try Calls(of: program, arguments)
+            return try calls.run(seconds: seconds)
+        } catch {
+            complain("\(error)")
+            return false
+        }
     }
 
     // MARK: Single instructions
@@ -97,7 +124,7 @@ import PinLock
         return try torture(strategy)
     }
 
-    /// Each broken strategy is caught within so many deaths.
+    /// Each broken strategy is caught within so many deaths, and each broken program.
     private static func expectTwinsAreCaught() -> Bool {
         #if DEBUG
             func isCaught<S: PinStrategy>(_: S.Type) -> Bool {
@@ -111,7 +138,12 @@ import PinLock
                     return true
                 }
             }
-            let caught = [isCaught(CountsFirst.self), isCaught(SkipsTheTorn.self)]
+            var caught = [isCaught(CountsFirst.self), isCaught(SkipsTheTorn.self)]
+            for twin in CallTwin.allCases {
+                let isRight = twin.isCaught
+                caught.append(isRight)
+                say("\(twin) \(isRight ? "is" : "is NOT") judged as it should be")
+            }
             return !caught.contains(false)
         #else
             complain("the twins are in debug builds only")

@@ -42,7 +42,7 @@ final class TracedDevice {
             S.isServed
             ? JoinableThread(
                 try WorkerThread(name: "serve") {
-                    strategy.serve(id, on: nearEnd) { _ in false }
+                    try? strategy.serve(id, on: nearEnd) { _ in false }
                 }) : nil
     }
 

@@ -6,10 +6,17 @@
 /// The numbers of system calls, which Swift does not see.
 enum crefuse_call {
     CREFUSE_EVENTFD = SYS_eventfd2,
+    CREFUSE_FALLOCATE = SYS_fallocate,
     CREFUSE_IO_URING_SETUP = SYS_io_uring_setup,
     CREFUSE_MEMBARRIER = SYS_membarrier,
     CREFUSE_MEMFD_CREATE = SYS_memfd_create,
     CREFUSE_PIDFD_OPEN = SYS_pidfd_open,
+    CREFUSE_PRCTL = SYS_prctl,
+#ifdef SYS_poll
+    CREFUSE_POLL = SYS_poll,
+#else
+    CREFUSE_POLL = SYS_ppoll,
+#endif
     CREFUSE_SOCKETPAIR = SYS_socketpair,
     CREFUSE_USERFAULTFD = SYS_userfaultfd,
 };
