@@ -84,11 +84,11 @@ final class DeviceHandle: Sendable {
 
     func wake() { kick.notify() }
 
-    /// Throws where the device, in the midst of a turn, has not been on a processor for 5 s and does not wait for one.
-    /// Cheap enough to be called every millisecond.
-    func checkPulse() throws(MachineError) {
+    /// Whether the device, in the midst of a turn, has not been on a processor for 5 s and does not wait for one. Cheap
+    /// enough to be asked every millisecond; to be asked again and again.
+    func isSilent() -> Bool {
         let now = monotonicNanoseconds()
-        let isSilent = pulse.withLock { pulse in
+        return pulse.withLock { pulse in
             guard now > pulse.looked + Self.lookInterval else { return false }
             let time = process.processorNanoseconds
             // An interval counts for little more than itself: whoever looks may have been stopped, too.
@@ -98,36 +98,31 @@ final class DeviceHandle: Sendable {
             // On a busy machine a device that polls may be kept waiting longer: the scheduler holds its yields against it.
             return silence >= Self.longestSilence && !process.isRunnable
         }
-        if isSilent {
-            throw .device(
-                "\(id) (pid \(process.pid)) has not run for \(Self.longestSilence / 1_000_000_000) s: stopped?"
-            )
-        }
     }
 
-    /// The device's next answer, within the time; throws where it died, stopped or stays silent.
-    func answer(until deadline: Deadline) throws(MachineError) -> DeviceReply {
-        while true {
-            let ready: UInt64
-            var answer: (message: DeviceReply, text: String)?
-            do throws(SystemError) {
-                ready = try FileDescriptor.readable(
-                    [control.descriptor, process.deathDescriptor], milliseconds: 10)
-                if ready & 1 != 0 { answer = try control.receive(DeviceReply.self) }
-            } catch {
-                throw .system(error)
-            }
-            if let (reply, text) = answer {
-                switch reply.kind {
-                case .failed: throw .device("\(id): \(text)")
-                case .refused: throw .refused("\(id): \(text)")
-                case .ready, .done: return reply
-                }
-            }
-            if ready & 1 != 0 { throw dead() }
-            if ready & 2 != 0 { throw dead() }
-            if deadline.hasPassed { throw .device("\(id) (pid \(process.pid)) does not answer") }
-            try checkPulse()
+    /// The error that says so.
+    func silent() -> MachineError {
+        .device(
+            "\(id) (pid \(process.pid)) has not run for \(Self.longestSilence / 1_000_000_000) s: stopped?"
+        )
+    }
+
+    /// Readable where there is an answer, or none will come.
+    var answerDescriptor: Int32 { control.descriptor }
+
+    /// The device's next answer; throws where it is a failure, or the device has died instead.
+    func receiveAnswer() throws(MachineError) -> DeviceReply {
+        let answer: (message: DeviceReply, text: String)?
+        do throws(SystemError) {
+            answer = try control.receive(DeviceReply.self)
+        } catch {
+            throw .system(error)
+        }
+        guard let (reply, text) = answer else { throw dead() }
+        switch reply.kind {
+        case .failed: throw .device("\(id): \(text)")
+        case .refused: throw .refused("\(id): \(text)")
+        case .ready, .done: return reply
         }
     }
 

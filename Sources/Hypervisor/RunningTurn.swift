@@ -14,6 +14,7 @@ final class RunningTurn {
     private let guest: BootedGuest
     /// The devices that take part.
     private let devices: [DeviceHandle]
+    private let deviceWatch: DeviceWatch
     private let flags = Flags()
     private let collector: SampleCollector
     private var setupPin = 0.0
@@ -21,6 +22,8 @@ final class RunningTurn {
     private var hasRecovered = false
     /// Why a dead device's pins are left.
     private var recoveryRefusal: RecoveryRefusal?
+    /// Devices that did not come to their end by themselves once another had died.
+    private var killed: [DeviceID] = []
     private var faults = FaultTotals()
     private var cache = CacheCounters()
     private var longestPinWait: UInt64 = 0
@@ -40,12 +43,17 @@ final class RunningTurn {
 
     /// How long a device that runs may take for what is in flight: the largest requests take a minute.
     private static let deviceTimeout: UInt64 = 600_000_000_000
+    /// The same once a turn has failed.
+    private static let endTimeout: UInt64 = 60_000_000_000
+
+    private static var answerDeadline: Deadline { .after(nanoseconds: deviceTimeout) }
 
     init(machine: VirtualMachine, plan: TurnPlan, guest: BootedGuest) {
         self.machine = machine
         self.plan = plan
         self.guest = guest
         devices = Array(machine.devices.prefix(plan.map.buffers.count))
+        deviceWatch = DeviceWatch(devices)
         collector = SampleCollector(
             devices, clock: machine.clock, writes: plan.writes,
             piecesPerRequest: plan.map.piecesPerRequest,
@@ -66,8 +74,9 @@ final class RunningTurn {
             // What follows from a fault may be seen first.
             let error = flags.fault.withLock { $0 } ?? error
             guard case .device(let text) = error else { throw error }
+            let ended = killed.map { "; \($0) did not come to its end and was killed" }.joined()
             throw .recovered(
-                text, refusal: recoveryRefusal, leakedPins: machine.arena.livePins)
+                text + ended, refusal: recoveryRefusal, leakedPins: machine.arena.livePins)
         }
         collector.drain(onSample)
         return try conclude(wasInterrupted: shouldStop())
@@ -83,7 +92,7 @@ final class RunningTurn {
             try startDevices()
             // A private page with a canary, which nobody ever shares.
             try devices[0].attack(plan.map.free.start)
-            attack = try devices[0].answer(until: .after(nanoseconds: Self.deviceTimeout)).attack
+            attack = try DeviceWatch([devices[0]]).answers(until: Self.answerDeadline)[0].attack
             vcpus = try system { () throws(SystemError) in
                 try TrialVCPUs(machine: machine, handler: guest.handler, map: plan.map).run()
             }
@@ -123,11 +132,12 @@ final class RunningTurn {
         for (index, device) in devices.enumerated() {
             try device.begin(setup(for: index))
         }
-        for device in devices {
-            let reply = try device.answer(until: .after(nanoseconds: Self.deviceTimeout))
+        for reply in try deviceWatch.answers(until: Self.answerDeadline) {
             setupPin += reply.setupPinNanoseconds
             pairHot.append(reply.pairHotNanoseconds)
-            guard enforces else { continue }
+        }
+        guard enforces else { return }
+        for device in devices {
             let protection = try device.receiveProtection()
             do throws(SystemError) {
                 try guest.mmu.add(protection, privateRanges: plan.map.privateRanges)
@@ -170,34 +180,37 @@ final class RunningTurn {
 
     private func endDevices() throws(MachineError) {
         for device in devices { device.end() }
-        for device in devices {
-            let done = try device.answer(until: .after(nanoseconds: Self.deviceTimeout))
+        for done in try deviceWatch.answers(until: Self.answerDeadline) {
             faults.add(done.faults)
             cache.add(done.cache)
             longestPinWait = max(longestPinWait, done.longestPinWaitNanoseconds)
         }
     }
 
-    /// Reaps the devices that have died and takes their pins back; the others end their turn.
+    /// Takes back the pins of the devices that have died, while the others end their turn: one of those may wait for a
+    /// conversion that waits for the dead. Then those of whoever did not come to its end, which is killed.
     private func recoverDeadDevices() {
         guard !hasRecovered else { return }
         hasRecovered = true
         for device in devices { device.end() }
-        for device in devices where device.process.poll() == nil {
-            // A device that is alive but does not come to its end is no use to anybody any more.
-            let deadline = Deadline.after(milliseconds: 1000)
-            var reply: DeviceReply?
-            repeat { reply = try? device.answer(until: deadline) } while reply?.kind == .ready
-            if reply == nil { device.process.terminate() }
-        }
-        for device in devices { device.endService() }
-        for service in services { service.join() }
-        let dead = devices.filter { $0.process.poll() != nil }.map(\.id)
+        try? recover(devices.filter { $0.process.poll() != nil })
+        killed = deviceWatch.endAll(until: .after(nanoseconds: Self.endTimeout)).map(\.id)
         do throws(RecoveryRefusal) {
-            try guest.strategy.recover(dead, eachWithin: 1000)
+            // Once more also of those that were refused while somebody was in a pin.
+            try recover(devices.filter { $0.process.poll() != nil })
         } catch {
             recoveryRefusal = error
         }
+        for device in devices { device.endService() }
+    }
+
+    /// Nothing is done for a dead device by then.
+    private func recover(_ dead: [DeviceHandle]) throws(RecoveryRefusal) {
+        for device in dead { device.endService() }
+        for (device, service) in zip(devices, services) where device.process.poll() != nil {
+            service.join()
+        }
+        try guest.strategy.recover(dead.map(\.id), eachWithin: 1000)
     }
 
     // MARK: vCPUs
@@ -270,15 +283,10 @@ final class RunningTurn {
     private func watch(
         until condition: () -> Bool, _ onSample: (DeviceID, DMASample) -> Void
     ) throws(MachineError) {
-        let deaths = devices.map(\.process.deathDescriptor)
         while !condition() {
-            let dead = try system { () throws(SystemError) in
-                try FileDescriptor.readable(deaths, milliseconds: 1)
-            }
             collector.drain(onSample)
-            if dead != 0 { throw devices[dead.trailingZeroBitCount].dead() }
             if let fault = flags.fault.withLock({ $0 }) { throw fault }
-            for device in devices { try device.checkPulse() }
+            try deviceWatch.check()
         }
     }
 

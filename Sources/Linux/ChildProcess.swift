@@ -93,10 +93,16 @@ public final class ChildProcess: Sendable {
     /// Whether its main thread has a processor or waits for one.
     public var isRunnable: Bool { Self.isRunnable(pid) }
 
-    /// The same of any process: state R of proc_pid_stat(5). False of one that sleeps, is stopped or has ended.
-    public static func isRunnable(_ pid: Int32) -> Bool {
+    /// The same of any process. False of one that sleeps, is stopped or has ended.
+    public static func isRunnable(_ pid: Int32) -> Bool { state(of: pid) == "R" }
+
+    /// Whether a signal or a tracer has stopped it.
+    public var isStopped: Bool { ["T", "t"].contains(Self.state(of: pid)) }
+
+    /// As proc_pid_stat(5) has it; nil of a process that is not there.
+    private static func state(of pid: Int32) -> Character? {
         // The program's name before the state may hold any character but ends with the last parenthesis.
-        readSmallFile("/proc/\(pid)/stat")?.split(separator: ")").last?.dropFirst().first == "R"
+        readSmallFile("/proc/\(pid)/stat")?.split(separator: ")").last?.dropFirst().first
     }
 
     public func signal(_ number: Int32) {

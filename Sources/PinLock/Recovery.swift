@@ -29,27 +29,6 @@ extension PinStrategy {
 /// device was in the middle of taking or giving back has left some: the words it may have touched get the sum of
 /// what all held pins ask for. Meanwhile the living neither pin nor unpin (the freeze); conversions go on, since
 /// every correction of a word is one addition that leaves at least the living devices' counts in it.
-extension PinStrategy {
-    /// Recovers devices that have died, each within so many milliseconds; throws the last refusal, once all were tried.
-    ///
-    /// All are known to be dead before the first recovery begins: one does not wait for another to come out of a pin.
-    public func recover(
-        _ dead: [DeviceID], eachWithin milliseconds: UInt64
-    ) throws(RecoveryRefusal) {
-        for device in dead { arena.journal(of: device).isAbandoned = true }
-        var refusal: RecoveryRefusal?
-        for device in dead {
-            do throws(RecoveryRefusal) {
-                _ = try recover(device, until: .after(milliseconds: milliseconds))
-                arena.journal(of: device).isAbandoned = false
-            } catch {
-                refusal = error
-            }
-        }
-        if let refusal { throw refusal }
-    }
-}
-
 extension CountedCover {
     func recover(
         _ device: DeviceID, arena: Arena, until deadline: Deadline

@@ -1,0 +1,91 @@
+import Linux
+import VirtualDevice
+
+/// Several devices at work, all watched whoever is waited for: one that dies or stands still may be what the others
+/// wait for.
+struct DeviceWatch {
+    let devices: [DeviceHandle]
+    private let deaths: [Int32]
+
+    init(_ devices: [DeviceHandle]) {
+        self.devices = devices
+        deaths = devices.map(\.process.deathDescriptor)
+    }
+
+    /// Waits a millisecond for deaths; throws where there is one, or soon after a device has been stopped.
+    func check() throws(MachineError) {
+        try throwDeath(among: try readable(deaths, milliseconds: 1))
+        if let device = stuck(among: devices).first { throw device.silent() }
+    }
+
+    /// The next answer of each device, in their order; throws as soon as one has failed, died or been stopped.
+    func answers(until deadline: Deadline) throws(MachineError) -> [DeviceReply] {
+        var replies = [DeviceReply?](repeating: nil, count: devices.count)
+        while true {
+            // Before the answers: what a device has said before its death is there by then.
+            let dead = try readable(deaths, milliseconds: 0)
+            let pending = replies.indices.filter { replies[$0] == nil }
+            if pending.isEmpty { return replies.compactMap(\.self) }
+            let ready = try readable(
+                pending.map { devices[$0].answerDescriptor }, milliseconds: dead == 0 ? 10 : 0)
+            for (bit, index) in pending.enumerated() where ready & 1 << UInt64(bit) != 0 {
+                replies[index] = try devices[index].receiveAnswer()
+            }
+            try throwDeath(among: dead)
+            // One that has answered may sleep.
+            let silent = pending.map { devices[$0] }
+            if let device = stuck(among: silent).first { throw device.silent() }
+            if deadline.hasPassed {
+                throw .device("\(silent[0].id) (pid \(silent[0].process.pid)) does not answer")
+            }
+        }
+    }
+
+    /// Waits until each device has ended its turn or died, and kills those that do neither: at once whoever stands still,
+    /// which others may wait for, the rest at the deadline. Returns those killed.
+    func endAll(until deadline: Deadline) -> [DeviceHandle] {
+        var killed: [DeviceHandle] = []
+        var pending = devices
+        func kill(_ device: DeviceHandle) {
+            device.process.terminate()
+            killed.append(device)
+        }
+        while true {
+            pending.removeAll { $0.process.poll() != nil }
+            let ready =
+                (try? readable(pending.map(\.answerDescriptor), milliseconds: 10)) ?? 0
+            let ended = pending.enumerated().filter { bit, device in
+                guard ready & 1 << UInt64(bit) != 0 else { return false }
+                // What it says of its set-up is of no interest any more; whoever fails has ended.
+                guard let reply = try? device.receiveAnswer() else { return true }
+                return reply.kind == .done
+            }.map(\.element.id)
+            pending.removeAll { ended.contains($0.id) }
+            if pending.isEmpty { return killed }
+            for device in deadline.hasPassed ? pending : stuck(among: pending) { kill(device) }
+        }
+    }
+
+    /// Those of `pending` that stand still: whoever is stopped, or else has been silent for long. One that waits for a
+    /// mutex is silent as well, for the sake of a stopped one that holds it.
+    private func stuck(among pending: [DeviceHandle]) -> [DeviceHandle] {
+        let silent = pending.filter { $0.isSilent() }
+        if silent.isEmpty { return [] }
+        let stopped = devices.filter(\.process.isStopped)
+        return stopped.isEmpty ? silent : stopped
+    }
+
+    private func throwDeath(among bits: UInt64) throws(MachineError) {
+        if bits != 0 { throw devices[bits.trailingZeroBitCount].dead() }
+    }
+
+    private func readable(
+        _ descriptors: [Int32], milliseconds: UInt64
+    ) throws(MachineError) -> UInt64 {
+        do throws(SystemError) {
+            return try FileDescriptor.readable(descriptors, milliseconds: milliseconds)
+        } catch {
+            throw .system(error)
+        }
+    }
+}
