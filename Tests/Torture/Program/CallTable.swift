@@ -17,6 +17,9 @@ enum Mishap: Hashable, CustomStringConvertible {
 
     /// What every caller has to live through without a word: the call is made again, or goes on where it stopped.
     var isPassing: Bool { self == .error(EINTR) || self == .short }
+
+    /// Whether all calls from one on may fail so: what EAGAIN says is that they will not.
+    var mayLast: Bool { !isPassing && self != .error(EAGAIN) }
 }
 
 /// The system calls that a run makes, with the errors that their manual pages (section 2) list for them.
@@ -116,6 +119,8 @@ enum CallTable {
     ) -> [Mishap] {
         var errors = entry.errors
         switch entry.number {
+        // The words by which the run is judged.
+        case SYS_write where arguments.0 == 2: return []
         case SYS_openat where Int32(truncatingIfNeeded: arguments.2) & O_CREAT != 0:
             errors += [EDQUOT, EISDIR, ENOSPC, EROFS, ETXTBSY]
         case SYS_newfstatat where Int32(truncatingIfNeeded: arguments.3) & 0x1000 != 0:

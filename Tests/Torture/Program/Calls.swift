@@ -18,6 +18,8 @@ struct Calls {
     private struct Trial {
         let spot: Spot
         let mishap: Mishap
+        /// Whether all later ones of the name fail as well, as on a full disk.
+        var lasts = false
     }
 
     private struct Figures {
@@ -83,7 +85,8 @@ struct Calls {
         return complaints.isEmpty
     }
 
-    /// One of every kind first, so that a short time is spent on as many as possible.
+    /// One of every kind first, so that a short time is spent on as many as possible; then one of every kind that fails
+    /// from then on for good.
     private mutating func order(_ calls: [TracedProgram.Call], each: Bool) -> [Trial] {
         var kinds: [String: [Trial]] = [:]
         for call in calls {
@@ -92,11 +95,14 @@ struct Calls {
                 kinds[kind, default: []].append(Trial(spot: call.spot, mishap: mishap))
             }
         }
-        var trials: [Trial] = []
         let shuffled = kinds.sorted { $0.key < $1.key }.map {
             $0.value.shuffled(using: &random)
         }
-        for depth in 0..<(each ? (shuffled.map(\.count).max() ?? 0) : 1) {
+        var trials = shuffled.map { $0[0] }
+        guard each else { return trials }
+        trials += shuffled.map { $0.last! }.filter { $0.mishap.mayLast }
+            .map { Trial(spot: $0.spot, mishap: $0.mishap, lasts: true) }
+        for depth in 1..<max(1, shuffled.map(\.count).max() ?? 0) {
             trials += shuffled.filter { depth < $0.count }.map { $0[depth] }
         }
         return trials
@@ -107,8 +113,8 @@ struct Calls {
     // MARK: One run
 
     private mutating func attempt(_ trial: Trial, _ verdict: Verdict) throws {
-        let what = "\(trial.spot): \(trial.mishap)"
-        let run = try carryOut((trial.spot, trial.mishap))
+        let what = "\(trial.spot)\(trial.lasts ? " and all later ones" : ""): \(trial.mishap)"
+        let run = try carryOut((trial.spot, trial.mishap, trial.lasts))
         guard let call = run.ending.failed else {
             missed += 1
             return
@@ -117,7 +123,7 @@ struct Calls {
         figures[name(trial.spot), default: Figures()]
             .endings[run.ending.status ?? -1, default: 0] += 1
         if let complaint = verdict.complaint(
-            run.ending, trial.mishap, errors: run.errors, left: run.left)
+            run.ending, trial.mishap, lasts: trial.lasts, errors: run.errors, left: run.left)
         {
             let about = call.path.isEmpty ? "" : " (\(call.path))"
             complaints.append(complaint)
@@ -128,7 +134,7 @@ struct Calls {
     }
 
     private func carryOut(
-        _ failure: (spot: Spot, mishap: Mishap)?
+        _ failure: (spot: Spot, mishap: Mishap, lasts: Bool)?
     ) throws -> (ending: TracedProgram.Ending, errors: String, left: Leavings) {
         clear()
         let output = "\(directory)/\(Verdict.output)"

@@ -12,7 +12,8 @@ import PinLock
 ///                                       where those are 0, at random ones, without a look at all there are
 ///     torture runs SECONDS PROGRAM      the whole program, at random moments
 ///
-/// Or lets system calls of the whole program fail, one in each run, and looks whether it ends as it must.
+/// Or lets system calls of the whole program fail, one in each run, or all of a name from one on, and looks whether it
+/// ends as it must.
 ///
 ///     torture calls SECONDS PROGRAM [ARGUMENT...]
 ///                                       all there are, or what fits into the time; each kind once where that is 0

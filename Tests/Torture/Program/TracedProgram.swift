@@ -65,7 +65,7 @@ struct TracedProgram {
 
     /// `errors` gets standard error, `output` standard output. Without a spot all calls are noted.
     func run(
-        failing failure: (spot: Spot, mishap: Mishap)?, output: Int32, errors: Int32
+        failing failure: (spot: Spot, mishap: Mishap, lasts: Bool)?, output: Int32, errors: Int32
     ) throws(SystemError) -> Ending {
         var numbers =
             failure.map { [$0.spot.number] } ?? CallTable.entries.map(\.number)
@@ -89,7 +89,7 @@ struct TracedProgram {
 /// Follows the tasks of a run from stop to stop.
 private struct Tracer {
     let root: pid_t
-    let failure: (spot: Spot, mishap: Mishap)?
+    let failure: (spot: Spot, mishap: Mishap, lasts: Bool)?
     /// Where the program runs, for names that begin there.
     let directory: String
     private var ending = TracedProgram.Ending()
@@ -99,7 +99,7 @@ private struct Tracer {
     /// Processes that have come to `main`.
     private var begun: Set<pid_t> = []
 
-    init(root: pid_t, failure: (spot: Spot, mishap: Mishap)?, directory: String) {
+    init(root: pid_t, failure: (spot: Spot, mishap: Mishap, lasts: Bool)?, directory: String) {
         self.root = root
         self.failure = failure
         self.directory = directory
@@ -149,7 +149,12 @@ private struct Tracer {
         let count = counts[caller, default: [:]][event.number, default: 0] + 1
         counts[caller, default: [:]][event.number] = count
         let spot = Spot(caller: caller, number: event.number, count: count)
-        guard failure == nil || failure?.spot == spot else {
+        let isMeant = failure.map {
+            $0.spot == spot
+                || $0.lasts && $0.spot.caller == caller && $0.spot.number == event.number
+                    && count > $0.spot.count
+        }
+        guard isMeant != false else {
             return ctorture_continue(event.task, 0)
         }
         let path = path(of: event)
@@ -160,7 +165,10 @@ private struct Tracer {
             if !entry.isOfLoop || count <= CallTable.loopLimit { ending.calls.append(call) }
             return ctorture_continue(event.task, 0)
         }
-        ending.failed = call
+        if ending.failed == nil { ending.failed = call }
+        guard call.mishaps.contains(failure.mishap) else {
+            return ctorture_continue(event.task, 0)
+        }
         switch failure.mishap {
         case .short: ctorture_shorten(event.task)
         case .error where entry.isCarriedOut: ctorture_carry_out(event.task)
