@@ -73,6 +73,76 @@ extension EndToEnd {
             try expectEndByDeath(of: 0, by: SIGKILL, run)
         }
 
+        /// Both may die in the middle of a pin: neither recovery waits for the other.
+        @Test(arguments: ["perpage", "rangetree", "slots"])
+        func ofBothDevicesLeavesNothing(strategy: String) throws {
+            let run = try Run(
+                [
+                    "--size", "64M", "--strategy", strategy, "--devices", "2", "--no-write",
+                    "--chunk", "1M", "--seconds", "60",
+                ])
+            let devices = try #require(run.waitForDevices(2))
+            #expect(run.waitForTurn())
+            for device in devices.values { kill(device, SIGKILL) }
+            let outcome = try run.finish(within: 20)
+            #expect(outcome.end == .exited(70))
+            #expect(outcome.errors.contains("leaked_pins is 0"), "\(outcome.errors)")
+            #expect(try Rows(csv: outcome.output).rows.map { $0["leaked_pins"] } == ["0"])
+            run.expectNoSurvivors()
+        }
+
+        /// A request of the other one may take seconds: it ends its turn.
+        @Test func ofOneDeviceLetsTheOtherEndItsRequest() throws {
+            // 32,768 questions to the hypervisor.
+            let run = try Run(
+                [
+                    "--size", "128M", "--chunk", "4K", "--strategy", "rpc", "--devices", "2",
+                    "--no-write", "--convert-rate", "0", "--seconds", "60",
+                ])
+            let device = try #require(run.waitForDevices(2)?[1])
+            #expect(run.waitForTurn())
+            kill(device, SIGKILL)
+            let outcome = try run.finish(within: 60)
+            #expect(outcome.end == .exited(70))
+            #expect(outcome.errors.contains("device 1 (pid \(device))"), "\(outcome.errors)")
+            #expect(!outcome.errors.contains("did not come to its end"), "\(outcome.errors)")
+            #expect(outcome.errors.contains("leaked_pins is 0"), "\(outcome.errors)")
+            run.expectNoSurvivors()
+        }
+
+        /// It may have the mutex, and the other device wait for it.
+        @Test(arguments: ["mutexlist", "intervaltree"])
+        func ofAStoppedDeviceNamesTheStoppedOne(strategy: String) throws {
+            let run = try Run(
+                [
+                    "--size", "16M", "--chunk", "4K", "--strategy", strategy, "--devices", "2",
+                    "--no-write", "--seconds", "60",
+                ])
+            let devices = try #require(run.waitForDevices(2))
+            let (waiting, stopped) = (try #require(devices[0]), try #require(devices[1]))
+            #expect(run.waitForTurn())
+            // Until the other one stands still for its sake, or for so often that it hardly ever has the mutex.
+            for _ in 0..<100 {
+                kill(stopped, SIGSTOP)
+                let patience = Deadline.after(milliseconds: 50)
+                while ChildProcess.isRunnable(waiting), !patience.hasPassed {
+                    sleep(until: .after(milliseconds: 1))
+                }
+                if !ChildProcess.isRunnable(waiting) { break }
+                kill(stopped, SIGCONT)
+                sleep(until: .after(nanoseconds: UInt64.random(in: 0..<2_000_000)))
+            }
+            kill(stopped, SIGSTOP)
+            let outcome = try run.finish(within: 60)
+            #expect(outcome.end == .exited(70))
+            #expect(
+                outcome.errors.contains("device 1 (pid \(stopped)) has not run for 5 s: stopped?"),
+                "\(outcome.errors)")
+            #expect(!outcome.errors.contains("device 0 did not"), "\(outcome.errors)")
+            #expect(outcome.errors.contains("leaked_pins is 0"), "\(outcome.errors)")
+            run.expectNoSurvivors()
+        }
+
         /// Whatever the device holds, and wherever in taking it or giving it back, while a converter waits for it.
         @Test func ofADeviceEndsARunOfEveryStrategy() throws {
             for strategy in try listedStrategies().map(\.name) {

@@ -139,6 +139,7 @@ final class Asker {
     }
 
     func unpin(_ pin: Pin) {
+        precondition(pin.device == device, "unpin of a pin that \(device) does not hold")
         var question = RPC.Question()
         question.what = .unpin
         question.start = pin.range.lower
