@@ -98,6 +98,8 @@ let package = Package(
             "VirtualDevice",
             on: "VirtualDevice", "PinLock", "DmaWriter", "Virtqueue", "GuestMemory", "Telemetry",
             "Linux"),
+        suite(
+            "Hypervisor", on: "Hypervisor", "Guest", "PinLock", "DmaWriter", "GuestMemory", "Linux"),
         suite("Experiment", on: "Experiment", "Guest", "PinLock", "DmaWriter", "GuestMemory"),
         suite(
             "EndToEnd", on: "dma-bench", "Linux", "CLinux", "CRefuse",
