@@ -24,6 +24,12 @@ struct PublishedPins {
         (range.upper &- 1) &<< 32 | (range.lower ^ 0xffff_ffff)
     }
 
+    /// Puts a packed range into a slot: a full barrier, so that a look at the open bits comes after it on any processor.
+    @inline(__always)
+    static func publish(_ word: UInt64, in slot: borrowing Atomic<UInt64>) {
+        _ = slot.exchange(word, ordering: .sequentiallyConsistent)
+    }
+
     private static func unpack(_ word: UInt64) -> PageRange? {
         let lower = (word & 0xffff_ffff) ^ 0xffff_ffff
         let upper = (word >> 32) + 1
