@@ -14,7 +14,7 @@ installed_completions = $(share)/bash-completion/completions/dma-bench $(share)/
 	$(share)/fish/vendor_completions.d/dma-bench.fish
 
 .DEFAULT_GOAL = build
-.PHONY: build run test check fuzz torture bench-micro bench-limits format install uninstall dist clean help setup
+.PHONY: build run test check fuzz torture mutants bench-micro bench-limits format install uninstall dist clean help setup
 
 build: setup ## Build the program: .build/release/dma-bench
 	@swift build -c release --static-swift-stdlib --product dma-bench >&2
@@ -39,6 +39,9 @@ torture: build ## Kill devices at any moment and let any system call fail, for T
 	@.build/release/torture steps 500 $$(($(TORTURE_SECONDS) / 3))
 	@.build/release/torture runs $$(($(TORTURE_SECONDS) / 3)) $(binary)
 	@.build/release/torture calls $$(($(TORTURE_SECONDS) / 3)) $(binary)
+
+mutants: setup ## Break the product line by line, for half an hour, and see that a test notices
+	Tests/Mutants/run.sh
 
 bench-micro: setup ## Micro-benchmarks of PinLock and DmaWriter
 	swift package --package-path Benchmarks benchmark --no-progress --grouping metric

@@ -24,6 +24,13 @@ struct PublishedPins {
         (range.upper &- 1) &<< 32 | (range.lower ^ 0xffff_ffff)
     }
 
+    /// Puts a packed range into a slot by a sequentially consistent exchange: a load of the open bits that is
+    /// sequentially consistent, too, comes after it.
+    @inline(__always)
+    static func publish(_ word: UInt64, in slot: borrowing Atomic<UInt64>) {
+        _ = slot.exchange(word, ordering: .sequentiallyConsistent)
+    }
+
     private static func unpack(_ word: UInt64) -> PageRange? {
         let lower = (word & 0xffff_ffff) ^ 0xffff_ffff
         let upper = (word >> 32) + 1

@@ -1,7 +1,5 @@
-import DmaWriter
 import Guest
 import GuestMemory
-import Linux
 import PinLock
 import Testing
 
@@ -9,7 +7,7 @@ import Testing
 
 /// Page state changes with any argument: refused for the first page that is at fault, at once, and nothing has changed.
 @Suite struct HostileConversionTests {
-    private static let pages: UInt64 = 64
+    private static let pages = Host.pages.rawValue
     private static let extremes: [UInt64] = [
         0, 1, 2, 63, 64, 65, 511, 512, 1 << 18, 1 << 31, PageRange.frameLimit - 64,
         PageRange.frameLimit - 1, PageRange.frameLimit, 1 << 52, 1 << 63, .max - 1, .max,
@@ -17,32 +15,20 @@ import Testing
 
     /// A guest whose first half is shared, of which a device holds one page.
     private struct Machine {
-        let strategy: RangeTree
+        let strategy: any PinStrategy
         let handler: PSCHandler
-        let pinner: RangeTree.Device
+        let pinner: any Pinner
 
         init() throws {
-            let count = PageCount(HostileConversionTests.pages)
-            func memory(_ byteCount: Int) throws -> SharedMapping {
-                try SharedMapping.create(name: "hypervisor-test", byteCount: byteCount)
-            }
-            let view = GuestView(try memory(Int(count.bytes.rawValue)))
-            let ledger = ConversionLedger(
-                try memory(ConversionLedger.byteCount(pages: count)), pages: count)
-            strategy = RangeTree(arena: try .create(pages: count, entrySize: .small))
-            handler = PSCHandler(
-                strategy: strategy, policy: .deny, patience: 0,
-                oracle: PrivatePageOracle(view: view, ledger: ledger, isAwake: true),
-                mmu: DeviceMMU(),
-                memory: PrivateMemory(shared: view, frames: view, frees: false), wakeDevices: {})
-            let shared = PageRange(start: 0, count: HostileConversionTests.pages / 2)
-            #expect(handler.changePageState(shared, toPrivate: false, due: 0) == .done)
+            (handler, strategy) = try Host().handler()
+            let half = range(0..<Host.pages.rawValue / 2)
+            #expect(handler.ask(half, toPrivate: false) == .done)
             pinner = strategy.pinner(for: DeviceID(0))
-            _ = try pinner.pin(PageRange(start: 7, count: 1))
+            _ = try pinner.pin(page(7))
         }
 
         var states: [PageState] {
-            (0..<HostileConversionTests.pages).map { strategy.arena.table.state(of: GFN($0)) }
+            (0..<Host.pages.rawValue).map { strategy.arena.table.state(of: GFN($0)) }
         }
     }
 
@@ -93,7 +79,7 @@ import Testing
         let handler: PSCHandler
 
         func changePageState(_ range: PageRange, toPrivate: Bool, due: UInt64) -> PageStateChange {
-            let guest = PageRange(start: 0, count: HostileConversionTests.pages)
+            let guest = PageRange(start: 0, count: Host.pages.rawValue)
             let inside = range.intersection(guest) ?? guest
             return handler.changePageState(inside, toPrivate: toPrivate, due: due)
         }
@@ -107,10 +93,9 @@ import Testing
     /// When the guest wanted to ask is the guest's word, too.
     @Test(arguments: extremes) func anyTimeIsTaken(due: UInt64) throws {
         let machine = try Machine()
-        let page = PageRange(start: 3, count: 1)
         for toPrivate in [true, false] {
             #expect(
-                machine.handler.changePageState(page, toPrivate: toPrivate, due: due) == .done)
+                machine.handler.changePageState(page(3), toPrivate: toPrivate, due: due) == .done)
         }
         #expect(machine.handler.takeLog().done == 3)
     }

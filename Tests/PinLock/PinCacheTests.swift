@@ -89,6 +89,18 @@ import Testing
         #expect(journal.heldPins == [range(50..<56)])
     }
 
+    /// Above the limit, but a token is out: it may stand for any registration.
+    @Test func nothingIsEvictedUnderADMA() throws {
+        device.limit = PageCount(4)
+        let first = try device.pin(range(0..<4))
+        try use(range(8..<12))
+        #expect(strategy.refusalOfConversion(page(0), to: .private) == .pinned(GFN(0)))
+        #expect(counters == [0, 2, 0, 0, 0])
+        device.unpin(first)
+        #expect(counters == [0, 2, 0, 0, 1])
+        #expect(journal.heldPins == [range(8..<12)])
+    }
+
     @Test func theirNumberIsLimited() throws {
         let most = UInt64(PinCache.Device.mostRegistrations)
         let strategy = try make(PinCache.self, pages: 4096, sharing: range(0..<4096))

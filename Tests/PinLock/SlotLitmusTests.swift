@@ -113,11 +113,11 @@ private final class Litmus {
 extension Litmus: @unchecked Sendable {}
 
 @Suite struct SlotLitmusTests {
-    /// As `Slots.Device` publishes.
+    /// As `Slots.Device` publishes, by the same function.
     @Test func aPinAndAConversionNeverMissEachOther() throws {
         let litmus = try Litmus()
         try litmus.run(rounds: 200_000, until: .after(milliseconds: 10_000)) {
-            _ = $0.exchange($1, ordering: .sequentiallyConsistent)
+            PublishedPins.publish($1, in: $0)
         }
         #expect(litmus.violations.load(ordering: .relaxed) == 0)
     }

@@ -119,7 +119,7 @@ public struct Slots: PinStrategy {
             }
             let root = forest.root(spanning: range)
             let ticket = tickets[slot] &+ 1
-            _ = slots[slot].exchange(PublishedPins.pack(range), ordering: .sequentiallyConsistent)
+            PublishedPins.publish(PublishedPins.pack(range), in: slots[slot])
             guard forest.isOpen(range, root) else { throw refuse(range, slot) }
             tickets[slot] = ticket
             return Pin(

@@ -1,0 +1,65 @@
+import DmaWriter
+import GuestMemory
+import Linux
+import PinLock
+import Testing
+
+@testable import Hypervisor
+
+/// What a device's own stores come to, in a mapping that its hypervisor has in its hands.
+@Suite(
+    .enabled(
+        if: Fault.unavailability(pinning: PageCount(1)) == nil,
+        "this machine has no userfaultfd that protects shared memory"))
+struct DeviceMMUTests {
+    private let host: Host
+    /// The same memory where the device has it.
+    private let device: GuestView
+    private let mmu = DeviceMMU()
+    private let writer: DmaWriter
+
+    init() throws {
+        host = try Host()
+        device = GuestView(
+            try SharedMapping(
+                mapping: try FileDescriptor.duplicate(host.view.mapping.fileDescriptor),
+                name: "as the device has it"))
+        host.oracle.arm([range(0..<64)])
+        writer = try DmaWriter(engine: .nt, lanes: 1, device: 0, expectsFaults: true)
+        try mmu.add(
+            WriteProtection(of: device.bytes(of: device.wholeRange)), privateRanges: [range(0..<64)]
+        )
+    }
+
+    /// How many bytes of the range a device can write.
+    private func written(_ range: PageRange) -> UInt64 {
+        UInt64(writer.write(device.bytes(of: range), stamp: writer.stamp(generation: 1)))
+    }
+
+    /// From the start on, and with every conversion, whatever strategy pays for it.
+    @Test(arguments: ["fault", "rangetree"])
+    func aDeviceWritesSharedPagesAlone(_ name: String) throws {
+        let (handler, _) = try host.handler(
+            try #require(Registry.strategy(named: name)), mmu: mmu)
+        #expect(written(range(0..<64)) == 0)
+        #expect(handler.ask(range(4..<12), toPrivate: false) == .done)
+        #expect(written(range(4..<13)) == 8 * pageSize)
+        #expect(handler.ask(page(9), toPrivate: true) == .done)
+        #expect(written(range(4..<12)) == 5 * pageSize && written(page(9)) == 0)
+        #expect(handler.takeBack(page(9)))
+        #expect(written(range(4..<12)) == 8 * pageSize)
+        #expect(host.oracle.violations == 0)
+    }
+
+    /// The protection is in force, and the canary there, before the page is private for anybody.
+    @Test func aRefusedConversionTakesNothingFromTheDevice() throws {
+        let (handler, strategy) = try host.handler(mmu: mmu)
+        _ = handler.ask(range(4..<12), toPrivate: false)
+        let pinner = strategy.pinner(for: DeviceID(0))
+        let pin = try pinner.pin(page(6))
+        #expect(handler.ask(range(4..<12), toPrivate: true) == .pinned(GFN(6)))
+        #expect(written(range(4..<12)) == 8 * pageSize)
+        pinner.unpin(pin)
+        #expect(mmu.firstFailure == nil)
+    }
+}

@@ -1,0 +1,76 @@
+import DmaWriter
+import Guest
+import GuestMemory
+import Linux
+import PinLock
+import Synchronization
+
+@testable import Hypervisor
+
+/// A guest's memory and what its hypervisor keeps of it, without vCPUs or devices.
+struct Host {
+    static let pages = PageCount(64)
+
+    let view: GuestView
+    let ledger: ConversionLedger
+    let oracle: PrivatePageOracle
+
+    init(isAwake: Bool = true) throws {
+        view = GuestView(
+            try SharedMapping.create(
+                name: "hypervisor-test", byteCount: Int(Self.pages.bytes.rawValue)))
+        ledger = ConversionLedger(
+            try SharedMapping.create(
+                name: "ledger-test", byteCount: ConversionLedger.byteCount(pages: Self.pages)),
+            pages: Self.pages)
+        oracle = PrivatePageOracle(view: view, ledger: ledger, isAwake: isAwake)
+    }
+
+    /// A handler whose guest is wholly private, as it boots.
+    func handler(
+        _ type: any PinStrategy.Type = RangeTree.self, policy: ConflictPolicy.Kind = .deny,
+        patience: UInt64 = 0, mmu: DeviceMMU = DeviceMMU(), frees: Bool = false,
+        wakes: Counter = Counter()
+    ) throws -> (PSCHandler, any PinStrategy) {
+        let strategy = type.init(arena: try Arena.create(pages: Self.pages, entrySize: .small))
+        let handler = PSCHandler(
+            strategy: strategy, policy: policy, patience: patience, oracle: oracle, mmu: mmu,
+            memory: PrivateMemory(shared: view, frames: view, frees: frees),
+            wakeDevices: { wakes.add() })
+        return (handler, strategy)
+    }
+
+    /// What a device leaves in a line of the page that it should not have written.
+    func write(_ stamp: Stamp, to page: PageRange, line: Int = 0) {
+        view.pointer(to: page).storeBytes(
+            of: stamp.rawValue, toByteOffset: line * 64, as: UInt64.self)
+    }
+
+    func hasCanary(_ page: PageRange) -> Bool {
+        Canary.damage(view.pointer(to: page), gfn: page.start) == nil
+    }
+
+    /// Whether the ledger has a conversion of the page since `mark`.
+    func isNumbered(_ page: PageRange, since mark: ConversionLedger.Mark) -> Bool {
+        ledger.pagesConverted(in: page, since: mark) != nil
+    }
+}
+
+extension PSCHandler {
+    func ask(_ range: PageRange, toPrivate: Bool) -> PageStateChange {
+        changePageState(range, toPrivate: toPrivate, due: monotonicNanoseconds())
+    }
+}
+
+final class Counter: Sendable {
+    private let sum = Atomic(0)
+    var value: Int { sum.load(ordering: .acquiring) }
+
+    @Sendable func add() { sum.add(1, ordering: .acquiringAndReleasing) }
+}
+
+func range(_ pages: Range<UInt64>) -> PageRange {
+    PageRange(start: pages.lowerBound, count: UInt64(pages.count))
+}
+
+func page(_ number: UInt64) -> PageRange { PageRange(start: number, count: 1) }

@@ -1,0 +1,67 @@
+import GuestMemory
+import Linux
+import Synchronization
+import Testing
+
+@testable import PinLock
+
+/// A device writes down what it is about to do before it does it: a recovery has nothing else to go by.
+@Suite struct JournalTests {
+    private let arena: Arena
+    private let writer: JournalWriter
+    private var entries: [(index: Int, state: Journal.State, range: PageRange)] {
+        arena.journal(of: DeviceID(0)).liveEntries()
+    }
+
+    init() throws {
+        arena = try Arena.create(pages: PageCount(8), entrySize: .small)
+        writer = JournalWriter(arena.journal(of: DeviceID(0)), arena.coordination)
+    }
+
+    /// As often as an entry is used: no later pin finds one of an earlier step.
+    @Test func everyStepIsWrittenDown() throws {
+        for round in UInt64(0)..<3 {
+            let pin = try writer.begin(page(round))
+            #expect(entries.map(\.state) == [.intent] && entries.map(\.range) == [page(round)])
+            writer.hold(pin)
+            #expect(entries.map(\.state) == [.held])
+            writer.beginRelease(pin)
+            #expect(entries.map(\.state) == [.releasing])
+            writer.end(pin)
+            #expect(entries.isEmpty)
+        }
+    }
+
+    /// It goes back to where it was, and waits there: its counts are all in place until the thaw.
+    @Test func anUnpinWaitsForTheThaw() throws {
+        let pin = try writer.begin(page(3))
+        writer.hold(pin)
+        try arena.coordination.beginFreeze()
+        let (hasCome, hasGone) = (Flag(), Flag())
+        let device = Device(writer)
+        let thread = try WorkerThread(name: "device") {
+            hasCome.set()
+            device.writer.beginRelease(pin)
+            hasGone.set()
+        }
+        waitUntil { hasCome.isSet }
+        // What it should not do before the thaw, it has done by then.
+        sleep(until: .after(milliseconds: 20))
+        #expect(!hasGone.isSet && entries.map(\.state) == [.held])
+        arena.coordination.thaw()
+        thread.join()
+        #expect(entries.map(\.state) == [.releasing])
+    }
+}
+
+private final class Flag: Sendable {
+    private let flag = Atomic(false)
+    var isSet: Bool { flag.load(ordering: .acquiring) }
+    func set() { flag.store(true, ordering: .releasing) }
+}
+
+// One thread's at a time.
+private struct Device: @unchecked Sendable {
+    let writer: JournalWriter
+    init(_ writer: JournalWriter) { self.writer = writer }
+}
