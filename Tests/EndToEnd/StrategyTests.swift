@@ -34,9 +34,9 @@ extension EndToEnd {
                 #expect(round.map { $0["position"] } == (1...names.count).map(String.init))
                 #expect(Set(round.map(\.strategy)) == Set(names))
             }
-            // Each round starts one further in the list.
-            let (first, second) = (rounds[0].map(\.strategy), rounds[1].map(\.strategy))
-            #expect(second == Array(first[1...] + first[..<1]))
+            // In each place of the second round is the one that follows in the list.
+            let next = Dictionary(uniqueKeysWithValues: zip(names, names[1...] + names[..<1]))
+            #expect(rounds[1].map(\.strategy) == rounds[0].map { next[$0.strategy] })
         }
 
         /// The broken ones are shipped to be caught: each is, sooner or later, and the run says so in its rows alone.
