@@ -20,6 +20,23 @@ import Testing
         }
         try check(candidate.type)
     }
+
+    /// The latest moment for a pin. Where the claim itself closes the pages, that has passed.
+    @Test(arguments: Candidate.safe)
+    func aConversionFindsAPinFromJustBeforeItsClose(_ candidate: Candidate) throws {
+        func check<Strategy: PinStrategy>(_ type: Strategy.Type) throws {
+            var strategy = try make(
+                Interposed<Strategy>.self, pages: 8, sharing: range(0..<8))
+            // All of it on this thread.
+            nonisolated(unsafe) let device = strategy.pinner(for: DeviceID(0))
+            let pins = Counter()
+            strategy.beforeClose = { if (try? device.pin($0)) != nil { pins.add(1) } }
+            let refusal = strategy.refusalOfConversion(range(2..<5), to: .private)
+            #expect(pins.value == 1 || type == PerPage.self)
+            #expect(refusal == (pins.value == 1 ? .pinned(GFN(2)) : nil))
+        }
+        try check(candidate.type)
+    }
 }
 
 private final class Meeting<Strategy: PinStrategy> {

@@ -38,8 +38,14 @@ protocol Interruptible: Twin {
 struct Interposed<Original: PinStrategy>: Interruptible {
     let original: Original
     var beforeOpen: @Sendable (PageRange) -> Void = { _ in }
+    var beforeClose: @Sendable (PageRange) -> Void = { _ in }
 
     init(arena: Arena) { original = Original(arena: arena) }
+
+    func close(_ range: PageRange) {
+        beforeClose(range)
+        original.close(range)
+    }
 
     func open(_ range: PageRange) {
         beforeOpen(range)
