@@ -5,7 +5,8 @@
     enum CallTwin: String, CaseIterable {
         /// Nothing is wrong with it.
         case sound
-        case ignoresIt, writesHalf, hangs, crashes, leavesAProcess, saysNothing, blamesAnother
+        case ignoresIt, writesHalf, leaksPins, hangs, crashes, leavesAProcess, saysNothing
+        case blamesAnother
 
         /// What a campaign says of it.
         var complaint: String? {
@@ -13,6 +14,7 @@
             case .sound: nil
             case .ignoresIt: "ends with 0, not with 74"
             case .writesHalf: "rows.csv ends in half a row"
+            case .leaksPins: "rows.csv tells of pins that are left"
             case .hangs: "hangs: harness in "
             case .crashes: "crashes: harness: "
             case .leavesAProcess: "leaves behind: stranger in "
@@ -24,7 +26,7 @@
         /// The program itself.
         func run() -> Never {
             _ = fcntl(STDIN_FILENO, F_GETFD)
-            let row = Array("strategy,status\n".utf8)
+            let row = Array("strategy,leaked_pins\n".utf8)
             var file: Int32
             repeat { file = open("rows.csv", O_WRONLY | O_CREAT, 0o600) } while failed(file, EINTR)
             if file < 0 { Self.end(74, complaining: true) }
@@ -46,6 +48,9 @@
             case .sound: break
             case .ignoresIt: Self.end(0, complaining: false)
             case .writesHalf: _ = write(file, row, 3)
+            case .leaksPins:
+                let text = row + Array("rangetree,1\n".utf8)
+                _ = pwrite(file, text, text.count, 0)
             case .hangs: while true { pause() }
             case .crashes: abort()
             case .leavesAProcess:

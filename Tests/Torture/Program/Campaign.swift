@@ -263,8 +263,9 @@ struct Campaign<S: PinStrategy> {
         let first = try guest.check()
         // Beside one that stands still it takes as long as that does.
         if !isHalted {
-            figures.firstConversionNanoseconds = max(
-                figures.firstConversionNanoseconds, first - recoveryStart)
+            let wait = first - recoveryStart
+            figures.firstConversionNanoseconds = max(figures.firstConversionNanoseconds, wait)
+            figures.late += wait > 1_000_000_000 ? 1 : 0
         }
         guard strategy.arena.livePins == livePins else {
             throw Complaint(

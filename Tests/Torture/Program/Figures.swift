@@ -13,6 +13,8 @@ struct Figures: CustomStringConvertible {
     var conversions = 0
     /// From the recovery on to the end of the guest's first conversion, at most.
     var firstConversionNanoseconds: UInt64 = 0
+    /// Of those, after more than a second.
+    var late = 0
 
     static func += (sum: inout Figures, part: Figures) {
         sum.kills += part.kills
@@ -22,6 +24,7 @@ struct Figures: CustomStringConvertible {
         sum.visible += part.visible
         sum.visibleTried += part.visibleTried
         sum.conversions += part.conversions
+        sum.late += part.late
         sum.firstConversionNanoseconds = max(
             sum.firstConversionNanoseconds, part.firstConversionNanoseconds)
     }
@@ -35,8 +38,8 @@ struct Figures: CustomStringConvertible {
             \(kills - visibleTried) times at others of \(instructions)
             """
         return """
-            \(kills) kills\(places), \(halts) of them beside a stopped device (\(postponed) waited for it); 0 leaks, \
-            \(conversions) conversions, the first after \(firstConversionNanoseconds / 1000) us at most
+            \(kills) kills\(places), \(halts) of them beside a stopped device (\(postponed) waited for it); \
+            \(conversions) conversions, the first after \(firstConversionNanoseconds / 1000) us at most, \(late) late
             """
     }
 }
