@@ -16,6 +16,10 @@ final class DeviceHandle: Sendable {
     /// Where the strategy's `serve` hears the device.
     private let service: FileDescriptor
     private let pulse = Mutex(Pulse())
+    private let inTurn = Atomic(false)
+
+    /// Whether it has been told of a turn, and has not said yet how that ended.
+    var isInTurn: Bool { inTurn.load(ordering: .relaxed) }
 
     /// What was last known of the process's time on a processor.
     private struct Pulse {
@@ -65,6 +69,7 @@ final class DeviceHandle: Sendable {
             // Between two turns nobody watches: a death shows here first.
             throw [EPIPE, ECONNRESET].contains(error.code) ? dead() : .system(error)
         }
+        inTurn.store(true, ordering: .relaxed)
     }
 
     /// Tells a rogue device which page to attack.
@@ -95,7 +100,8 @@ final class DeviceHandle: Sendable {
             let interval = min(now - pulse.looked, 2 * Self.lookInterval)
             let silence = time == pulse.processorTime ? pulse.silence + interval : 0
             pulse = Pulse(processorTime: time, looked: now, silence: silence)
-            // On a busy machine a device that polls may be kept waiting longer: the scheduler holds its yields against it.
+            // On a busy machine a device that polls may be kept waiting longer: the scheduler holds its yields
+            // against it.
             return silence >= Self.longestSilence && !process.isRunnable
         }
     }
@@ -119,6 +125,7 @@ final class DeviceHandle: Sendable {
             throw .system(error)
         }
         guard let (reply, text) = answer else { throw dead() }
+        if reply.kind != .ready { inTurn.store(false, ordering: .relaxed) }
         switch reply.kind {
         case .failed: throw .device("\(id): \(text)")
         case .refused: throw .refused("\(id): \(text)")

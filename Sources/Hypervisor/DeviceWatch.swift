@@ -33,19 +33,19 @@ struct DeviceWatch {
             }
             try throwDeath(among: dead)
             // One that has answered may sleep.
-            let silent = pending.map { devices[$0] }
+            let silent = pending.filter { replies[$0] == nil }.map { devices[$0] }
             if let device = stuck(among: silent).first { throw device.silent() }
-            if deadline.hasPassed {
-                throw .device("\(silent[0].id) (pid \(silent[0].process.pid)) does not answer")
+            if deadline.hasPassed, let device = silent.first {
+                throw .device("\(device.id) (pid \(device.process.pid)) does not answer")
             }
         }
     }
 
-    /// Waits until each device has ended its turn or died, and kills those that do neither: at once whoever stands still,
-    /// which others may wait for, the rest at the deadline. Returns those killed.
+    /// Waits until each device has ended its turn or died, and kills those that do neither: at once whoever stands
+    /// still, which others may wait for, the rest at the deadline. Returns those killed.
     func endAll(until deadline: Deadline) -> [DeviceHandle] {
         var killed: [DeviceHandle] = []
-        var pending = devices
+        var pending = devices.filter(\.isInTurn)
         func kill(_ device: DeviceHandle) {
             device.process.terminate()
             killed.append(device)

@@ -154,8 +154,8 @@ final class RunningTurn {
 
     private func setup(for index: Int) -> TurnSetup {
         var setup = TurnSetup(scale: machine.clock.scale)
-        setup.strategy = UInt32(Registry.all.firstIndex { $0 == plan.strategy } ?? 0)
-        setup.engine = UInt32(FillEngine.allCases.firstIndex(of: plan.engine) ?? 0)
+        setup.strategy = UInt32(Registry.all.firstIndex { $0 == plan.strategy }!)
+        setup.engine = UInt32(FillEngine.allCases.firstIndex(of: plan.engine)!)
         setup.lanes = UInt32(plan.lanes)
         setup.writes = plan.writes ? 1 : 0
         setup.usesEventfd = plan.usesEventfd ? 1 : 0

@@ -119,6 +119,11 @@ public final class DeviceProcess {
         let queuePin = try pinned { () throws(PinRefusal) in
             try pinner.pin(layout.area(at: GFN(setup.queueStart)))
         }
+        // However the turn ends: the device lives on.
+        defer {
+            pinner.unregister()
+            pinner.unpin(queuePin)
+        }
         let ranges = setup.buffer.ranges
         try pinned { () throws(PinRefusal) in try pinner.register(ranges) }
         var ready = DeviceReply(.ready)
@@ -133,8 +138,6 @@ public final class DeviceProcess {
         if let protection { try send(protection) }
         let broken = setup.isRogue == 0 ? loop.run() : nil
         if setup.isRogue != 0 { done.attack = try attack(with: pinner, view, setup) }
-        pinner.unregister()
-        pinner.unpin(queuePin)
         if let broken { throw TurnFailure(description: "the virtqueue is broken: \(broken)") }
         done.faults = loop.faultTotals
         done.longestPinWaitNanoseconds = loop.longestPinWait

@@ -126,7 +126,8 @@ extension EndToEnd {
                     outcome.errorLines.count == 1
                         && outcome.errors.hasPrefix(
                             "dma-bench: \(name): \(SystemError.message(error)); "
-                                + advice),
+                                + advice)
+                        && !outcome.errors.contains("was killed"),
                     "\(outcome.errors)")
                 let rows = try Rows(csv: outcome.output).rows
                 #expect(rows.count == 1 && rows[0]["status"].hasPrefix("failed:\(name): "))
