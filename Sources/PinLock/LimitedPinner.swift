@@ -3,8 +3,8 @@ import GuestMemory
 /// A device's side that may hold so many pages at once, and no more.
 ///
 /// A guest's cap on pinned memory is dealt out to its devices in equal parts, and each keeps to its own. So no counter
-/// is shared, a pin touches nothing more that others touch, and the death of a device leaves nothing to be put right: its part
-/// goes with it. Where no cap is set, this type is not used, and nothing is paid for it.
+/// is shared, a pin touches nothing more that others touch, and the death of a device leaves nothing to be put right:
+/// its part goes with it. Where no cap is set, this type is not used, and nothing is paid for it.
 ///
 /// A page counts as often as it is pinned, as with RLIMIT_MEMLOCK in io_uring and VFIO; pins inside what is kept beyond
 /// a DMA take nothing more. Kept pins that no DMA uses make room before a pin is refused.

@@ -135,6 +135,13 @@ final class Registrations {
         return index
     }
 
+    /// Whether one of them has all of the range; what the next look-up expects stays as it is.
+    func contain(_ range: PageRange) -> Bool {
+        let next = expected
+        defer { expected = next }
+        return index(containing: range) != nil
+    }
+
     @inline(never)
     private func search(_ range: PageRange) -> Int? {
         let next = place(of: range)

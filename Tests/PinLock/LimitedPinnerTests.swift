@@ -200,4 +200,24 @@ import Testing
         pinner.unregister()
         #expect(pinner.held == PageCount(0) && strategy.arena.livePins == 0)
     }
+
+    /// What earlier requests left in the cache makes room for the second range of one as for its first.
+    @Test func aCacheMakesRoomWithinARequest() throws {
+        let strategy = try make(PinCache.self, pages: 64, sharing: range(0..<64))
+        let pinner = LimitedPinner(strategy.pinner(for: DeviceID(0)), limit: PageCount(8))
+        try pinner.register([range(0..<64)])
+        for ranges in [[range(0..<4), range(10..<14)], [range(20..<24), range(30..<34)]] {
+            let pins = try ranges.map { try pinner.pin($0) }
+            // They are in use, and nothing of them can go.
+            #expect(refusalOfPin(page(40), by: pinner) == .overLimit(GFN(40)))
+            for number in ranges.map(\.lower) {
+                #expect(
+                    strategy.refusalOfConversion(page(number), to: .private) == .pinned(GFN(number))
+                )
+            }
+            for pin in pins { pinner.unpin(pin) }
+        }
+        pinner.unregister()
+        #expect(strategy.arena.livePins == 0)
+    }
 }

@@ -83,8 +83,8 @@ public struct LongLived: StandsOnTree {
         func pagesToRegister(_ ranges: [PageRange]) -> UInt64 {
             ranges.reduce(0) { $0 + $1.count.rawValue }
         }
-        func keeps(_ range: PageRange) -> Bool { registrations.index(containing: range) != nil }
-        func isKept(_ pin: Pin) -> Bool { keeps(pin.range) }
+        func keeps(_ range: PageRange) -> Bool { registrations.contain(range) }
+        func isKept(_ pin: Pin) -> Bool { Registrations.isToken(pin) || keeps(pin.range) }
         func keepAtMost(_ pages: UInt64) {}
 
         /// Takes a registration back that was let go. Where it cannot, the range of this DMA alone may still be free:

@@ -9,8 +9,9 @@ import Linux
 /// is pinned for the one DMA, as `rangetree` does.
 ///
 /// Why no page is both pinned and private: a registration is a pin of the tree like any other, and a DMA has a token
-/// only while its range is registered. Nothing is let go while a token is out: neither what a conversion asks for
-/// (`revoke`) nor what is above the limit. A union is pinned before its parts are let go.
+/// only while its range is registered. While a token is out nothing is let go of what a conversion asks for (`revoke`)
+/// or is above the limit; to a cap on pinned memory, what was last used before the first such token: none is in it. A
+/// union is pinned before its parts are let go.
 ///
 /// Cost: nothing per hit, a pin of the tree per miss. The guest cannot convert what it once had written, until
 /// the device lets go: a conversion is denied, or asks (revoked), and the next DMA there is a miss.
@@ -54,6 +55,8 @@ public struct PinCache: StandsOnTree {
         private var mostPages: PageCount
         /// Moves with every use.
         private var time: UInt64 = 0
+        /// The last use before the first of the tokens that are out.
+        private var lastIdle: UInt64 = 0
         private let tree: CountedPins<ForestCover>
         private let registrations: Registrations
         private var announced: [PageRange] = []
@@ -102,11 +105,12 @@ public struct PinCache: StandsOnTree {
         // Of the limit on what a device holds.
         var keptPages: UInt64 { registrations.pages }
         func pagesToRegister(_ ranges: [PageRange]) -> UInt64 { 0 }
-        func keeps(_ range: PageRange) -> Bool { registrations.index(containing: range) != nil }
+        func keeps(_ range: PageRange) -> Bool { registrations.contain(range) }
         func isKept(_ pin: Pin) -> Bool { Registrations.isToken(pin) }
         func keepAtMost(_ pages: UInt64) {
-            guard !registrations.isInUse else { return }
-            evict(while: { registrations.pages > pages })
+            evict(
+                usedBy: registrations.isInUse ? lastIdle : .max,
+                while: { registrations.pages > pages })
         }
 
         /// Registers a range that may be kept. Where it cannot, the range of this DMA alone may still be free.
@@ -128,6 +132,7 @@ public struct PinCache: StandsOnTree {
 
         @inline(__always)
         private func use(_ index: Int) {
+            if !registrations.isInUse { lastIdle = time }
             time &+= 1
             registrations.touch(index, at: time)
         }
@@ -137,12 +142,13 @@ public struct PinCache: StandsOnTree {
                 || registrations.all.count > Self.mostRegistrations
         }
 
+        /// Lets the least recently used go, none that was used after `latest`.
         @inline(never)
-        private func evict(while isTooMuch: () -> Bool) {
+        private func evict(usedBy latest: UInt64 = .max, while isTooMuch: () -> Bool) {
             while isTooMuch(),
                 let oldest = registrations.all.indices.min(by: {
                     registrations.all[$0].lastUse < registrations.all[$1].lastUse
-                })
+                }), registrations.all[oldest].lastUse <= latest
             {
                 registrations.remove(oldest)
                 count.evictions &+= 1
