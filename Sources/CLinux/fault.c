@@ -65,6 +65,8 @@ static void on_fault(int signal, siginfo_t *info, void *context) {
     // A fault that nobody watches ends the process as it would have without us, when the store is tried again.
     struct sigaction action = {.sa_handler = SIG_DFL};
     sigaction(signal, &action, NULL);
+    // A signal that somebody has sent comes from no store, and would not come again.
+    if (info->si_code <= 0) raise(signal);
 }
 
 int clinux_watch_faults(void) {

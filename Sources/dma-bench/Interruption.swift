@@ -13,6 +13,8 @@ enum Interruption {
         // A reader that has gone, a file that has grown too large: errors of the write, not the end of the process.
         signal(SIGPIPE, SIG_IGN)
         signal(SIGXFSZ, SIG_IGN)
+        // Were it ignored, as whoever has started us may have it, the kernel would not say how our children ended.
+        signal(SIGCHLD, SIG_DFL)
         for number in [SIGINT, SIGTERM, SIGHUP] {
             var action = sigaction()
             action.__sigaction_handler.sa_handler = { _ in

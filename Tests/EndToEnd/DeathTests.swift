@@ -51,6 +51,27 @@ extension EndToEnd {
             try expectEndByDeath(of: 0, by: signal, run)
         }
 
+        /// With `fault` a device looks at this signal before it dies of it.
+        @Test func ofADeviceThatWatchesForFaultsIsToldBySignal() throws {
+            let run = try Run(Self.long + ["--strategy", "fault", "--seconds", "60"])
+            guard let device = run.waitForDevices()?[0] else {
+                #expect(try run.finish().end == .exited(69), "\(run.errors)")
+                return
+            }
+            #expect(run.waitForTurn())
+            kill(device, SIGBUS)
+            try expectEndByDeath(of: 0, by: SIGBUS, run)
+        }
+
+        /// Whoever started the harness may have it ignore the deaths of children: then the kernel would not tell of them.
+        @Test func isToldToAHarnessThatWasStartedDeafToIt() throws {
+            let run = try Run(Self.long, through: ["sh", "-c", "trap '' CHLD; exec \"$@\"", "sh"])
+            let device = try #require(run.waitForDevices()?[0])
+            #expect(run.waitForTurn())
+            kill(device, SIGKILL)
+            try expectEndByDeath(of: 0, by: SIGKILL, run)
+        }
+
         @Test func ofOneDeviceOfTwoNamesIt() throws {
             let run = try Run(Self.long + ["--devices", "2", "--size", "16M", "--seconds", "60"])
             let devices = try #require(run.waitForDevices(2))
