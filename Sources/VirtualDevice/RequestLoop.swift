@@ -91,7 +91,10 @@ struct RequestLoop: ~Copyable {
         let status = transfer(&sample)
         sample.status = UInt8(status.code.rawValue)
         sample.bytes = status.bytesWritten
-        if status.code != .ok { sample.firstGFN = UInt32(truncatingIfNeeded: status.gfn.rawValue) }
+        // The first page that was converted under the write says more than one that was refused later.
+        if status.code != .ok, sample.stalePages == 0 {
+            sample.firstGFN = UInt32(truncatingIfNeeded: status.gfn.rawValue)
+        }
         samples.append(sample)
         queue.complete(request, with: status)
     }

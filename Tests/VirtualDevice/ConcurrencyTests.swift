@@ -1,41 +1,93 @@
 import DmaWriter
 import GuestMemory
 import Linux
-import PinLock
 import Synchronization
 import Telemetry
 import Testing
 import Virtqueue
 
+@testable import PinLock
 @testable import VirtualDevice
 
 /// The device's thread against the hypervisor's, over one mapping.
 @Suite struct ConcurrencyTests {
-    /// The guest takes a page back under the write, which `none` cannot prevent: the device notices by itself.
-    @Test func aPageConvertedUnderTheWriteIsReported() throws {
-        let bench = try Bench(None.self, pages: 8192)
-        let buffer = range(Bench.firstPage..<8192)
+    /// The guest takes the buffer's last page back under the write, which the strategy does not prevent: the device
+    /// notices by itself. What it made of the request then, and its sample.
+    private func convertUnderWrite(
+        _ strategy: any PinStrategy.Type, _ buffer: PageRange, and others: [PageRange] = []
+    ) throws -> (status: StatusRecord, sample: DMASample) {
+        let bench = try Bench(strategy, pages: 8192)
+        let victim = page(buffer.upper - 1)
         try bench.convert(buffer, to: .shared)
-        let victim = buffer.upper - 1
+        var options = Bench.Options()
+        options.chunk = buffer.count.rawValue
         // The write may be over before the conversion comes: then once more.
-        for attempt in 1...50 {
+        var attempts = 0
+        while true {
+            attempts += 1
             let firstWord = bench.view.pointer(to: buffer).assumingMemoryBound(
                 to: Atomic<UInt64>.self)
             firstWord.pointee.store(0, ordering: .relaxed)
             let begun = Shared(firstWord)
             let converter = try WorkerThread(name: "converter") {
                 waitUntil { begun.word.pointee.load(ordering: .relaxed) != 0 }
-                _ = try? bench.convert(page(victim), to: .private)
+                _ = try? bench.convert(victim, to: .private)
             }
-            let status = try bench.serve([[buffer]])
+            let statuses = try bench.serve([[buffer] + others], options)
             converter.join()
-            #expect(status == [StatusRecord(.ok, bytesWritten: buffer.count.bytes.rawValue)])
-            try bench.convert(page(victim), to: .shared)
+            try bench.convert(victim, to: .shared)
             let sample = try #require(bench.takeSamples().first)
-            if sample.stalePages == 0, attempt < 50 { continue }
-            #expect(sample.stalePages == 1)
-            #expect(sample.firstGFN == UInt32(victim))
-            return
+            if sample.stalePages > 0 || attempts == 50 {
+                let status = try #require(statuses.first ?? nil)
+                return (status, sample)
+            }
+        }
+    }
+
+    @Test func aPageConvertedUnderTheWriteIsReported() throws {
+        let buffer = range(Bench.firstPage..<8192)
+        let (status, sample) = try convertUnderWrite(None.self, buffer)
+        #expect(status == StatusRecord(.ok, bytesWritten: buffer.count.bytes.rawValue))
+        #expect(sample.stalePages == 1 && sample.firstGFN == UInt32(buffer.upper - 1))
+    }
+
+    /// A later chunk is refused: the status names its page, the sample the one that was wronged.
+    @Test func aPageConvertedUnderTheWriteIsNamedBeforeARefusedOne() throws {
+        let buffer = range(Bench.firstPage..<8000)
+        let (status, sample) = try convertUnderWrite(LooksOnly.self, buffer, and: [page(8100)])
+        #expect(
+            status
+                == StatusRecord(
+                    .privatePage, gfn: GFN(8100), bytesWritten: buffer.count.bytes.rawValue))
+        #expect(sample.stalePages == 1 && sample.firstGFN == UInt32(buffer.upper - 1))
+    }
+
+    /// Holds nothing: refuses what is private when it looks.
+    private struct LooksOnly: KeepsNothing {
+        static var info: StrategyInfo { None.info }
+        static func metadataByteCount(pages: PageCount) -> Int { 0 }
+
+        let arena: Arena
+
+        func pinner(for device: DeviceID) -> Device { Device(arena.table, device) }
+
+        final class Device: Pinner {
+            private let table: RMPTable
+            private let holder: EmptyPinner
+
+            init(_ table: RMPTable, _ device: DeviceID) {
+                self.table = table
+                holder = EmptyPinner(device)
+            }
+
+            func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
+                for page in range.lower..<range.upper where !table.isOpen(GFN(page)) {
+                    throw .privatePage(GFN(page))
+                }
+                return holder.pin(range)
+            }
+
+            func unpin(_ pin: Pin) { holder.unpin(pin) }
         }
     }
 
