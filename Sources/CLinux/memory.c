@@ -27,10 +27,6 @@ int clinux_advise_huge(void *start, size_t bytes) {
     return madvise(start, bytes, MADV_HUGEPAGE) ? -errno : 0;
 }
 
-int clinux_advise_no_huge(void *start, size_t bytes) {
-    return madvise(start, bytes, MADV_NOHUGEPAGE) ? -errno : 0;
-}
-
 int clinux_punch_hole(int fd, uint64_t offset, uint64_t bytes) {
     int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
     return fallocate(fd, mode, (off_t)offset, (off_t)bytes) ? -errno : 0;

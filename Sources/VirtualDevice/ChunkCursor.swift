@@ -4,7 +4,6 @@ import GuestMemory
 struct ChunkCursor {
     /// The ranges of the current chunk.
     private(set) var chunk: [PageRange] = []
-    private(set) var chunkBytes: UInt64 = 0
     private var index = 0
     private var offset: UInt64 = 0
     private var count = 0
@@ -33,7 +32,6 @@ struct ChunkCursor {
                 offset = 0
             }
         }
-        chunkBytes = (chunkPages - room) * pageSize
         return true
     }
 }

@@ -16,7 +16,6 @@
 int clinux_memfd_create(const char *name, int huge_page_shift, bool close_on_exec);
 int clinux_populate_write(void *start, size_t bytes);
 int clinux_advise_huge(void *start, size_t bytes);
-int clinux_advise_no_huge(void *start, size_t bytes);
 int clinux_punch_hole(int fd, uint64_t offset, uint64_t bytes);
 int64_t clinux_next_data(int fd, int64_t offset);
 int64_t clinux_next_hole(int fd, int64_t offset);
@@ -56,7 +55,7 @@ int clinux_mutex_unlock(void *mutex);
 int clinux_membarrier_register(void);
 int clinux_membarrier_global(void);
 
-// process.c — pidfd_open(2), waitid(2), prctl(2), socket pairs, eventfd(2), ppoll(2).
+// process.c — pidfd_open(2), waitid(2), prctl(2), socket pairs, eventfd(2), poll(2).
 int clinux_pidfd_open(pid_t pid);
 /// Sends `signal` to the process behind `pidfd`: no race with a reused pid.
 int clinux_pidfd_signal(int pidfd, int signal);
