@@ -51,7 +51,7 @@ struct DeviceMMUTests {
         #expect(host.oracle.violations == 0)
     }
 
-    /// The protection is in force, and the canary there, before the page is private for anybody.
+    /// What is protected is protected with the commit, and not before.
     @Test func aRefusedConversionTakesNothingFromTheDevice() throws {
         let (handler, strategy) = try host.handler(mmu: mmu)
         _ = handler.ask(range(4..<12), toPrivate: false)

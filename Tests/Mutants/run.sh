@@ -199,6 +199,9 @@ judge() { # NAME
     start=$(date +%s.%N)
     if [ -z "${same[$name]-}" ]; then
         try "$(regex ${suites[$name]})" "${within[$name]-30}"
+        # A suite that is only slow, on a busy machine, is no kill.
+        [[ $verdict != 'a hang of '* ]] ||
+            try "$(regex ${suites[$name]})" $((4 * ${within[$name]-30}))
         if [ -z "$verdict$reason" ]; then
             try "$all" 900
             [ -z "$verdict" ] || verdict="$verdict, whom its list does not name,"
@@ -232,7 +235,8 @@ done
 copy
 build || fail "the tree does not build: see $work/build.log"
 start=$SECONDS
-try "$(regex "${named[@]}")" 1800
+verdict=
+[ ${#named[@]} = 0 ] || try "$(regex "${named[@]}")" 1800
 [ -z "$verdict" ] || fail "the tree as it is fails: $verdict"
 say 'the tree as it is' "passes, in $((SECONDS - start)) s"
 killed=0

@@ -8,8 +8,8 @@ import Testing
 
 /// A pin and a conversion that meet as nearly at once as can be, over and over, in each strategy as it is.
 ///
-/// Random traffic hardly ever shows what is tested here: a pin that looks whether its pages are open before it says what
-/// it pins has a moment of some ten nanoseconds in which a conversion has to close them and to look.
+/// Random traffic hardly ever shows what is tested here: a pin that looks whether its pages are open before it says
+/// what it pins has a moment of some ten nanoseconds in which a conversion has to close them and to look.
 @Suite(.serialized) struct MeetingTests {
     @Test(arguments: Candidate.safe)
     func aPinAndAConversionNeverMissEachOther(_ candidate: Candidate) throws {
@@ -43,7 +43,7 @@ private final class Meeting<Strategy: PinStrategy> {
     private let strategy: Strategy
     private let device: Strategy.Device
     private let pinned: PageRange
-    private let arrivals = Atomic(0)
+    private let rendezvous = Rendezvous()
     private let isPinned = Atomic(false)
     private let isLast = Atomic(false)
 
@@ -54,7 +54,7 @@ private final class Meeting<Strategy: PinStrategy> {
         device = strategy.pinner(for: DeviceID(0))
     }
 
-    /// How often both went ahead, the pin and the conversion: until that has been seen, the rounds are over, or the time.
+    /// How often both went ahead, the pin and the conversion: until that has been seen, or rounds or time are over.
     func misses(in rounds: Int, until deadline: Deadline) throws -> Int {
         let misses = Counter()
         try inParallel([
@@ -72,29 +72,17 @@ private final class Meeting<Strategy: PinStrategy> {
         return misses.value
     }
 
-    /// Waits for the other thread to come here too, for the `turn`th time.
-    private func meet(_ turn: inout Int) {
-        turn += 1
-        arrivals.add(1, ordering: .acquiringAndReleasing)
-        waitUntil { arrivals.load(ordering: .acquiring) >= 2 * turn }
-    }
-
-    private func pause(_ random: inout SplitMix64) {
-        var backoff = Backoff()
-        for _ in 0..<Int.random(in: 0...60, using: &random) { backoff.pause() }
-    }
-
     private func pin() {
         var random = SplitMix64(seed: 1)
         var turn = 0
         var isLast = false
         while !isLast {
-            meet(&turn)
-            pause(&random)
+            rendezvous.meet(&turn)
+            pause(upTo: 60, &random)
             let pin = try? device.pin(pinned)
             isPinned.store(pin != nil, ordering: .relaxed)
             isLast = self.isLast.load(ordering: .relaxed)
-            meet(&turn)
+            rendezvous.meet(&turn)
             if let pin { device.unpin(pin) }
         }
     }
@@ -103,12 +91,12 @@ private final class Meeting<Strategy: PinStrategy> {
     private func convert(_ random: inout SplitMix64, _ turn: inout Int, _ isLast: Bool) -> Bool {
         let table = strategy.arena.table
         self.isLast.store(isLast, ordering: .relaxed)
-        meet(&turn)
-        pause(&random)
+        rendezvous.meet(&turn)
+        pause(upTo: 60, &random)
         try! table.claim(page(0), leaving: .shared)
         strategy.close(page(0))
         let found = strategy.firstPinned(in: page(0))
-        meet(&turn)
+        rendezvous.meet(&turn)
         let isMissed = found == nil && isPinned.load(ordering: .relaxed)
         strategy.open(page(0))
         table.releaseClaim(page(0))

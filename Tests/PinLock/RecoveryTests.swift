@@ -205,6 +205,30 @@ import Testing
     }
 
     /// A device that lives but does not move: nothing is changed, and everybody may go on.
+    /// Two that count anew at once would each go by journals that the other is changing.
+    @Test(arguments: CountingCandidate.all)
+    func aRecoveryWaitsForAnother(_ candidate: CountingCandidate) throws {
+        func check<Strategy: CountingStrategy>(_: Strategy.Type) throws {
+            let strategy = try make(Strategy.self, pages: 8, sharing: range(0..<8))
+            let journal = strategy.arena.journal(of: dead)
+            strategy.tear(Tear(state: .intent, counted: 0..<1), range(0..<7), of: dead)
+            let recovered = Counter()
+            var thread: WorkerThread?
+            try strategy.arena.coordination.recoveryLock.withLock {
+                thread = try WorkerThread(name: "recovery") {
+                    recovered.add((try? strategy.recover(dead, until: patience)) ?? -100)
+                }
+                waitUntil { journal.isAbandoned }
+                // What it should not do before it has the lock, it has done by now.
+                sleep(until: .after(milliseconds: 5))
+                #expect(journal.liveEntries().count == 1 && recovered.value == 0)
+            }
+            thread.take()?.join()
+            #expect(recovered.value == 1)
+        }
+        try check(candidate.type)
+    }
+
     @Test(arguments: CountingCandidate.all)
     func aRecoveryGivesUpOnADeviceThatIsStuck(_ candidate: CountingCandidate) throws {
         func check<Strategy: CountingStrategy>(_: Strategy.Type) throws {

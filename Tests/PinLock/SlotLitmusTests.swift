@@ -20,7 +20,7 @@ private final class Litmus {
     private let slot: UnsafeMutablePointer<Atomic<UInt64>>
     private let root: CountedWord
     private let filler: UnsafeMutablePointer<Atomic<UInt64>>
-    private let arrivals = Atomic(0)
+    private let rendezvous = Rendezvous()
     private let hasPinned = Atomic(false)
     private let isLast = Atomic(false)
     /// Rounds in which both went ahead: the pin found the GiB open, the conversion no pin.
@@ -46,13 +46,6 @@ private final class Litmus {
         try inParallel([{ self.pin(publish) }, { self.convert(limit, deadline) }])
     }
 
-    /// Waits for the other thread to come here too, for the `turn`th time.
-    private func meet(_ turn: inout Int) {
-        turn += 1
-        arrivals.add(1, ordering: .acquiringAndReleasing)
-        waitUntil { arrivals.load(ordering: .acquiring) >= 2 * turn }
-    }
-
     /// A store to each of two lines.
     @inline(__always)
     private func fill() {
@@ -67,7 +60,7 @@ private final class Litmus {
         var turn = 0
         repeat {
             let delay = Int.random(in: 0...20, using: &random)
-            meet(&turn)
+            rendezvous.meet(&turn)
             _ = word.pointee.load(ordering: .relaxed)
             var backoff = Backoff()
             for _ in 0..<delay { backoff.pause() }
@@ -75,7 +68,7 @@ private final class Litmus {
             publish(slot.pointee, published)
             let bits = word.pointee.load(ordering: .sequentiallyConsistent)
             hasPinned.store(bits & open == open, ordering: .relaxed)
-            meet(&turn)
+            rendezvous.meet(&turn)
             slot.pointee.store(0, ordering: .releasing)
         } while !isLast.load(ordering: .relaxed)
     }
@@ -89,7 +82,7 @@ private final class Litmus {
             fill()
             let round = rounds.add(1, ordering: .relaxed).newValue
             let delay = Int.random(in: 0...20, using: &random)
-            meet(&turn)
+            rendezvous.meet(&turn)
             _ = slot.pointee.load(ordering: .relaxed)
             var backoff = Backoff()
             for _ in 0..<delay { backoff.pause() }
@@ -100,7 +93,7 @@ private final class Litmus {
             isLast =
                 round == limit || violations.load(ordering: .relaxed) > 0 || deadline.hasPassed
             self.isLast.store(isLast, ordering: .relaxed)
-            meet(&turn)
+            rendezvous.meet(&turn)
             if found == 0, hasPinned.load(ordering: .relaxed) {
                 violations.add(1, ordering: .relaxed)
             }

@@ -40,6 +40,26 @@ import Testing
         #expect(strategy.arena.livePins == 0)
     }
 
+    /// A pin of a page that is closed is in its slot before it is refused.
+    @Test func aPinLooksOnceItHasSaidWhatItPins() throws {
+        let strategy = try make(pages: 8)
+        strategy.close(page(3))
+        let isSeen = Counter()
+        let thread = try WorkerThread(name: "device") {
+            let pinner = strategy.pinner(for: DeviceID(0))
+            while isSeen.value == 0 {
+                #expect(refusalOfPin(range(2..<5), by: pinner) == .converting(GFN(3)))
+            }
+        }
+        let patience = Deadline.after(milliseconds: 20_000)
+        let published = strategy.arena.published
+        waitUntil { published.ranges(of: device) == [range(2..<5)] || patience.hasPassed }
+        #expect(!patience.hasPassed)
+        isSeen.add(1)
+        thread.join()
+        #expect(strategy.arena.livePins == 0)
+    }
+
     @Test func whatFindsNoSlotIsCounted() throws {
         let strategy = try make(pages: 64)
         let pinner = strategy.pinner(for: device)

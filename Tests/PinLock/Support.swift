@@ -1,6 +1,7 @@
 import Glibc
 import GuestMemory
 import Linux
+import Statistics
 import Synchronization
 import Testing
 
@@ -117,6 +118,24 @@ func inParallel(_ bodies: [@Sendable () -> Void]) throws(SystemError) {
 func waitUntil(_ condition: () -> Bool) {
     var backoff = Backoff()
     while !condition() { backoff.pause() }
+}
+
+/// Where two threads come to be as nearly at once as can be.
+final class Rendezvous: Sendable {
+    private let arrivals = Atomic(0)
+
+    /// Waits for the other thread to come here too, for the `turn`th time.
+    func meet(_ turn: inout Int) {
+        turn += 1
+        arrivals.add(1, ordering: .acquiringAndReleasing)
+        waitUntil { arrivals.load(ordering: .acquiring) >= 2 * turn }
+    }
+}
+
+/// Some nanoseconds, so that one thread is ahead as often as the other: `most` times what a pause takes.
+func pause(upTo most: Int, _ random: inout SplitMix64) {
+    var backoff = Backoff()
+    for _ in 0..<Int.random(in: 0...most, using: &random) { backoff.pause() }
 }
 
 /// A sum that several threads add to.
