@@ -72,13 +72,18 @@ private final class Meeting<Strategy: PinStrategy> {
         return misses.value
     }
 
+    private func pause(_ random: inout SplitMix64) {
+        var backoff = Backoff()
+        for _ in 0..<Int.random(in: 0...60, using: &random) { backoff.pause() }
+    }
+
     private func pin() {
         var random = SplitMix64(seed: 1)
         var turn = 0
         var isLast = false
         while !isLast {
             rendezvous.meet(&turn)
-            pause(upTo: 60, &random)
+            pause(&random)
             let pin = try? device.pin(pinned)
             isPinned.store(pin != nil, ordering: .relaxed)
             isLast = self.isLast.load(ordering: .relaxed)
@@ -92,7 +97,7 @@ private final class Meeting<Strategy: PinStrategy> {
         let table = strategy.arena.table
         self.isLast.store(isLast, ordering: .relaxed)
         rendezvous.meet(&turn)
-        pause(upTo: 60, &random)
+        pause(&random)
         try! table.claim(page(0), leaving: .shared)
         strategy.close(page(0))
         let found = strategy.firstPinned(in: page(0))

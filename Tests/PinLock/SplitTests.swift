@@ -50,7 +50,11 @@ import Testing
                     // Here, where the other thread cannot be about to read it.
                     let isOver = round == Self.rounds || both.value > 0 || deadline.hasPassed
                     isLast.store(isOver, ordering: .relaxed)
-                    pause(upTo: 100, &random)
+                    // A split writes the entries in order, and the head last.
+                    let written = table.word(.random(in: 400..<512, using: &random))
+                    waitUntil { written.pointee.load(ordering: .relaxed) != 0 }
+                    // So that the head is at hand.
+                    _ = table.word(0).pointee.load(ordering: .relaxed)
                     let isClaimed = (try? table.claim(other, leaving: state)) != nil
                     rendezvous.meet(&turn)
                     if isClaimed, hasSplit.load(ordering: .relaxed) { both.add(1) }

@@ -1,7 +1,6 @@
 import Glibc
 import GuestMemory
 import Linux
-import Statistics
 import Synchronization
 import Testing
 
@@ -130,12 +129,6 @@ final class Rendezvous: Sendable {
         arrivals.add(1, ordering: .acquiringAndReleasing)
         waitUntil { arrivals.load(ordering: .acquiring) >= 2 * turn }
     }
-}
-
-/// Some nanoseconds, so that one thread is ahead as often as the other: `most` times what a pause takes.
-func pause(upTo most: Int, _ random: inout SplitMix64) {
-    var backoff = Backoff()
-    for _ in 0..<Int.random(in: 0...most, using: &random) { backoff.pause() }
 }
 
 /// A sum that several threads add to.

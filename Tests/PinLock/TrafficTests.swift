@@ -88,47 +88,4 @@ struct Matchup: Sendable, CustomTestStringConvertible {
         }
         try check(candidate.type)
     }
-
-    /// One conversion splits each entry while another, which begins with its head, is about to claim it.
-    @Test(arguments: Candidate.safe)
-    func onlyOneOfTwoConversionsHasAPage(_ candidate: Candidate) throws {
-        func check<Strategy: PinStrategy>(_: Strategy.Type) throws {
-            let regions = UInt64(1000)
-            let guest = range(0..<regions * pagesPerLargeEntry)
-            let strategy = try make(
-                Strategy.self, pages: guest.upper, entrySize: .large, sharing: guest)
-            let (table, begun, overlapping) = (strategy.arena.table, Counter(), Counter())
-            try inParallel([
-                {
-                    for region in 0..<regions {
-                        waitUntil { begun.value > region }
-                        let second = page(region * pagesPerLargeEntry + 1)
-                        _ = strategy.refusalOfConversion(second, to: .private)
-                    }
-                },
-                {
-                    var random = SplitMix64(seed: 3)
-                    for region in 0..<regions {
-                        let start = region * pagesPerLargeEntry
-                        begun.add(1)
-                        // A split writes the entries in order, and the head last.
-                        let written = table.word(start + .random(in: 400..<512, using: &random))
-                        waitUntil { written.pointee.load(ordering: .relaxed) != 0 }
-                        let first = range(start..<start + 8)
-                        if strategy.refusalOfConversion(first, to: .private) == nil {
-                            overlapping.add(1)
-                        }
-                    }
-                },
-            ])
-            #expect(overlapping.value == 0)
-            for region in 0..<regions {
-                let start = region * pagesPerLargeEntry
-                #expect(table.state(of: GFN(start + 1)) == .private)
-                try strategy.convert(page(start), to: .private)
-                try strategy.convert(range(start + 2..<start + 8), to: .private)
-            }
-        }
-        try check(candidate.type)
-    }
 }

@@ -100,7 +100,14 @@ final class FaultRecoveryTests {
         while !isProtected.isSet { sleep(until: .after(milliseconds: 1)) }
         var patient = options(.retry)
         patient.retryNanoseconds = 20_000_000_000
+        let last = (bench.view.pointer(to: page(22)) - 8).assumingMemoryBound(
+            to: Atomic<UInt64>.self)
+        let filled = last.pointee.load(ordering: .relaxed)
         let (status, faults) = try whileServing([[range(18..<30)]], patient) {
+            // Until the page before it is written, and then for long enough to fault often.
+            while last.pointee.load(ordering: .relaxed) == filled {
+                sleep(until: .after(milliseconds: 1))
+            }
             sleep(until: .after(milliseconds: 50))
             mayCommit.set()
             vcpu.join()
