@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every check of the Promela models here with spin (apt-get install spin gcc): what must hold has to hold, and
 # every mutant, and every place a run must come to, has to be found. One line a check, and one at the end; exits 1 where
-# one is otherwise. First it is checked that docs/correctness.md names what there is: run.sh names, nothing else.
+# one is otherwise. First it is checked that the documents name what there is: run.sh names, nothing else.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -223,8 +223,8 @@ views_ring     found   REACH_ASLEEP
 views_ring     found   REACH_SEEN
 '
 
-# Every switch of a model is in the table, but for sizes; and what docs/correctness.md names in backquotes is there: files,
-# and behind a file's name a declaration of Swift, or a label or switch of a model.
+# Every switch of a model is in the table, but for sizes; and what docs/correctness.md and SECURITY.md name in backquotes
+# is there: files, and behind a file's name a declaration of Swift, or a label or switch of a model.
 names() {
     local sizes='^(DEVICES|CONVERTERS|ROUNDS|TURNS)$' wrong=0 path model switch file name
     for path in "$here"/*.pml; do
@@ -245,9 +245,9 @@ names() {
         else
             grep -qE "\b(func|var|let|case|struct|class|enum|protocol) ${name:-[A-Za-z]+}\b" "$path"
         fi && continue
-        echo "correctness.md: there is no $file${name:+: $name}" >&2
+        echo "documents: there is no $file${name:+: $name}" >&2
         wrong=1
-    done < <(grep -oE '`[A-Za-z_]+\.(swift|pml)(: [A-Za-z_]+)?`' "$here/../../docs/correctness.md" |
+    done < <(grep -ohE '`[A-Za-z_]+\.(swift|pml)(: [A-Za-z_]+)?`' "$here/../../docs/correctness.md" "$here/../../SECURITY.md" |
         tr -d '` ' | sed '/:/!s/$/:/' | sort -u)
     return $wrong
 }
