@@ -19,8 +19,8 @@ public struct Converter: Sendable {
     private let interval: Double
     private var random: SplitMix64
 
-    /// A converter of `rate` conversions a second, infinity for one after the other, of `pages` pages each. They start at a multiple of
-    /// their number: of guest memory outside the buffers, of a buffer's range inside.
+    /// A converter of `rate` conversions a second, infinity for one after the other, of `pages` pages each. They start
+    /// at a multiple of their number: of guest memory outside the buffers, of a buffer's range inside.
     public init(map: MemoryMap, rate: Double, pages: PageCount, place: Place, seed: UInt64) {
         precondition(rate > 0, "a converter at rate \(rate)")
         self.map = map

@@ -156,7 +156,8 @@ public struct MemoryMap: Sendable, Equatable {
     }
 
     private static func layout(dataDescriptors: Int) throws(MemoryMapError) -> VirtqueueLayout {
-        // A chain may not be longer than the queue, and takes two descriptors more than its data (VIRTIO 1.2, 2.7.5.3.1).
+        // A chain may not be longer than the queue, and takes two descriptors more than its data (VIRTIO 1.2,
+        // 2.7.5.3.1).
         let size = max(256, UInt64(dataDescriptors + 2).nextPowerOfTwo)
         guard
             let layout = try? VirtqueueLayout(

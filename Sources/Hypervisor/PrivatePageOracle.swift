@@ -7,7 +7,8 @@ import Synchronization
 /// The hypervisor's half of the proof that no private page is written.
 ///
 /// A page gets a canary when it becomes private, and the canary is checked before the page is shared again and at the
-/// end of the turn. One that the guest frees is a hole, and must read as zero then. The other half is the devices': they compare the ledger before and after each DMA.
+/// end of the turn. One that the guest frees is a hole, and must read as zero then. The other half is the devices':
+/// they compare the ledger before and after each DMA.
 final class PrivatePageOracle: Sendable {
     private let view: GuestView
     private let ledger: ConversionLedger

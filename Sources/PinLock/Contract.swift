@@ -219,7 +219,8 @@ public protocol PinStrategy: Sendable {
     /// The lowest page of the range that is pinned now. Called after `close`.
     func firstPinned(in range: PageRange) -> GFN?
 
-    /// Pins of pages in the range may succeed again: their conversion to private was refused, or they have become shared.
+    /// Pins of pages in the range may succeed again: their conversion to private was refused, or they have become
+    /// shared.
     func open(_ range: PageRange)
 
     /// Converts every page of the range, or none: what the guest asked for. Written once, in an extension; a
@@ -279,7 +280,8 @@ public protocol Pinner: AnyObject {
     /// Gives back what `register` took.
     func unregister()
 
-    /// Lets long-lived pins go that a conversion waits for. Cheap when there is nothing to do; call it between requests.
+    /// Lets long-lived pins go that a conversion waits for. Cheap when there is nothing to do; call it between
+    /// requests.
     func serviceRevocations()
 }
 

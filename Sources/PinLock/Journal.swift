@@ -68,8 +68,8 @@ struct Journal {
         (base + 128).assumingMemoryBound(to: Atomic<UInt64>.self)
     }
 
-    /// Why the device's process is not registered for the barrier: an error number, 0 where it is. Written by the device
-    /// before its first pin; by the hypervisor once that is dead.
+    /// Why the device's process is not registered for the barrier: an error number, 0 where it is. Written by the
+    /// device before its first pin; by the hypervisor once that is dead.
     var barrierRefusal: Int32 {
         get { Int32(truncatingIfNeeded: refusal.pointee.load(ordering: .acquiring)) }
         nonmutating set { refusal.pointee.store(UInt64(newValue), ordering: .releasing) }
@@ -217,7 +217,8 @@ final class JournalWriter {
             pin.ticket | Journal.State.held.rawValue, ordering: .releasing)
     }
 
-    /// Writes down that the counts are about to be given back; waits out a freeze first. Traps on a token that is not held.
+    /// Writes down that the counts are about to be given back; waits out a freeze first. Traps on a token that is not
+    /// held.
     @inline(__always)
     func beginRelease(_ pin: Pin) {
         let state = journal.entry(pin.entry).state

@@ -35,8 +35,8 @@ protocol PinIndex: Sendable {
 /// closed, since the mutex orders it behind the closing. No fence but the mutex is needed.
 ///
 /// A device may die with the mutex in hand. The journals are readable after any prefix of a pin or an unpin, since an
-/// entry becomes listed, or not, by one store, after the index was changed; the next owner makes the index anew from them.
-/// A dead device's pins stay listed until its recovery, those it was giving back as well.
+/// entry becomes listed, or not, by one store, after the index was changed; the next owner makes the index anew from
+/// them. A dead device's pins stay listed until its recovery, those it was giving back as well.
 struct LockedPins<Index: PinIndex>: Sendable {
     let arena: Arena
     let forest: Forest

@@ -116,8 +116,8 @@ extension FileDescriptor {
         return FileDescriptor(owning: number)
     }
 
-    /// Leaves the first `count` bytes, which are whole rows, once writing more has failed. What to tell: that, and where
-    /// the rest cannot be cut off that the file ends in part of a row.
+    /// Leaves the first `count` bytes, which are whole rows, once writing more has failed. What to tell: that, and
+    /// where the rest cannot be cut off that the file ends in part of a row.
     borrowing func cut(to count: off_t, after error: OutputError) -> OutputError {
         guard uninterrupted({ ftruncate(raw, count) }) == 0 else { return error.leavingPartOfARow }
         lseek(raw, count, SEEK_SET)

@@ -7,8 +7,8 @@ package struct Violations: Sendable {
     /// Pages that were converted while a device had them pinned.
     package private(set) var convertedPages: UInt64 = 0
 
-    /// Of each strategy that was looked at, in the order in which they first appear. Rows that were cut short count: what
-    /// was found was found.
+    /// Of each strategy that was looked at, in the order in which they first appear. Rows that were cut short count:
+    /// what was found was found.
     package static func byStrategy(_ rows: [Row]) -> [Violations] {
         var places: [String: Int] = [:]
         var found: [Violations] = []

@@ -13,7 +13,8 @@ public struct SplitMix64: RandomNumberGenerator, Sendable {
         return mixed ^ (mixed >> 31)
     }
 
-    /// A number below `bound`, which is not zero (Lemire's multiplication; its bias is below 2^-32 for bounds below 2^32).
+    /// A number below `bound`, which is not zero (Lemire's multiplication; its bias is below 2^-32 for bounds below
+    /// 2^32).
     public mutating func below(_ bound: UInt64) -> UInt64 {
         next().multipliedFullWidth(by: bound).high
     }

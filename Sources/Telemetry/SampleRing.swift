@@ -3,8 +3,8 @@ import Synchronization
 
 /// A ring of samples in shared memory, from one producer to one consumer, which may be two processes.
 ///
-/// Layout: a 256-byte header, then `capacity` samples. Both counters only grow; a counter modulo the capacity is a place
-/// in the ring. The producer's and the consumer's are 128 bytes apart, since processors fetch lines in pairs
+/// Layout: a 256-byte header, then `capacity` samples. Both counters only grow; a counter modulo the capacity is a
+/// place in the ring. The producer's and the consumer's are 128 bytes apart, since processors fetch lines in pairs
 /// (Intel Optimization Reference Manual, spatial prefetcher). Zeros are an empty ring.
 ///
 /// Ordering: the producer's release of `written` publishes the sample, the consumer's release of `read` gives the

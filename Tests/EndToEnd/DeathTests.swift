@@ -63,7 +63,8 @@ extension EndToEnd {
             try expectEndByDeath(of: 0, by: SIGBUS, run)
         }
 
-        /// Whoever started the harness may have it ignore the deaths of children: then the kernel would not tell of them.
+        /// Whoever started the harness may have it ignore the deaths of children: then the kernel would not tell of
+        /// them.
         @Test func isToldToAHarnessThatWasStartedDeafToIt() throws {
             let run = try Run(Self.long, through: ["sh", "-c", "trap '' CHLD; exec \"$@\"", "sh"])
             let device = try #require(run.waitForDevices()?[0])

@@ -1,8 +1,8 @@
 @testable import Analysis
 @testable import Report
 
-// What is made of rows, as anybody may have edited them: comparisons, pictures and a page, whatever the numbers are; never
-// a trap, never a loop. Rows.swift asks whether they are read as they should be.
+// What is made of rows, as anybody may have edited them: comparisons, pictures and a page, whatever the numbers are;
+// never a trap, never a loop. Rows.swift asks whether they are read as they should be.
 
 @c(LLVMFuzzerTestOneInput)
 public func fuzzAnalysis(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {

@@ -16,8 +16,8 @@ private let strategies = Registry.all.filter {
 /// With large entries a region and a part of one; with small ones what has several levels of the tree.
 private func pages(_ entrySize: EntrySize) -> UInt64 { entrySize == .large ? 600 : 70 }
 private let largest = try! Arena.create(pages: PageCount(pages(.large)), entrySize: .large)
-/// So far. An audit looks at a whole GiB, and takes as long as many an input: the first has one, so that what is found is
-/// found again, and then some.
+/// So far. An audit looks at a whole GiB, and takes as long as many an input: the first has one, so that what is found
+/// is found again, and then some.
 private nonisolated(unsafe) var lives = 0
 
 @c(LLVMFuzzerTestOneInput)

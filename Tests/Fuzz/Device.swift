@@ -6,8 +6,8 @@
 // loop and writer, a strategy, the handler of page state changes and the oracle.
 //
 // Promised whatever the guest does: the device stores to its queue and to what it has pinned, and to nothing else (all
-// other pages are PROT_NONE in its mapping); no page is both pinned and private; after each move the device's work ends;
-// once the queue has been reset a well-formed request is served; and no pin is left.
+// other pages are PROT_NONE in its mapping); no page is both pinned and private; after each move the device's work
+// ends; once the queue has been reset a well-formed request is served; and no pin is left.
 //
 // An input: the strategy, then options (`Machine.init`), then moves of twelve bytes each (`Guest`).
 

@@ -10,8 +10,8 @@ import Testing
 /// and as nearly at once as can be: the store-buffering litmus test, on the arena's own words.
 ///
 /// Random traffic hardly ever shows what is tested here. So the steps follow one another at once, each thread has what
-/// it is going to read in its cache, and the device first stores to lines that the converter has just written: its store
-/// to the slot has to wait behind them.
+/// it is going to read in its cache, and the device first stores to lines that the converter has just written: its
+/// store to the slot has to wait behind them.
 private final class Litmus {
     private static let lines = 2
     private static let wordsPerLine = 8

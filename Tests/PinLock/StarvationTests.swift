@@ -172,7 +172,8 @@ import Testing
 
     // MARK: Pins that try again
 
-    /// Two pins that a conversion refuses do not refuse each other: both try at once, and when it has given up both hold.
+    /// Two pins that a conversion refuses do not refuse each other: both try at once, and when it has given up both
+    /// hold.
     @Test(arguments: Candidate.safe)
     func pinsThatTryAgainDoNotRefuseEachOther(_ candidate: Candidate) throws {
         func check<Strategy: PinStrategy>(_: Strategy.Type) throws {

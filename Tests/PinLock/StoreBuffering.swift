@@ -37,7 +37,8 @@ final class StoreBuffering {
         try ProcessBarrier.register()
     }
 
-    /// Plays until neither saw the other, at most `limit` rounds, or until the deadline; the round where it came to that.
+    /// Plays until neither saw the other, at most `limit` rounds, or until the deadline; the round where it came to
+    /// that.
     func firstFailure(within limit: Int, until deadline: Deadline = .never) throws -> Int? {
         let failure = Counter()
         try inParallel([

@@ -9,7 +9,8 @@ import Virtqueue
 
 @testable import VirtualDevice
 
-/// A guest, its hypervisor and one device in a single process, so that a test sees what the device does from every side.
+/// A guest, its hypervisor and one device in a single process, so that a test sees what the device does from every
+/// side.
 ///
 /// The queue's area is shared and pinned from the start, as the device process keeps it; all else is private.
 final class Bench {

@@ -16,8 +16,8 @@ import Synchronization
 ///
 /// An epoch in its plain form is one word, "inside": the converter waits for every device, whatever it writes. One
 /// more plain store says which range, and buys that a conversion is held up by the pins of its own pages alone.
-/// Without it no conversion would ever pass, since a device holds its queues pinned for as long as it runs. A request has
-/// several ranges, so a device has several words: the entries of its journal, which other strategies keep for
+/// Without it no conversion would ever pass, since a device holds its queues pinned for as long as it runs. A request
+/// has several ranges, so a device has several words: the entries of its journal, which other strategies keep for
 /// recovery only. The journal is the pin, so a dead device's pins are gone when its entries are cleared.
 ///
 /// Cost: the device some plain stores, and a load per word of the range's cover (the table instead of the tree would
@@ -184,8 +184,8 @@ public struct Epoch: PinStrategy {
             leave(pin)
         }
 
-        /// The converter's barrier comes between our two steps, or after both: it sees that we have left, or we see that
-        /// it waits.
+        /// The converter's barrier comes between our two steps, or after both: it sees that we have left, or we see
+        /// that it waits.
         @inline(__always)
         private func leave(_ pin: Pin) {
             journal.end(pin)

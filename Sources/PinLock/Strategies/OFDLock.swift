@@ -41,8 +41,8 @@ public struct OFDLock: PinStrategy {
     private let forest: Forest
     private let locks: Locks
 
-    /// The hypervisor's own description, in a box: a strategy is copied. Once the kernel has refused anything, nobody can
-    /// tell any more what is pinned.
+    /// The hypervisor's own description, in a box: a strategy is copied. Once the kernel has refused anything, nobody
+    /// can tell any more what is pinned.
     private final class Locks: Sendable {
         private let file: FileRangeLocks?
         private let failure: Mutex<SystemError?>

@@ -11,7 +11,8 @@ import Linux
 /// Cost: the device pays a round trip through the scheduler for each range, twice; the hypervisor a thread per device.
 /// What the range tree itself costs disappears in it.
 ///
-/// Its twins: vfio-user's DMA map messages; Sean Christopherson's sketch, in which the VMM alone decides what is shared.
+/// Its twins: vfio-user's DMA map messages; Sean Christopherson's sketch, in which the VMM alone decides what is
+/// shared.
 public struct RPC: StandsOnTree {
     public static let info = StrategyInfo(
         name: "rpc",

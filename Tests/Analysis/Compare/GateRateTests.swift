@@ -22,8 +22,8 @@ import Testing
         ).cells
     }
 
-    /// One of 20 cells by 10 %, under a noise of 3 %: caught in at least 190 of 200 trials, and no other cell with it in
-    /// more than 10.
+    /// One of 20 cells by 10 %, under a noise of 3 %: caught in at least 190 of 200 trials, and no other cell with it
+    /// in more than 10.
     @Test func aShiftIsCaught() {
         var (caught, wrong) = (0, 0)
         for seed in 0..<Self.trials {

@@ -5,8 +5,8 @@ import PinLock
 
 /// A guest that does what an input says, a move at a time.
 ///
-/// A move: how many turns to let pass before it; its kind in the lower three bits, and a detail above them; two bytes of
-/// argument; a word of eight (little-endian).
+/// A move: how many turns to let pass before it; its kind in the lower three bits, and a detail above them; two bytes
+/// of argument; a word of eight (little-endian).
 final class Guest {
     private static let moveByteCount = 12
     /// What a device may do for one move: as many requests as the queue has room for, each with the longest chain and

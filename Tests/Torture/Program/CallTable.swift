@@ -25,8 +25,9 @@ enum Mishap: Hashable, CustomStringConvertible {
 /// The system calls that a run makes, with the errors that their manual pages (section 2) list for them.
 ///
 /// Left out is what tells of a wrong argument, which the passing run does not have (EBADF, EFAULT, ENOTSOCK, most of
-/// EINVAL), and what is an answer rather than a failure (ENXIO of lseek, ENOTTY, EPIPE of a socket). EINVAL and ENOSYS stand where an older
-/// kernel gives them, EPERM also where a filter does. Calls that cannot fail otherwise are not here.
+/// EINVAL), and what is an answer rather than a failure (ENXIO of lseek, ENOTTY, EPIPE of a socket). EINVAL and ENOSYS
+/// stand where an older kernel gives them, EPERM also where a filter does. Calls that cannot fail otherwise are not
+/// here.
 enum CallTable {
     struct Entry: Sendable {
         let name: String

@@ -54,8 +54,8 @@ struct Calls {
             decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 
-    /// Tries all there are, or what fits into the time. With no time, every call of every caller fails once, with one of
-    /// its errors. False where a run does not end as it must.
+    /// Tries all there are, or what fits into the time. With no time, every call of every caller fails once, with one
+    /// of its errors. False where a run does not end as it must.
     mutating func run(seconds: Int) throws -> Bool {
         defer {
             clear()

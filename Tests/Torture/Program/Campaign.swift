@@ -9,8 +9,8 @@ struct Complaint: Error, CustomStringConvertible {
     let description: String
 }
 
-/// Kills devices of one strategy in one scenario, one after the other, at chosen instructions; all in one arena, so that
-/// what one leaves the next ones find.
+/// Kills devices of one strategy in one scenario, one after the other, at chosen instructions; all in one arena, so
+/// that what one leaves the next ones find.
 ///
 /// After each death its pins are recovered, and then the guest must be able to convert everything that no living
 /// device holds, and nothing else.

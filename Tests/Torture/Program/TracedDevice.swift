@@ -48,7 +48,8 @@ final class TracedDevice {
 
     // MARK: In the device
 
-    /// Maps what a device maps, at addresses of its own, and does everything once. The status is zero where all went well.
+    /// Maps what a device maps, at addresses of its own, and does everything once. The status is zero where all went
+    /// well.
     private static func run<S: PinStrategy>(
         _: S.Type, _ id: DeviceID, _ scenario: Scenario, arena: Int32, memory: Int32,
         hypervisor: Int32
@@ -113,7 +114,8 @@ final class TracedDevice {
         step(.max, patience: patience).stop
     }
 
-    /// Ends it here, unless it has come to its end. Nothing of it moves any more: it is reaped, and its service has ended.
+    /// Ends it here, unless it has come to its end. Nothing of it moves any more: it is reaped, and its service has
+    /// ended.
     func kill() {
         if isAlive { ctorture_kill(pid) }
         isAlive = false

@@ -24,8 +24,8 @@ pid_t ctorture_fork(void);
 /// Stops the calling process, for its tracer to see: a system call and nothing around it.
 void ctorture_mark(void);
 /// Lets a stopped child carry out up to `limit` instructions, or run freely where that is UINT64_MAX; ends early at a
-/// mark, at its end, and where an instruction takes `timeout_ms`, if that is not zero. How many were carried out; `*code` is the signal or
-/// the exit status, 128 and the signal for one that a signal has ended.
+/// mark, at its end, and where an instruction takes `timeout_ms`, if that is not zero. How many were carried out;
+/// `*code` is the signal or the exit status, 128 and the signal for one that a signal has ended.
 uint64_t ctorture_run(pid_t child, uint64_t limit, unsigned timeout_ms, enum ctorture_stop *stop, int *code);
 /// Whether a stopped child's next instruction is a system call.
 bool ctorture_is_at_system_call(pid_t child);
