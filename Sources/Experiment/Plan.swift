@@ -46,16 +46,19 @@ public struct Plan: Sendable {
         // Where nothing is written, engines make no difference.
         if !request.writes { request.engines = Array(request.engines.prefix(1)) }
         self.request = request
-        let lengths = [
-            request.backings.count, request.sizes.count, request.ranges.count,
-            request.misalignments.count, request.devices.count,
-            max(1, request.chunks.count), request.engines.count, request.policies.count,
-            request.convertRates.count, request.convertPages.count, request.strategies.count,
-        ]
-        let product = lengths.reduce(1.0) { $0 * Double($1) }
-        guard product <= Self.cellLimit else {
+        let lists = [
+            ("--backing", request.backings.count), ("--size", request.sizes.count),
+            ("--ranges", request.ranges.count), ("--misalign", request.misalignments.count),
+            ("--devices", request.devices.count), ("--chunk", request.chunks.count),
+            ("--engine", request.engines.count), ("--policy", request.policies.count),
+            ("--convert-rate", request.convertRates.count),
+            ("--convert-pages", request.convertPages.count),
+            ("--strategy", request.strategies.count),
+        ].filter { $0.1 > 1 }
+        guard lists.reduce(1.0, { $0 * Double($1.1) }) <= Self.cellLimit else {
+            let names = lists.map { "\($0.0) (\($0.1))" }.joined(separator: ", ")
             throw UsageError(
-                "the lists multiply to more than 100000 cells; shorten some, or run them one after another"
+                "\(names): multiply to more than 100000 cells; shorten some, or run them one after another"
             )
         }
         var groups = try Self.shapes(request).flatMap { plain, pooled in

@@ -344,6 +344,17 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
         }
     }
 
+    @Test func ofListsThatMultiplyToTooMuch() {
+        let sizes = (1...50_000).map { PageCount(UInt64($0)) }
+        #expect(
+            refusal {
+                $0.sizes = sizes
+                $0.strategies = [None.self, PerPage.self, RangeTree.self]
+            }
+                == "--size (50000), --strategy (3): multiply to more than 100000 cells; shorten some, "
+                + "or run them one after another")
+    }
+
     @Test func ofAPolicyTheStrategyLacks() {
         #expect(refusal { $0.policies = [.deny, .wait] } == nil)
         #expect(
