@@ -4,6 +4,8 @@ TORTURE_SECONDS = 900
 ARGS = --size 1G --strategy rangetree
 
 binary = .build/release/dma-bench
+# Without these a build says the revision that it had when Package.swift last changed.
+anew = --manifest-cache none --disable-build-manifest-caching
 
 # Where Debian's shells look. Its zsh has another place for packages than for /usr/local.
 share = $(DESTDIR)$(PREFIX)/share
@@ -17,7 +19,7 @@ installed_completions = $(share)/bash-completion/completions/dma-bench $(share)/
 .PHONY: build run test check fuzz torture mutants bench-micro bench-limits format install uninstall dist clean help setup
 
 build: setup ## Build the program: .build/release/dma-bench
-	@swift build -c release --static-swift-stdlib --product dma-bench >&2
+	@swift build -c release $(anew) --static-swift-stdlib --product dma-bench >&2
 
 run: build ## Measure; ARGS='--size 4K..1G:x4 ...' for other options than those of a first look
 	@$(binary) $(ARGS)

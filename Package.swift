@@ -5,7 +5,8 @@ import PackageDescription
 let strict: [SwiftSetting] = [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)]
 let strictC: [CSetting] = [.treatAllWarnings(as: .error)]
 
-/// What results say they were measured with.
+/// What results say they were measured with. A build keeps what the manifest said last, unless it is told not to: the
+/// Makefile does.
 let revision = Context.gitInformation.map {
     $0.currentCommit + ($0.hasUncommittedChanges ? "+" : "")
 }
