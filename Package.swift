@@ -101,7 +101,7 @@ let package = Package(
             "Telemetry", "Linux"),
         suite(
             "Hypervisor",
-            on: "Hypervisor", "Guest", "PinLock", "DmaWriter", "GuestMemory", "Linux"),
+            on: "Hypervisor", "Guest", "PinLock", "DmaWriter", "Virtqueue", "GuestMemory", "Linux"),
         suite("Experiment", on: "Experiment", "Guest", "PinLock", "DmaWriter", "GuestMemory"),
         suite(
             "EndToEnd", on: "dma-bench", "Linux", "CLinux", "CRefuse",

@@ -286,6 +286,13 @@ final class RunningTurn {
         while !condition() {
             collector.drain(onSample)
             if let fault = flags.fault.withLock({ $0 }) { throw fault }
+            if collector.failures.isEndless(at: monotonicNanoseconds()) {
+                throw .refused(
+                    """
+                    no device gets its pins any more, for want of memory or room: \
+                    \(collector.failures.count) requests have failed in a row; raise ulimit -l, or --pin-limit
+                    """)
+            }
             try deviceWatch.check()
         }
     }

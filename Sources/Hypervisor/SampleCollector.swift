@@ -1,7 +1,9 @@
 import DmaWriter
 import GuestMemory
+import Linux
 import PinLock
 import Telemetry
+import Virtqueue
 
 /// Gathers what the devices of a turn measured: warm-up first, then what counts, and what the devices' half of the
 /// oracle saw in either.
@@ -12,6 +14,7 @@ final class SampleCollector {
     private(set) var firstStale: String?
     /// Memory had settled before the measurement began.
     private(set) var isSettled = false
+    private(set) var failures = FailureStreak()
 
     private var warmUp: WarmUp
     private let rings: [Ring]
@@ -79,6 +82,9 @@ final class SampleCollector {
                 noteViolation(piece, by: ring.device)
                 guard ring.take(piece, of: piecesPerRequest) else { return }
                 let sample = ring.request
+                failures.note(
+                    StatusCode(rawValue: UInt32(sample.status)) ?? .ioError,
+                    at: monotonicNanoseconds())
                 if let first = measuresFrom {
                     guard sample.generation >= first else { return }
                     measurements.record(sample, clock: clock)
