@@ -8,7 +8,7 @@
 #     - text that FILE has exactly once
 #     + what stands there instead; either may have several lines, and this one none
 #     by SUITE...     who has to notice: MODULETests.SUITE, or MODULETests.SUITE/TEST
-#     within SECONDS  until it counts as a hang, where that is not 30
+#     within SECONDS  until it counts as a hang, where that is not 30: ten times what the suites take on an idle machine
 #     argued: WHY     they do not, and why that is right
 #     same: WHY       nobody can: it is the same machine code here (which is looked at); why it is written so
 #
@@ -199,9 +199,6 @@ judge() { # NAME
     start=$(date +%s.%N)
     if [ -z "${same[$name]-}" ]; then
         try "$(regex ${suites[$name]})" "${within[$name]-30}"
-        # A suite that is only slow, on a busy machine, is no kill.
-        [[ $verdict != 'a hang of '* ]] ||
-            try "$(regex ${suites[$name]})" $((4 * ${within[$name]-30}))
         if [ -z "$verdict$reason" ]; then
             try "$all" 900
             [ -z "$verdict" ] || verdict="$verdict, whom its list does not name,"
