@@ -8,7 +8,7 @@
 #     - text that FILE has exactly once
 #     + what stands there instead; either may have several lines, and this one none
 #     by SUITE...     who has to notice: MODULETests.SUITE, or MODULETests.SUITE/TEST
-#     within SECONDS  until it counts as a hang, where that is not 30: ten times what the suites take on an idle machine
+#     within SECONDS  until it counts as a hang, where that is not 30
 #     argued: WHY     they do not, and why that is right
 #     same: WHY       nobody can: it is the same machine code here (which is looked at); why it is written so
 #
