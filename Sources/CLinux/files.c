@@ -9,7 +9,9 @@ int clinux_reopen(int fd) {
     char path[32];
     // A duplicate would share its locks with the original; opening the file anew does not (proc_pid_fd(5)).
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    int opened = open(path, O_RDWR | O_CLOEXEC);
+    int opened;
+    do opened = open(path, O_RDWR | O_CLOEXEC);
+    while (opened < 0 && errno == EINTR);
     return opened < 0 ? -errno : opened;
 }
 
