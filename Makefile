@@ -29,7 +29,7 @@ test: ## Build and run all tests
 	swift build --build-tests
 	DMA_BENCH_BINARY=$$(swift build --show-bin-path)/dma-bench swift test --skip-build --disable-xctest
 
-check: ## Lint, sanitizers, fuzzing and models, in some fifteen minutes
+check: ## Lint, sanitizers, fuzzing and models, in some eighteen minutes
 	@scripts/setup check
 	@scripts/check
 
