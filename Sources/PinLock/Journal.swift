@@ -70,9 +70,14 @@ struct Journal {
 
     /// Why the device's process is not registered for the barrier: an error number, 0 where it is. Written by the
     /// device before its first pin; by the hypervisor once that is dead.
+    ///
+    /// Sequentially consistent, as the freeze is: a recovery that freezes and then reads it, and a device that writes it
+    /// and then looks for a freeze, cannot miss each other, and no barrier is needed for that.
     var barrierRefusal: Int32 {
-        get { Int32(truncatingIfNeeded: refusal.pointee.load(ordering: .acquiring)) }
-        nonmutating set { refusal.pointee.store(UInt64(newValue), ordering: .releasing) }
+        get { Int32(truncatingIfNeeded: refusal.pointee.load(ordering: .sequentiallyConsistent)) }
+        nonmutating set {
+            refusal.pointee.store(UInt64(newValue), ordering: .sequentiallyConsistent)
+        }
     }
 
     private var refusal: UnsafeMutablePointer<Atomic<UInt64>> {

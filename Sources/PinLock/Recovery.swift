@@ -53,12 +53,12 @@ extension CountedCover {
         let torn = entries.filter { $0.state != .held }
         if !torn.isEmpty {
             do throws(SystemError) {
-                try requireBarrier(on: arena)
                 try arena.coordination.beginFreeze()
             } catch {
                 throw .system(error)
             }
             defer { arena.coordination.thaw() }
+            try requireBarrier(on: arena)
             try waitUntilStill(arena: arena, until: deadline)
             let held = (0..<Arena.deviceCapacity).flatMap {
                 arena.journal(of: DeviceID($0)).heldPins
@@ -74,12 +74,14 @@ extension CountedCover {
         return entries.count
     }
 
-    /// A freeze is worth nothing with a living device that its barrier does not reach.
-    private func requireBarrier(on arena: Arena) throws(SystemError) {
+    /// A freeze is worth nothing with a living device that its barrier does not reach. Looked for once it has begun:
+    /// whoever says so later finds it.
+    private func requireBarrier(on arena: Arena) throws(RecoveryRefusal) {
         for number in 0..<Arena.deviceCapacity {
             let journal = arena.journal(of: DeviceID(number))
             guard !journal.isAbandoned, journal.barrierRefusal != 0 else { continue }
-            throw ProcessBarrier.refusal(of: "\(DeviceID(number))", code: journal.barrierRefusal)
+            throw .system(
+                ProcessBarrier.refusal(of: "\(DeviceID(number))", code: journal.barrierRefusal))
         }
     }
 
