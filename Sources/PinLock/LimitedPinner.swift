@@ -15,6 +15,8 @@ public final class LimitedPinner: Pinner {
     private let keeper: (any KeepingPinner)?
     /// Pages of the pins that are out, without those that are kept.
     private var passing: UInt64 = 0
+    /// Pins that are out inside what is kept.
+    private var tokens = 0
     /// Entries of pins that are no tokens and yet within what is kept, since that has been let go for the moment.
     private var inPlaceOfKept: Set<Int> = []
 
@@ -28,18 +30,23 @@ public final class LimitedPinner: Pinner {
     public var held: PageCount { PageCount(passing + (keeper?.keptPages ?? 0)) }
 
     public func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
+        if tokens == 0 { keeper?.noteIdle() }
         if keeper?.keeps(range) != true { try makeRoom(for: range.count.rawValue, at: range.start) }
         let pin = try pinner.pin(range)
-        if keeper?.isKept(pin) != true {
-            passing += range.count.rawValue
-        } else if !Registrations.isToken(pin) {
+        if Registrations.isToken(pin) {
+            tokens += 1
+        } else if keeper?.standsInForKept(pin) == true {
             inPlaceOfKept.insert(pin.entry)
+        } else {
+            passing += range.count.rawValue
         }
         return pin
     }
 
     public func unpin(_ pin: Pin) {
-        if !Registrations.isToken(pin), inPlaceOfKept.remove(pin.entry) == nil {
+        if Registrations.isToken(pin) {
+            tokens -= 1
+        } else if inPlaceOfKept.remove(pin.entry) == nil {
             passing -= pin.range.count.rawValue
         }
         pinner.unpin(pin)
@@ -75,8 +82,11 @@ protocol KeepingPinner: Pinner {
     /// Whether a pin of the range takes nothing beyond what is kept.
     func keeps(_ range: PageRange) -> Bool
 
-    /// Whether a pin that has just been taken took nothing beyond what is kept.
-    func isKept(_ pin: Pin) -> Bool
+    /// Whether a pin that has just been taken, and is no token, took nothing beyond what is kept.
+    func standsInForKept(_ pin: Pin) -> Bool
+
+    /// To be called before a pin where no token is out: nobody uses what is kept until then.
+    func noteIdle()
 
     /// Lets go until no more than `pages` are kept, as far as no pin uses them.
     func keepAtMost(_ pages: UInt64)

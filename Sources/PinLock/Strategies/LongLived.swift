@@ -84,7 +84,8 @@ public struct LongLived: StandsOnTree {
             ranges.reduce(0) { $0 + $1.count.rawValue }
         }
         func keeps(_ range: PageRange) -> Bool { registrations.contain(range) }
-        func isKept(_ pin: Pin) -> Bool { Registrations.isToken(pin) || keeps(pin.range) }
+        func standsInForKept(_ pin: Pin) -> Bool { keeps(pin.range) }
+        func noteIdle() {}
         func keepAtMost(_ pages: UInt64) {}
 
         /// Takes a registration back that was let go. Where it cannot, the range of this DMA alone may still be free:

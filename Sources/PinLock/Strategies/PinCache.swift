@@ -55,7 +55,7 @@ public struct PinCache: StandsOnTree {
         private var mostPages: PageCount
         /// Moves with every use.
         private var time: UInt64 = 0
-        /// The last use before the first of the tokens that are out.
+        /// The last use before the first of the tokens that are out, under a cap on what the device holds.
         private var lastIdle: UInt64 = 0
         private let tree: CountedPins<ForestCover>
         private let registrations: Registrations
@@ -106,7 +106,8 @@ public struct PinCache: StandsOnTree {
         var keptPages: UInt64 { registrations.pages }
         func pagesToRegister(_ ranges: [PageRange]) -> UInt64 { 0 }
         func keeps(_ range: PageRange) -> Bool { registrations.contain(range) }
-        func isKept(_ pin: Pin) -> Bool { Registrations.isToken(pin) }
+        func standsInForKept(_ pin: Pin) -> Bool { false }
+        func noteIdle() { lastIdle = time }
         func keepAtMost(_ pages: UInt64) {
             evict(
                 usedBy: registrations.isInUse ? lastIdle : .max,
@@ -132,7 +133,6 @@ public struct PinCache: StandsOnTree {
 
         @inline(__always)
         private func use(_ index: Int) {
-            if !registrations.isInUse { lastIdle = time }
             time &+= 1
             registrations.touch(index, at: time)
         }
