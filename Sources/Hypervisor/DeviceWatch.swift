@@ -52,8 +52,9 @@ struct DeviceWatch {
         }
         while true {
             pending.removeAll { $0.process.poll() != nil }
-            let ready =
-                (try? readable(pending.map(\.answerDescriptor), milliseconds: 10)) ?? 0
+            // Where the kernel does not let us wait, nobody can be heard, and nothing is waited for.
+            let heard = try? readable(pending.map(\.answerDescriptor), milliseconds: 10)
+            let ready = heard ?? 0
             let ended = pending.enumerated().filter { bit, device in
                 guard ready & 1 << UInt64(bit) != 0 else { return false }
                 // What it says of its set-up is of no interest any more; whoever fails has ended.
@@ -62,7 +63,8 @@ struct DeviceWatch {
             }.map(\.element.id)
             pending.removeAll { ended.contains($0.id) }
             if pending.isEmpty { return killed }
-            for device in deadline.hasPassed ? pending : stuck(among: pending) { kill(device) }
+            let isOver = heard == nil || deadline.hasPassed
+            for device in isOver ? pending : stuck(among: pending) { kill(device) }
         }
     }
 

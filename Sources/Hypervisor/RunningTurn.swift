@@ -15,15 +15,11 @@ final class RunningTurn {
     /// The devices that take part.
     private let devices: [DeviceHandle]
     private let deviceWatch: DeviceWatch
+    private let recovery: DeviceRecovery
     private let flags = Flags()
     private let collector: SampleCollector
     private var setupPin = 0.0
     private var pairHot: [Double] = []
-    private var hasRecovered = false
-    /// Why a dead device's pins are left.
-    private var recoveryRefusal: RecoveryRefusal?
-    /// Devices that did not come to their end by themselves once another had died.
-    private var killed: [DeviceID] = []
     private var faults = FaultTotals()
     private var cache = CacheCounters()
     private var longestPinWait: UInt64 = 0
@@ -43,8 +39,6 @@ final class RunningTurn {
 
     /// How long a device that runs may take for what is in flight: the largest requests take a minute.
     private static let deviceTimeout: UInt64 = 600_000_000_000
-    /// The same once a turn has failed.
-    private static let endTimeout: UInt64 = 60_000_000_000
 
     private static var answerDeadline: Deadline { .after(nanoseconds: deviceTimeout) }
 
@@ -54,6 +48,7 @@ final class RunningTurn {
         self.guest = guest
         devices = Array(machine.devices.prefix(plan.map.buffers.count))
         deviceWatch = DeviceWatch(devices)
+        recovery = DeviceRecovery(deviceWatch, strategy: guest.strategy)
         collector = SampleCollector(
             devices, clock: machine.clock, writes: plan.writes,
             piecesPerRequest: plan.map.piecesPerRequest,
@@ -70,13 +65,13 @@ final class RunningTurn {
             try runVCPUs(shouldStop: shouldStop, onSample: onSample)
             try endDevices()
         } catch {
-            recoverDeadDevices()
+            recovery.run(services)
             // What follows from a fault may be seen first.
             let error = flags.fault.withLock { $0 } ?? error
             guard case .device(let text) = error else { throw error }
-            let ended = killed.map { "; \($0) did not come to its end and was killed" }.joined()
             throw .recovered(
-                text + ended, refusal: recoveryRefusal, leakedPins: machine.arena.livePins)
+                text + recovery.note, refusal: recovery.refusal,
+                leakedPins: machine.arena.livePins)
         }
         collector.drain(onSample)
         return try conclude(wasInterrupted: shouldStop())
@@ -98,7 +93,7 @@ final class RunningTurn {
             }
             if let fault = flags.fault.withLock({ $0 }) { throw fault }
         } catch {
-            recoverDeadDevices()
+            recovery.run(services)
             throw flags.fault.withLock { $0 } ?? error
         }
         guest.oracle.checkPrivatePages(
@@ -130,13 +125,13 @@ final class RunningTurn {
 
     private func startDevices() throws(MachineError) {
         for (index, device) in devices.enumerated() {
-            try device.begin(setup(for: index))
+            try device.begin(plan.setup(ofDevice: index, scale: machine.clock.scale))
         }
         for reply in try deviceWatch.answers(until: Self.answerDeadline) {
             setupPin += reply.setupPinNanoseconds
             pairHot.append(reply.pairHotNanoseconds)
         }
-        guard enforces else { return }
+        guard plan.protects else { return }
         for device in devices {
             let protection = try device.receiveProtection()
             do throws(SystemError) {
@@ -147,37 +142,6 @@ final class RunningTurn {
         }
     }
 
-    /// Whether the devices' page tables keep them from private pages.
-    private var enforces: Bool {
-        plan.writes && (plan.enforces || plan.strategy.info.exclusion == .faults)
-    }
-
-    private func setup(for index: Int) -> TurnSetup {
-        var setup = TurnSetup(scale: machine.clock.scale)
-        setup.strategy = UInt32(Registry.all.firstIndex { $0 == plan.strategy }!)
-        setup.engine = UInt32(FillEngine.allCases.firstIndex(of: plan.engine)!)
-        setup.lanes = UInt32(plan.lanes)
-        setup.writes = plan.writes ? 1 : 0
-        setup.usesEventfd = plan.usesEventfd ? 1 : 0
-        setup.queueSize = UInt32(plan.map.queueLayout.queueSize)
-        setup.queueDataDescriptors = UInt32(plan.map.queueLayout.dataDescriptors)
-        setup.queueStart = plan.map.queueStarts[index].rawValue
-        setup.guestPages = plan.map.pages.rawValue
-        setup.buffer = plan.map.buffers[index]
-        setup.requestPages = (plan.map.targets.first ?? plan.map.buffers[index]).pages.rawValue
-        // A piece is never larger than its pool.
-        setup.chunkPages = min(plan.chunk, plan.map.buffers[index].pages).rawValue
-        setup.cachePages = plan.cache.rawValue
-        setup.pinLimitPages = (plan.pinLimit?.rawValue ?? 0) / UInt64(devices.count)
-        setup.retryNanoseconds = plan.patienceNanoseconds
-        setup.enforces = enforces ? 1 : 0
-        setup.isRogue = plan.isTrial ? 1 : 0
-        if plan.strategy.info.exclusion == .faults {
-            setup.faultPolicy = 1 + UInt32(FaultPolicy.allCases.firstIndex(of: plan.faultPolicy)!)
-        }
-        return setup
-    }
-
     private func endDevices() throws(MachineError) {
         for device in devices { device.end() }
         for done in try deviceWatch.answers(until: Self.answerDeadline) {
@@ -185,32 +149,6 @@ final class RunningTurn {
             cache.add(done.cache)
             longestPinWait = max(longestPinWait, done.longestPinWaitNanoseconds)
         }
-    }
-
-    /// Takes back the pins of the devices that have died, while the others end their turn: one of those may wait for a
-    /// conversion that waits for the dead. Then those of whoever did not come to its end, which is killed.
-    private func recoverDeadDevices() {
-        guard !hasRecovered else { return }
-        hasRecovered = true
-        for device in devices { device.end() }
-        try? recover(devices.filter { $0.process.poll() != nil })
-        killed = deviceWatch.endAll(until: .after(nanoseconds: Self.endTimeout)).map(\.id)
-        do throws(RecoveryRefusal) {
-            // Once more also of those that were refused while somebody was in a pin.
-            try recover(devices.filter { $0.process.poll() != nil })
-        } catch {
-            recoveryRefusal = error
-        }
-        for device in devices { device.endService() }
-    }
-
-    /// Nothing is done for a dead device by then.
-    private func recover(_ dead: [DeviceHandle]) throws(RecoveryRefusal) {
-        for device in dead { device.endService() }
-        for (device, service) in zip(devices, services) where device.process.poll() != nil {
-            service.join()
-        }
-        try guest.strategy.recover(dead.map(\.id), eachWithin: 1000)
     }
 
     // MARK: vCPUs
@@ -243,7 +181,7 @@ final class RunningTurn {
             flags.stop.store(true, ordering: .releasing)
             flags.abandoned.store(true, ordering: .releasing)
             // Before the vCPUs are waited for: one may wait for a pin of the dead.
-            recoverDeadDevices()
+            recovery.run(services)
             throw error
         }
     }
@@ -335,7 +273,7 @@ final class RunningTurn {
                 ?? (isPinned ? collector.firstStale : nil),
             leakedPins: machine.arena.livePins,
             splits: splits - guest.splitsAtBoot,
-            faults: enforces ? faults : nil, cache: plan.strategy.isCached ? cache : nil,
+            faults: plan.protects ? faults : nil, cache: plan.strategy.isCached ? cache : nil,
             longestPinWait: longestPinWait > 0 ? longestPinWait : nil,
             surprises: conversions.surprises,
             lostBytes: faults.lostBytes + (isPinned ? 0 : collector.stalePages * pageSize),
