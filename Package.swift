@@ -85,7 +85,7 @@ let package = Package(
             ],
             swiftSettings: strict),
         suite("Statistics", on: "Statistics"),
-        suite("GuestMemory", on: "GuestMemory", "Linux"),
+        suite("GuestMemory", on: "GuestMemory", "Linux", "MadeUpMachine"),
         suite("Telemetry", on: "Telemetry", "Linux"),
         suite("PinLock", on: "PinLock", "GuestMemory", "Statistics", "Linux"),
         suite("DmaWriter", on: "DmaWriter", "GuestMemory", "Linux", "CLinux"),
@@ -107,6 +107,10 @@ let package = Package(
             "EndToEnd", on: "dma-bench", "Linux", "CLinux", "CRefuse",
             excluding: ["Golden", "CRefuse"]),
         .target(name: "CRefuse", path: "Tests/EndToEnd/CRefuse", cSettings: strictC),
+        // /proc and /sys of machines that nobody has.
+        .target(
+            name: "MadeUpMachine", dependencies: ["Linux"], path: "Tests/MadeUpMachine",
+            swiftSettings: strict),
         // Kills devices at single instructions: `make torture`.
         .target(name: "CTorture", path: "Tests/Torture/Shim", cSettings: strictC),
         .executableTarget(

@@ -1,3 +1,5 @@
+import Linux
+
 /// The kernel's pool of huge pages of one size, as /sys tells it
 /// (Documentation/admin-guide/mm/hugetlbpage.rst).
 struct HugePagePool: Sendable {

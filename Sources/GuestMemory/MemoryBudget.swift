@@ -1,3 +1,5 @@
+import Linux
+
 /// How much memory the machine can still give, so that what does not fit is refused before it is touched.
 public struct MemoryBudget: Sendable, Equatable {
     /// The least that any limit leaves.
@@ -56,9 +58,10 @@ public struct MemoryBudget: Sendable, Equatable {
             limits.append(
                 MemoryBudget(available: ByteCount(bytes), limit: "memory of node \(node)"))
         }
-        for group in ControlGroup.ofThisProcess(files) {
-            if let bytes = group.room(files) {
-                limits.append(MemoryBudget(available: ByteCount(bytes), limit: group.limitPath))
+        for group in ControlGroup.ofThisProcess(under: "memory", files) {
+            let memory = GroupMemory(of: group)
+            if let bytes = memory.room(files) {
+                limits.append(MemoryBudget(available: ByteCount(bytes), limit: memory.limitPath))
             }
         }
         return limits

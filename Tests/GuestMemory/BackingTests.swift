@@ -1,5 +1,6 @@
 import Glibc
 import Linux
+import MadeUpMachine
 import Testing
 
 @testable import GuestMemory
@@ -13,7 +14,7 @@ private let transparent = "/sys/kernel/mm/transparent_hugepage"
     private func refusal(
         _ backing: Backing, _ bytes: UInt64, on machine: [String: String]
     ) throws -> String? {
-        let fake = try FakeMachine(machine)
+        let fake = try MadeUpMachine(machine)
         do {
             try backing.probe(ByteCount(bytes), files: fake.files)
             return nil

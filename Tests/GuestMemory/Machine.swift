@@ -1,38 +1,10 @@
 import Glibc
+import Linux
 import Testing
-
-@testable import GuestMemory
-
-/// A directory that stands for /, with the files of a made-up machine.
-final class FakeMachine {
-    private let root: String
-    private var created: [String] = []
-
-    var files: KernelFiles { KernelFiles(root: root) }
-
-    init(_ contents: [String: String]) throws {
-        var template = Array("/tmp/dma-bench-machine-XXXXXX".utf8CString)
-        root = String(cString: try #require(mkdtemp(&template)))
-        for (path, text) in contents {
-            var directory = root
-            for name in path.split(separator: "/").dropLast() {
-                directory += "/" + name
-                if mkdir(directory, 0o700) == 0 { created.append(directory) }
-            }
-            try #require(writeFile(root + path, text))
-            created.append(root + path)
-        }
-    }
-
-    deinit {
-        for path in created.reversed() { remove(path) }
-        remove(root)
-    }
-}
 
 @discardableResult
 func writeFile(_ path: String, _ text: String) -> Bool {
-    let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+    let file = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC)
     guard file >= 0 else { return false }
     defer { close(file) }
     return write(file, text, text.utf8.count) == text.utf8.count

@@ -1,3 +1,4 @@
+import MadeUpMachine
 import Testing
 
 @testable import GuestMemory
@@ -8,7 +9,7 @@ import Testing
     private func budget(
         _ machine: [String: String], _ backing: Backing = .memfd, node: Int? = nil
     ) throws -> MemoryBudget {
-        let fake = try FakeMachine(machine)
+        let fake = try MadeUpMachine(machine)
         return MemoryBudget.current(for: backing, node: node, files: fake.files)
     }
 
