@@ -85,6 +85,7 @@ let package = Package(
             ],
             swiftSettings: strict),
         suite("Statistics", on: "Statistics"),
+        suite("Linux", on: "Linux", "CLinux", "MadeUpMachine"),
         suite("GuestMemory", on: "GuestMemory", "Linux", "MadeUpMachine"),
         suite("Telemetry", on: "Telemetry", "Linux"),
         suite("PinLock", on: "PinLock", "GuestMemory", "Statistics", "Linux"),

@@ -30,6 +30,11 @@ int clinux_allowed_cpus(int *cpus, int capacity) {
     return count;
 }
 
+int clinux_current_cpu(void) {
+    int cpu = sched_getcpu();
+    return cpu < 0 ? -errno : cpu;
+}
+
 int clinux_set_timer_slack(uint64_t nanoseconds) {
     return prctl(PR_SET_TIMERSLACK, nanoseconds) ? -errno : 0;
 }

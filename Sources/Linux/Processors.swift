@@ -24,6 +24,9 @@ public enum Processors {
         }
     }
 
+    /// The number of the processor that the calling thread runs on: right at the moment of the call (getcpu(2)).
+    public static var current: Int { Int(clinux_current_cpu()) }
+
     /// Binds the calling thread to one processor.
     public static func bind(to processor: Int) throws(SystemError) { try allow([processor]) }
 

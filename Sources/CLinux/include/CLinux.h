@@ -36,6 +36,8 @@ int64_t clinux_find_lock(int fd, uint64_t offset, uint64_t bytes);
 int clinux_set_allowed_cpus(const int *cpus, int count);
 /// Fills `cpus` with the calling thread's allowed processors, ascending; returns how many.
 int clinux_allowed_cpus(int *cpus, int capacity);
+/// The processor that the calling thread runs on (getcpu(2)).
+int clinux_current_cpu(void);
 /// Names the calling thread, for ps -L: at most 15 bytes.
 int clinux_name_thread(const char *name);
 int clinux_set_timer_slack(uint64_t nanoseconds);
