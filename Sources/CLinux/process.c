@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
@@ -33,6 +34,22 @@ int clinux_reap(pid_t pid, bool block, int *code) {
     if (info.si_pid == 0) return 0;
     *code = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
     return 1;
+}
+
+static _Atomic uint64_t continuations;
+
+static void on_continue(int signal) {
+    (void)signal;
+    atomic_fetch_add_explicit(&continuations, 1, memory_order_relaxed);
+}
+
+int clinux_count_continuations(void) {
+    struct sigaction action = {.sa_handler = on_continue, .sa_flags = SA_RESTART};
+    return sigaction(SIGCONT, &action, NULL) ? -errno : 0;
+}
+
+uint64_t clinux_continuations(void) {
+    return atomic_load_explicit(&continuations, memory_order_relaxed);
 }
 
 int clinux_die_with_parent(int signal) {

@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,6 +34,14 @@ int clinux_allowed_cpus(int *cpus, int capacity) {
 int clinux_current_cpu(void) {
     int cpu = sched_getcpu();
     return cpu < 0 ? -errno : cpu;
+}
+
+int clinux_thread_usage(uint64_t *involuntary_switches, uint64_t *minor_faults) {
+    struct rusage usage;
+    if (getrusage(RUSAGE_THREAD, &usage)) return -errno;
+    *involuntary_switches = (uint64_t)usage.ru_nivcsw;
+    *minor_faults = (uint64_t)usage.ru_minflt;
+    return 0;
 }
 
 int clinux_set_timer_slack(uint64_t nanoseconds) {

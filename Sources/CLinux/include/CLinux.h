@@ -38,6 +38,8 @@ int clinux_set_allowed_cpus(const int *cpus, int count);
 int clinux_allowed_cpus(int *cpus, int capacity);
 /// The processor that the calling thread runs on (getcpu(2)).
 int clinux_current_cpu(void);
+/// What the kernel has counted for the calling thread (getrusage(2), RUSAGE_THREAD).
+int clinux_thread_usage(uint64_t *involuntary_switches, uint64_t *minor_faults);
 /// Names the calling thread, for ps -L: at most 15 bytes.
 int clinux_name_thread(const char *name);
 int clinux_set_timer_slack(uint64_t nanoseconds);
@@ -63,6 +65,9 @@ int clinux_pidfd_open(pid_t pid);
 int clinux_pidfd_signal(int pidfd, int signal);
 /// Reaps the child `pid`. 1: reaped, with `*code` its exit status, or minus the signal that ended it; 0: still running.
 int clinux_reap(pid_t pid, bool block, int *code);
+/// Counts from now on how often this process takes SIGCONT. The handler adds to a word and does nothing else.
+int clinux_count_continuations(void);
+uint64_t clinux_continuations(void);
 int clinux_die_with_parent(int signal);
 int clinux_spawn_self(const char *const argv[], const int *descriptors, int count, pid_t *pid);
 /// Starts `argv[0]`, looked up on the PATH, with `standard[i]` as descriptor i; all three are above 2.
