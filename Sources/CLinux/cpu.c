@@ -24,6 +24,48 @@ uint64_t clinux_tsc(void) {
 
 void clinux_pause(void) { _mm_pause(); }
 
+bool clinux_has_add_loops(void) { return true; }
+
+// Of registers: some processors add a small constant while they rename, several of a chain in a cycle (Intel's Golden
+// Cove). 64 a round, so that counting the rounds is a hundredth of the work.
+void clinux_add_chain(uint64_t rounds) {
+    uint64_t sum = 0;
+    __asm__ __volatile__(
+        ".p2align 6\n"
+        "1:\n"
+        ".rept 64\n"
+        "add %[one], %[sum]\n"
+        ".endr\n"
+        "dec %[rounds]\n"
+        "jnz 1b"
+        : [sum] "+r"(sum), [rounds] "+r"(rounds)
+        : [one] "r"((uint64_t)1)
+        : "cc");
+}
+
+void clinux_add_wide(uint64_t rounds) {
+    uint64_t a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0;
+    __asm__ __volatile__(
+        ".p2align 6\n"
+        "1:\n"
+        ".rept 8\n"
+        "add %[one], %[a]\n"
+        "add %[one], %[b]\n"
+        "add %[one], %[c]\n"
+        "add %[one], %[d]\n"
+        "add %[one], %[e]\n"
+        "add %[one], %[f]\n"
+        "add %[one], %[g]\n"
+        "add %[one], %[h]\n"
+        ".endr\n"
+        "dec %[rounds]\n"
+        "jnz 1b"
+        : [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d), [e] "+r"(e), [f] "+r"(f), [g] "+r"(g), [h] "+r"(h),
+          [rounds] "+r"(rounds)
+        : [one] "r"((uint64_t)1)
+        : "cc");
+}
+
 #else
 
 bool clinux_has_invariant_tsc(void) { return false; }
@@ -31,5 +73,8 @@ bool clinux_has_avx2(void) { return false; }
 bool clinux_has_avx512(void) { return false; }
 uint64_t clinux_tsc(void) { return 0; }
 void clinux_pause(void) { __asm__ __volatile__("yield" ::: "memory"); }
+bool clinux_has_add_loops(void) { return false; }
+void clinux_add_chain(uint64_t rounds) { (void)rounds; }
+void clinux_add_wide(uint64_t rounds) { (void)rounds; }
 
 #endif

@@ -117,6 +117,13 @@ bool clinux_has_avx512(void);
 /// (rdtscp; lfence: Intel SDM vol. 2B, RDTSCP).
 uint64_t clinux_tsc(void);
 void clinux_pause(void);
+/// Whether the two that follow do anything here.
+bool clinux_has_add_loops(void);
+#define CLINUX_ADDS_PER_ROUND 64
+/// `rounds`, at least 1, of that many adds, each of which waits for the one before: one a cycle.
+void clinux_add_chain(uint64_t rounds);
+/// The same in eight chains that do not wait for each other: as many a cycle as the core can do.
+void clinux_add_wide(uint64_t rounds);
 /// Keeps the compiler from moving memory accesses across it; the processor is free to. For the fast side of a
 /// membarrier(2), where the slow side orders the processors.
 static inline void clinux_compiler_barrier(void) { __asm__ __volatile__("" ::: "memory"); }
