@@ -119,8 +119,7 @@ uint64_t clinux_tsc(void);
 void clinux_pause(void);
 /// Whether the two that follow do anything here.
 bool clinux_has_add_loops(void);
-#define CLINUX_ADDS_PER_ROUND 64
-/// `rounds`, at least 1, of that many adds, each of which waits for the one before: one a cycle.
+/// `rounds`, at least 1, of 64 adds, each of which waits for the one before: one a cycle.
 void clinux_add_chain(uint64_t rounds);
 /// The same in eight chains that do not wait for each other: as many a cycle as the core can do.
 void clinux_add_wide(uint64_t rounds);
