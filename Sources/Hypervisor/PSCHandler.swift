@@ -49,7 +49,7 @@ final class PSCHandler: Hypercalls {
             return .done
         } catch {
             switch error {
-            case .pinned(let gfn), .deadlinePassed(let gfn), .converting(let gfn):
+            case .pinned(let gfn), .deadlinePassed(let gfn), .converting(let gfn), .busy(let gfn):
                 let now = monotonicNanoseconds()
                 log.withLock { $0.refuse(due: due, now: now) }
                 return .pinned(gfn)

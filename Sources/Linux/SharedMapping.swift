@@ -56,29 +56,50 @@ public final class SharedMapping {
     public func forEachPopulatedExtent(_ body: (Range<Int>) throws(SystemError) -> Void)
         throws(SystemError)
     {
-        var position: Int64 = 0
-        while position < Int64(byteCount) {
+        try forEachPopulatedExtent(of: 0..<byteCount, body)
+    }
+
+    /// The same, of a part of it.
+    public func forEachPopulatedExtent(
+        of part: Range<Int>, _ body: (Range<Int>) throws(SystemError) -> Void
+    ) throws(SystemError) {
+        let limit = min(part.upperBound, byteCount)
+        var position = Int64(part.lowerBound)
+        while position < Int64(limit) {
             let start = clinux_next_data(fileDescriptor, position)
-            if start == -Int64(ENXIO) { return }
+            if start == -Int64(ENXIO) || start >= Int64(limit) { return }
             try check(start, "lseek(SEEK_DATA)", on: name)
             let end = try check(
                 clinux_next_hole(fileDescriptor, start), "lseek(SEEK_HOLE)", on: name)
-            try body(Int(start)..<min(Int(end), byteCount))
+            try body(Int(start)..<min(Int(end), limit))
             position = end
         }
     }
 
-    /// Sets every populated byte to zero and leaves the holes holes. Nobody else may use the mapping meanwhile.
-    public func zero() throws(SystemError) {
+    /// What is worked through at once, where somebody may want it to stop.
+    private static let stepBytes = 64 << 20
+
+    /// Sets every populated byte to zero and leaves the holes holes, until `shouldStop`. Nobody else may use the mapping
+    /// meanwhile.
+    public func zero(shouldStop: () -> Bool = { false }) throws(SystemError) {
         try forEachPopulatedExtent { extent in
-            memset(base + extent.lowerBound, 0, extent.count)
+            for start in stride(from: extent.lowerBound, to: extent.upperBound, by: Self.stepBytes) {
+                if shouldStop() { return }
+                memset(base + start, 0, min(Self.stepBytes, extent.upperBound - start))
+            }
         }
     }
 
-    /// Enters the file's populated pages in this process's page table, so that no later access faults.
-    public func mapPopulated() throws(SystemError) {
-        try forEachPopulatedExtent { extent throws(SystemError) in
-            try populate(extent)
+    /// Enters the file's populated pages in this process's page table, so that no later access faults: all of them, or
+    /// those in a part of the file. Until `shouldStop`.
+    public func mapPopulated(
+        _ part: Range<Int>? = nil, shouldStop: () -> Bool = { false }
+    ) throws(SystemError) {
+        try forEachPopulatedExtent(of: part ?? 0..<byteCount) { extent throws(SystemError) in
+            for start in stride(from: extent.lowerBound, to: extent.upperBound, by: Self.stepBytes) {
+                if shouldStop() { return }
+                try populate(start..<min(start + Self.stepBytes, extent.upperBound))
+            }
         }
     }
 

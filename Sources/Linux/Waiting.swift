@@ -3,7 +3,7 @@ import Glibc
 import Synchronization
 
 /// A point of CLOCK_MONOTONIC, in nanoseconds: the same clock for every process of the machine.
-public struct Deadline: Sendable, Hashable {
+public struct Deadline: Sendable, Hashable, Comparable {
     public let nanoseconds: UInt64
 
     public init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
@@ -21,6 +21,10 @@ public struct Deadline: Sendable, Hashable {
     }
 
     public var hasPassed: Bool { monotonicNanoseconds() >= nanoseconds }
+
+    public static func < (one: Deadline, other: Deadline) -> Bool {
+        one.nanoseconds < other.nanoseconds
+    }
 }
 
 /// CLOCK_MONOTONIC in nanoseconds.
@@ -57,6 +61,13 @@ public enum Futex {
         _ = clinux_futex_wake(word, 1)
     }
 }
+
+/// Tells the processor that this is a loop that waits.
+@inline(__always)
+public func pauseProcessor() { clinux_pause() }
+
+/// Gives the processor to whoever waits for it.
+public func yieldProcessor() { sched_yield() }
 
 /// Waiting for another processor: pauses, then gives the processor away, so that a spin never
 /// starves what it waits for where there are fewer processors than spinners.

@@ -96,8 +96,11 @@ public final class Arena {
     ///
     /// Nobody may use the arena meanwhile; views from before are void. Memory that was touched stays allocated.
     /// The guest may be smaller than the one the arena was created for, never larger.
-    public func reset(pages: PageCount, entrySize: EntrySize) throws(SystemError) -> Arena {
-        try mapping.zero()
+    /// Where it `shouldStop`, what comes of it is good for nothing.
+    public func reset(
+        pages: PageCount, entrySize: EntrySize, shouldStop: () -> Bool = { false }
+    ) throws(SystemError) -> Arena {
+        try mapping.zero(shouldStop: shouldStop)
         try Self.writeHeader(mapping, pages: pages, entrySize: entrySize)
         return try Arena(attaching: mapping)
     }

@@ -68,6 +68,9 @@ public enum ConversionRefusal: Error, Equatable, Sendable {
     case pinned(GFN)
     /// Still pinned at the deadline.
     case deadlinePassed(GFN)
+    /// Nobody could tell in time what is pinned (policy `deny`): another thread holds what has to be looked at, or the
+    /// kernel refuses a barrier. Ask again.
+    case busy(GFN)
     /// The page has that state already: the guest's error.
     case alreadyInState(GFN)
     /// Another conversion of the page is under way.
@@ -92,7 +95,8 @@ public struct ConversionHooks {
     public var willCommit: (PageRange, _ to: PageState) -> Void
     /// Runs when devices must be told to look for revocations: wakes those that sleep.
     public var wakeDevices: () -> Void
-    /// Runs when a conversion has waited for pins, whether or not they went before its deadline: with how long.
+    /// Runs when a conversion that was pending has ended, whether or not the pins went before its deadline: with how
+    /// long it was pending.
     public var didWait: (_ nanoseconds: UInt64) -> Void
 
     public init(
@@ -176,7 +180,7 @@ public enum Exclusion: String, Sendable {
 /// that answers from a structure of its own keeps that structure in the arena's strategy section, true to the
 /// table. Untouched memory means private and unpinned. All calls but `pinner` and `audit` may run on any thread.
 ///
-/// A strategy says what a conversion has to do to its structure; `convert` itself is written once, below.
+/// A strategy says what a conversion has to do to its structure; the conversion is written once, in `Conversion.swift`.
 public protocol PinStrategy: Sendable {
     associatedtype Device: Pinner
 
@@ -213,18 +217,43 @@ public protocol PinStrategy: Sendable {
         _ device: DeviceID, on socket: Int32, takeBack: (PageRange) -> Bool
     ) throws(SystemError)
 
-    /// From its return on, no new pin of a page in the range succeeds. The pages are claimed in the table.
-    func close(_ range: PageRange)
+    /// From its return on, a pin of a page in the range fails, or has begun before and is found by `search`. The pages
+    /// are claimed in the table. Throws where the kernel refuses a barrier that it takes; then the range is to be opened.
+    func close(_ range: PageRange) throws(SystemError)
 
-    /// The lowest page of the range that is pinned now. Called after `close`.
-    func firstPinned(in range: PageRange) -> GFN?
+    /// Looks for the lowest page of the range that is pinned now, after `close`. Reads counts with sequential
+    /// consistency; waits for a mutex for so many nanoseconds at most.
+    func search(_ range: PageRange, within nanoseconds: UInt64) -> PinSearch
+
+    /// Called by a conversion that has become an onlooker: from its return on, every unpin has been seen by a later
+    /// search, or sees the onlooker. Where unpins are plain stores that takes a barrier on all processors, which the
+    /// kernel may refuse; elsewhere nothing.
+    func meetUnpins() throws(SystemError)
 
     /// Pins of pages in the range may succeed again: their conversion to private was refused, or they have become
     /// shared.
     func open(_ range: PageRange)
 
-    /// Converts every page of the range, or none: what the guest asked for. Written once, in an extension; a
-    /// requirement so that the compiler makes one for each strategy.
+    /// Begins to convert every page of the range, or none: what the guest asked for. Never sleeps, and takes no longer
+    /// than `search` may.
+    ///
+    /// Refuses what the guest got wrong (a page in that state already, a range outside its memory), what another
+    /// conversion holds, and what the policy says of a pinned page. The three steps of a conversion are written once, in
+    /// an extension; they are requirements so that the compiler makes them for each strategy.
+    func begin(
+        _ range: PageRange, to state: PageState, policy: ConflictPolicy, hooks: ConversionHooks
+    ) throws(ConversionRefusal) -> ConversionStep
+
+    /// Looks at a pending conversion again: how it was carried out, or nil where it is still pending. Costs two loads
+    /// while nothing has been let go. Refuses at the deadline.
+    func poll(
+        _ pending: inout PendingConversion, hooks: ConversionHooks
+    ) throws(ConversionRefusal) -> ConversionPath?
+
+    /// Gives a pending conversion up: its pages are as they were.
+    func abandon(_ pending: PendingConversion, hooks: ConversionHooks)
+
+    /// The same from beginning to end; the calling thread sleeps where the policy waits.
     func convert(
         _ range: PageRange, to state: PageState, policy: ConflictPolicy, hooks: ConversionHooks
     ) throws(ConversionRefusal) -> ConversionPath
@@ -245,6 +274,7 @@ extension PinStrategy {
     ) throws(SystemError) -> Device {
         pinner(for: device)
     }
+    public func meetUnpins() throws(SystemError) {}
     public static var isServed: Bool { false }
     public func serve(
         _ device: DeviceID, on socket: Int32, takeBack: (PageRange) -> Bool

@@ -4,71 +4,73 @@ import Synchronization
 
 /// The arena's words through which devices and converters wait for one another.
 ///
-/// Each lies on a cache line of its own. Pins and unpins only read `freeze` and `waiters`, which hardly ever change.
+/// Each lies on a cache line of its own. Pins and unpins only read `freeze` and `onlookers`, which hardly ever change.
 public struct Coordination {
     /// Non-zero while a recovery rebuilds counts: nobody pins or unpins.
     let freeze: UnsafeMutablePointer<FutexWord>
-    /// Moves with every unpin while a converter waits.
-    private let unpins: UnsafeMutablePointer<FutexWord>
-    /// Converters that wait for unpins.
-    let waiters: UnsafeMutablePointer<FutexWord>
+    /// Moves with whatever ends a claim on pages, while there are onlookers.
+    private let releases: UnsafeMutablePointer<FutexWord>
+    /// Conversions that are pending: they want to hear of what ends a claim on pages.
+    let onlookers: UnsafeMutablePointer<FutexWord>
     /// Moves whenever a converter asks for long-lived pins.
     private let revocations: UnsafeMutablePointer<FutexWord>
     /// One recovery at a time: each works counts out from what all journals say.
     let recoveryLock: ConverterLock
+    /// Onlookers that sleep instead of polling: only they have to be woken.
+    private let sleepers: UnsafeMutablePointer<FutexWord>
 
-    static let byteCount = 5 * 64
+    static let byteCount = 6 * 64
 
     init(at base: UnsafeMutableRawPointer) {
         func word(_ line: Int) -> UnsafeMutablePointer<FutexWord> {
             (base + line * 64).assumingMemoryBound(to: FutexWord.self)
         }
         freeze = word(0)
-        unpins = word(1)
-        waiters = word(2)
+        releases = word(1)
+        onlookers = word(2)
         revocations = word(3)
         recoveryLock = ConverterLock(at: base + 4 * 64)
+        sleepers = word(5)
     }
 
-    // MARK: Unpins and waiting converters
+    // MARK: Unpins and pending conversions
 
-    /// To be called after an unpin: a converter may wait for it.
+    /// To be called after whatever ends a claim on pages, since a conversion may be pending on it: an unpin, a pin that
+    /// was refused after it could be seen, a recovery, also one that is given up half way.
     ///
-    /// No wake-up is lost: the converter counts itself in and then reads the counts, the unpin takes its counts away
-    /// and then looks for waiters. All four are sequentially consistent, so one of the two sees the other. On x86
-    /// that is free: the subtraction is a locked operation anyway, and the look a plain load of a line that hardly
-    /// ever changes. (Where an unpin is a plain store, the strategy's converter makes up for it with a barrier.)
+    /// No release is missed: the conversion becomes an onlooker and then reads the counts, the unpin takes its counts
+    /// away and then looks for onlookers. All four are sequentially consistent, so one of the two sees the other. On
+    /// x86 that is free: the subtraction is a locked operation anyway, and the look a plain load of a line that hardly
+    /// ever changes. (Where an unpin is a plain store, `meetUnpins` makes up for it with a barrier.)
     @inline(__always)
     func announceUnpin() {
-        if hasWaiters { wakeConverters() }
+        if hasOnlookers { tellOnlookers() }
     }
 
     @inline(__always)
-    var hasWaiters: Bool { waiters.pointee.load(ordering: .sequentiallyConsistent) != 0 }
+    var hasOnlookers: Bool { onlookers.pointee.load(ordering: .sequentiallyConsistent) != 0 }
 
+    /// The count first, then the look for sleepers: one of the two sees the other, as above.
     @inline(never)
-    private func wakeConverters() {
-        unpins.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
-        Futex.wakeAll(unpins)
+    private func tellOnlookers() {
+        releases.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
+        guard sleepers.pointee.load(ordering: .sequentiallyConsistent) != 0 else { return }
+        Futex.wakeAll(releases)
     }
 
-    /// Waits until `pinned`, which reads counts with sequential consistency, finds nothing; what it found last where
-    /// the deadline came first. At the end `didWait` is told how long it was.
-    ///
-    /// Bounded: new pins are kept out meanwhile, and of the looks only the last begins after the deadline.
-    func waitForUnpins<Found>(
-        until deadline: Deadline, didWait: (_ nanoseconds: UInt64) -> Void, _ pinned: () -> Found?
-    ) -> Found? {
-        let start = monotonicNanoseconds()
-        defer { didWait(monotonicNanoseconds() - start) }
-        waiters.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
-        defer { waiters.pointee.wrappingSubtract(1, ordering: .sequentiallyConsistent) }
-        while true {
-            let seen = unpins.pointee.load(ordering: .sequentiallyConsistent)
-            guard let found = pinned() else { return nil }
-            if deadline.hasPassed { return found }
-            Futex.wait(unpins, while: seen, until: deadline)
-        }
+    func addOnlooker() { onlookers.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent) }
+    func removeOnlooker() {
+        onlookers.pointee.wrappingSubtract(1, ordering: .sequentiallyConsistent)
+    }
+
+    /// How often something has ended a claim on pages beside an onlooker.
+    var releaseCount: UInt32 { releases.pointee.load(ordering: .sequentiallyConsistent) }
+
+    /// Sleeps while `releaseCount` is what it was, until the deadline at most; wakes early now and then.
+    func sleep(while seen: UInt32, until deadline: Deadline) {
+        sleepers.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
+        Futex.wait(releases, while: seen, until: deadline)
+        sleepers.pointee.wrappingSubtract(1, ordering: .sequentiallyConsistent)
     }
 
     // MARK: Revocation

@@ -16,7 +16,9 @@ extension StandsOnTree {
 
     public func close(_ range: PageRange) { tree.close(range) }
     public func open(_ range: PageRange) { tree.open(range) }
-    public func firstPinned(in range: PageRange) -> GFN? { tree.firstPinned(in: range) }
+    public func search(_ range: PageRange, within nanoseconds: UInt64) -> PinSearch {
+        tree.search(range, within: nanoseconds)
+    }
     public func recover(_ device: DeviceID, until deadline: Deadline) throws(RecoveryRefusal) -> Int
     {
         try tree.recover(device, until: deadline)
@@ -40,7 +42,9 @@ extension UnderOneMutex {
 
     public func close(_ range: PageRange) { pins.forest.close(range) }
     public func open(_ range: PageRange) { pins.forest.open(range) }
-    public func firstPinned(in range: PageRange) -> GFN? { pins.firstPinned(in: range) }
+    public func search(_ range: PageRange, within nanoseconds: UInt64) -> PinSearch {
+        pins.search(range, within: nanoseconds)
+    }
     public func recover(_ device: DeviceID, until deadline: Deadline) throws(RecoveryRefusal) -> Int
     {
         try pins.recover(device, until: deadline)
@@ -56,7 +60,7 @@ extension KeepsNothing {
 
     public func close(_ range: PageRange) {}
     public func open(_ range: PageRange) {}
-    public func firstPinned(in range: PageRange) -> GFN? { nil }
+    public func search(_ range: PageRange, within nanoseconds: UInt64) -> PinSearch { .none }
     public func recover(_ device: DeviceID, until deadline: Deadline) -> Int { 0 }
     public func audit() -> String? { nil }
 }

@@ -84,8 +84,8 @@ struct LockedPins<Index: PinIndex>: Sendable {
         throw arena.table.refusal(of: PageRange(start: closed.rawValue, count: 1))
     }
 
-    /// No wake-up is lost: a converter counts itself among the waiters and then looks under the mutex. If that was
-    /// before this unpin had it, the count is seen here; if after, the pin is not listed any more.
+    /// No release is missed: a converter becomes an onlooker and then looks under the mutex. If that was before this
+    /// unpin had it, the onlooker is seen here; if after, the pin is not listed any more.
     @inline(__always)
     func unpin(_ pin: Pin, _ journal: JournalWriter) {
         journal.beginRelease(pin)
@@ -100,8 +100,11 @@ struct LockedPins<Index: PinIndex>: Sendable {
 
     // MARK: The hypervisor
 
-    func firstPinned(in range: PageRange) -> GFN? {
-        mutex.withLock { index.firstPinned(in: range) }
+    /// Bounded, whoever holds the mutex and for how long.
+    func search(_ range: PageRange, within nanoseconds: UInt64) -> PinSearch {
+        mutex.withLock(until: .after(nanoseconds: nanoseconds)) {
+            PinSearch(index.firstPinned(in: range))
+        } ?? .incomplete
     }
 
     func recover(_ device: DeviceID, until deadline: Deadline) throws(RecoveryRefusal) -> Int {

@@ -85,7 +85,7 @@ struct EpochTests {
         let strategy = try make(Epoch.self, pages: 8, sharing: range(0..<8))
         _ = try strategy.pinner(for: DeviceID(0)).pin(range(2..<5))
         #expect(try strategy.audit() == nil)
-        strategy.close(page(4))
+        try strategy.close(page(4))
         #expect(try strategy.audit() == "device 0 holds \(range(2..<5)), and \(GFN(4)) is closed")
     }
 }

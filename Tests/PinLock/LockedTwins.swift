@@ -24,13 +24,13 @@ struct ForgetsPinsThatReachIn: Twin {
 
     init(arena: Arena) { original = IntervalTreeLock(arena: arena) }
 
-    func firstPinned(in range: PageRange) -> GFN? {
+    func search(_ range: PageRange, within nanoseconds: UInt64) -> PinSearch {
         var lowest: GFN?
         arena.forEachListedPin { _, _, pinned in
             guard range.contains(pinned.start) else { return }
             lowest = min(lowest ?? pinned.start, pinned.start)
         }
-        return lowest
+        return PinSearch(lowest)
     }
 }
 

@@ -99,7 +99,7 @@ private final class Meeting<Strategy: PinStrategy> {
         rendezvous.meet(&turn)
         pause(&random)
         try! table.claim(page(0), leaving: .shared)
-        strategy.close(page(0))
+        try! strategy.close(page(0))
         let found = strategy.firstPinned(in: page(0))
         rendezvous.meet(&turn)
         let isMissed = found == nil && isPinned.load(ordering: .relaxed)

@@ -17,7 +17,7 @@ import Testing
                 waitUntil { journal.isAtMutex }
                 // What it should not do before it has the mutex, it has done by now.
                 sleep(until: .after(milliseconds: 5))
-                strategy.close(page(3))
+                try strategy.close(page(3))
                 return thread
             }
         }

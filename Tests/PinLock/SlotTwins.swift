@@ -21,8 +21,8 @@ struct ForgetsTheSlots: Twin {
 
     init(arena: Arena) { original = Slots(arena: arena) }
 
-    func firstPinned(in range: PageRange) -> GFN? {
-        ForestCover(arena: arena).forest.firstPinned(in: range)
+    func search(_ range: PageRange, within nanoseconds: UInt64) -> PinSearch {
+        PinSearch(ForestCover(arena: arena).forest.firstPinned(in: range))
     }
 }
 

@@ -11,10 +11,10 @@ struct LetsPinsIn: Twin {
 
     init(arena: Arena) { original = RangeTree(arena: arena) }
 
-    func firstPinned(in range: PageRange) -> GFN? {
+    func search(_ range: PageRange, within nanoseconds: UInt64) -> PinSearch {
         original.close(range)
-        let found = original.firstPinned(in: range)
-        if found != nil { original.open(range) }
+        let found = original.search(range, within: nanoseconds)
+        if found != .none { original.open(range) }
         looks.add(1)
         return found
     }
@@ -41,9 +41,9 @@ struct KeepsTime<Original: PinStrategy>: Twin, Overtime {
 
     init(arena: Arena) { original = Original(arena: arena) }
 
-    func firstPinned(in range: PageRange) -> GFN? {
+    func search(_ range: PageRange, within nanoseconds: UInt64) -> PinSearch {
         looks.note()
-        return original.firstPinned(in: range)
+        return original.search(range, within: nanoseconds)
     }
 }
 

@@ -66,6 +66,13 @@ extension PinStrategy {
         }
     }
 
+    /// The lowest page of the range that is pinned, where a search can be completed.
+    func firstPinned(in range: PageRange) -> GFN? {
+        let found = search(range, within: 60_000_000_000)
+        precondition(found != .incomplete, "the search of \(range) was not completed")
+        return found.page
+    }
+
     /// A conversion that nothing is in the way of.
     @discardableResult
     func convert(

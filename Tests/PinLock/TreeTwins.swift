@@ -64,8 +64,8 @@ struct SixteenPages: PinStrategy {
     func close(_ range: PageRange) {
         lock.withLock { _ = cover.tree.close(range.lower, range.upper) }
     }
-    func firstPinned(in range: PageRange) -> GFN? {
-        cover.tree.firstPinned(range.lower, range.upper).map { GFN($0) }
+    func search(_ range: PageRange, within nanoseconds: UInt64) -> PinSearch {
+        PinSearch(cover.tree.firstPinned(range.lower, range.upper).map { GFN($0) })
     }
     func open(_ range: PageRange) {
         lock.withLock { _ = cover.tree.open(range.lower, range.upper) }
@@ -97,7 +97,7 @@ struct RestoresInnerLanes: Interruptible {
 
     init(arena: Arena) { original = SixteenPages(arena: arena) }
 
-    func close(_ range: PageRange) {
+    func close(_ range: PageRange) throws(SystemError) {
         let root = original.cover.tree.root.pointee.load(ordering: .acquiring)
         found.lanes.withLock { $0[range.start] = root & CountedTree.Lanes.open }
         original.close(range)
@@ -122,12 +122,12 @@ struct ForgetsCountsAbove: Twin {
 
     init(arena: Arena) { original = SixteenPages(arena: arena) }
 
-    func firstPinned(in range: PageRange) -> GFN? {
+    func search(_ range: PageRange, within nanoseconds: UInt64) -> PinSearch {
         for page in range.lower..<range.upper {
             let (word, lane) = original.leaf(of: page)
             let counts = word.pointee.load(ordering: .sequentiallyConsistent)
-            if counts >> (16 * lane) & 0x7fff != 0 { return GFN(page) }
+            if counts >> (16 * lane) & 0x7fff != 0 { return .pinned(GFN(page)) }
         }
-        return nil
+        return .none
     }
 }

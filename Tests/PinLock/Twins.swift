@@ -20,8 +20,11 @@ extension Twin {
     }
     var arena: Arena { original.arena }
     func pinner(for device: DeviceID) -> Original.Device { original.pinner(for: device) }
-    func close(_ range: PageRange) { original.close(range) }
-    func firstPinned(in range: PageRange) -> GFN? { original.firstPinned(in: range) }
+    func close(_ range: PageRange) throws(SystemError) { try original.close(range) }
+    func search(_ range: PageRange, within nanoseconds: UInt64) -> PinSearch {
+        original.search(range, within: nanoseconds)
+    }
+    func meetUnpins() throws(SystemError) { try original.meetUnpins() }
     func open(_ range: PageRange) { original.open(range) }
     func recover(_ device: DeviceID, until deadline: Deadline) throws(RecoveryRefusal) -> Int {
         try original.recover(device, until: deadline)
@@ -42,9 +45,9 @@ struct Interposed<Original: PinStrategy>: Interruptible {
 
     init(arena: Arena) { original = Original(arena: arena) }
 
-    func close(_ range: PageRange) {
+    func close(_ range: PageRange) throws(SystemError) {
         beforeClose(range)
-        original.close(range)
+        try original.close(range)
     }
 
     func open(_ range: PageRange) {
@@ -60,9 +63,9 @@ struct Watched<Original: PinStrategy>: Twin {
 
     init(arena: Arena) { original = Original(arena: arena) }
 
-    func firstPinned(in range: PageRange) -> GFN? {
+    func search(_ range: PageRange, within nanoseconds: UInt64) -> PinSearch {
         looks.add(1)
-        return original.firstPinned(in: range)
+        return original.search(range, within: nanoseconds)
     }
 }
 

@@ -116,7 +116,7 @@ import Testing
     @Test func srcuGivesUp() throws {
         let strategy = try make(SRCUv5.self, pages: 8, sharing: range(0..<8))
         _ = try strategy.pinner(for: DeviceID(0)).pin(range(2..<4))
-        #expect(strategy.refusalOfConversion(range(0..<8), to: .private) == .pinned(GFN(2)))
+        #expect(strategy.refusalOfConversion(range(0..<8), to: .private) == .deadlinePassed(GFN(2)))
         #expect(
             strategy.refusalOfConversion(range(3..<8), to: .private, policy: .wait(until: .now))
                 == .deadlinePassed(GFN(3)))

@@ -36,7 +36,7 @@ func duringConversion<Strategy: PinStrategy>(
 extension PinStrategy {
     /// Whether a conversion has found a pin and waits for it.
     var hasWaiter: Bool {
-        arena.coordination.waiters.pointee.load(ordering: .acquiring) > 0
+        arena.coordination.hasOnlookers
     }
 }
 

@@ -62,7 +62,7 @@ import Testing
         for step in 0..<steps {
             switch step % 3 {
             case 0: strategy.close(page)
-            case 1: if strategy.firstPinned(in: page) == nil { outcome.conversions += 1 }
+            case 1: if strategy.search(page, within: 0) == .none { outcome.conversions += 1 }
             default: strategy.open(page)
             }
             if let pin = held {

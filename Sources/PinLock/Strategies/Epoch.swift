@@ -11,8 +11,8 @@ import Synchronization
 ///
 /// Why no page is both pinned and private: in program order a device writes its range down and then looks. At the
 /// moment of the barrier it has either done the first, and the conversion sees the range; or it has not, and its
-/// look comes after the closing. An unpin that goes and a converter that is about to sleep meet in the same way, so
-/// every look of a converter begins with a barrier.
+/// look comes after the closing. An unpin that goes and a conversion that becomes pending meet in the same way, with a
+/// barrier of their own. Later looks need none: no pin succeeds any more, and one that has gone is seen in time.
 ///
 /// An epoch in its plain form is one word, "inside": the converter waits for every device, whatever it writes. One
 /// more plain store says which range, and buys that a conversion is held up by the pins of its own pages alone.
@@ -90,20 +90,21 @@ public struct Epoch: PinStrategy {
         return device
     }
 
-    public func close(_ range: PageRange) { cover.forest.close(range) }
+    /// With the barrier: a device has written its range down before that, and a search finds it, or looks afterwards.
+    public func close(_ range: PageRange) throws(SystemError) {
+        cover.forest.close(range)
+        try ProcessBarrier.issue()
+    }
     public func open(_ range: PageRange) { cover.forest.open(range) }
 
-    public func firstPinned(in range: PageRange) -> GFN? {
-        do throws(SystemError) {
-            try ProcessBarrier.issue()
-        } catch {
-            // Short of memory: without a barrier nobody can tell, so the guest has to ask again.
-            return range.start
-        }
-        return firstPublished(in: range)
+    public func search(_ range: PageRange, within nanoseconds: UInt64) -> PinSearch {
+        PinSearch(firstPublished(in: range))
     }
 
-    /// The lowest page of the range that a journal speaks for: what `firstPinned` is once a barrier has been issued.
+    /// After the barrier, every unpin has either been seen or will see the onlooker.
+    public func meetUnpins() throws(SystemError) { try ProcessBarrier.issue() }
+
+    /// The lowest page of the range that a journal speaks for.
     ///
     /// An entry may change meanwhile, but a pin from before the closing stays in its entry until it is given back, and
     /// none can succeed since.

@@ -148,8 +148,8 @@ public struct OFDLock: PinStrategy {
             journal.end(pin)
         }
 
-        /// No wake-up is lost: a converter counts itself among the waiters and then tries its lock. If that was before
-        /// this unlock, the kernel's spin lock orders the count before the look at it here.
+        /// No release is missed: a converter becomes an onlooker and then tries its lock. If that was before this
+        /// unlock, the kernel's spin lock orders the one before the look at it here.
         private func release(_ range: PageRange) {
             coverage.remove(range.lower..<range.upper) { bytes in
                 do throws(SystemError) {
@@ -166,20 +166,20 @@ public struct OFDLock: PinStrategy {
     public func close(_ range: PageRange) { forest.close(range) }
     public func open(_ range: PageRange) { forest.open(range) }
 
-    public func firstPinned(in range: PageRange) -> GFN? {
+    public func search(_ range: PageRange, within nanoseconds: UInt64) -> PinSearch {
         let bytes = range.lower..<range.upper
         do throws(SystemError) {
             return try locks.ask { file throws(SystemError) in
                 while try !file.exclude(bytes) {
-                    if let page = try file.firstLocked(in: bytes) { return GFN(page) }
+                    if let page = try file.firstLocked(in: bytes) { return .pinned(GFN(page)) }
                     // It has been unlocked since.
                 }
                 try file.release(bytes)
-                return nil
+                return .none
             }
         } catch {
             // The audit says so.
-            return range.start
+            return .incomplete
         }
     }
 

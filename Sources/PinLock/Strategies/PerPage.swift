@@ -60,7 +60,7 @@ public struct PerPage: PinStrategy {
     public func close(_ range: PageRange) {}
     public func open(_ range: PageRange) {}
 
-    public func firstPinned(in range: PageRange) -> GFN? {
+    public func search(_ range: PageRange, within nanoseconds: UInt64) -> PinSearch {
         var pinned: GFN?
         _ = cover.forEachEntry(range) { page, word, _ in
             guard word.pointee.load(ordering: .sequentiallyConsistent) & EntryCover.countBits != 0
@@ -70,7 +70,7 @@ public struct PerPage: PinStrategy {
             pinned = GFN(page)
             return false
         }
-        return pinned
+        return PinSearch(pinned)
     }
 
     public func recover(_ device: DeviceID, until deadline: Deadline) throws(RecoveryRefusal) -> Int

@@ -65,11 +65,12 @@ public struct PerPageSWAR: PinStrategy {
         }
     }
 
-    public func firstPinned(in range: PageRange) -> GFN? {
-        cover.firstPage(in: range) { lanes in
-            lanes.word.pointee.load(ordering: .sequentiallyConsistent)
-                & (lanes.addend &* LaneCover.lanePins)
-        }
+    public func search(_ range: PageRange, within nanoseconds: UInt64) -> PinSearch {
+        PinSearch(
+            cover.firstPage(in: range) { lanes in
+                lanes.word.pointee.load(ordering: .sequentiallyConsistent)
+                    & (lanes.addend &* LaneCover.lanePins)
+            })
     }
 
     public func recover(_ device: DeviceID, until deadline: Deadline) throws(RecoveryRefusal) -> Int

@@ -55,7 +55,9 @@ public struct RangeTree: PinStrategy {
 
     public func close(_ range: PageRange) { cover.forest.close(range) }
     public func open(_ range: PageRange) { cover.forest.open(range) }
-    public func firstPinned(in range: PageRange) -> GFN? { cover.forest.firstPinned(in: range) }
+    public func search(_ range: PageRange, within nanoseconds: UInt64) -> PinSearch {
+        PinSearch(cover.forest.firstPinned(in: range))
+    }
 
     public func recover(_ device: DeviceID, until deadline: Deadline) throws(RecoveryRefusal) -> Int
     {

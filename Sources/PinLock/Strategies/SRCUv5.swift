@@ -14,7 +14,7 @@ import Synchronization
 /// closed first; then it is right to wait for the earlier readers only (see `Epoch`).
 ///
 /// Cost: the converter waits whatever the policy is: synchronize_srcu() has no way to refuse. Under `deny` it gives up
-/// after a second.
+/// after a second, at its deadline.
 ///
 /// Its twin: `psc_srcu` of the SEV-SNP hypervisor series (KVM, v5), which waits for readers before the page state
 /// change and does nothing against those that start after it. It failed review.
@@ -34,72 +34,94 @@ public struct SRCUv5: StandsOnTree {
 
     public func pinner(for device: DeviceID) -> RangeTree.Device { tree.pinner(for: device) }
 
-    /// As every strategy's, but for the order: the range is closed when it has become private.
-    public func convert(
-        _ range: PageRange, to state: PageState, policy: ConflictPolicy, hooks: ConversionHooks
-    ) throws(ConversionRefusal) -> ConversionPath {
-        guard state == .private, range.upper <= arena.pages.rawValue else {
-            return try tree.convert(range, to: state, policy: policy, hooks: hooks)
-        }
-        let table = arena.table
-        try table.claim(range, leaving: .shared)
-        let path: ConversionPath
-        do throws(ConversionRefusal) {
-            path = try synchronize(range, policy, hooks)
-        } catch {
-            table.releaseClaim(range)
-            throw error
-        }
-        hooks.willCommit(range, .private)
-        table.split(range)
-        table.commit(range)
-        close(range)
-        table.releaseClaim(range)
-        return path
-    }
+    // As every strategy's, but for the order: the range is closed when it has become private.
 
-    /// What stands for synchronize_srcu(): waits for the readers there are, not for those that come.
-    private func synchronize(
-        _ range: PageRange, _ policy: ConflictPolicy, _ hooks: ConversionHooks
-    ) throws(ConversionRefusal) -> ConversionPath {
-        let readers = readers(in: range)
-        // A grace period is another thread's work and takes its time, whether or not there are readers.
-        sleep(until: .after(nanoseconds: Self.gracePeriodNanoseconds))
-        guard readers.contains(where: \.isInside) else { return .immediate }
+    /// What stands for synchronize_srcu() begins: the readers there are have to leave, not those that come.
+    public func begin(
+        _ range: PageRange, to state: PageState, policy: ConflictPolicy, hooks: ConversionHooks
+    ) throws(ConversionRefusal) -> ConversionStep {
+        guard state == .private, range.upper <= arena.pages.rawValue else {
+            return try tree.begin(range, to: state, policy: policy, hooks: hooks)
+        }
+        try arena.table.claim(range, leaving: .shared)
         var deadline = Deadline.after(milliseconds: 1000)
         if case .wait(let until) = policy { deadline = until }
-        let left = arena.coordination.waitForUnpins(until: deadline, didWait: hooks.didWait) {
-            readers.first(where: \.isInside)
-        }
-        guard let left else { return .waited }
-        if case .wait = policy { throw .deadlinePassed(left.page) }
-        throw .pinned(left.page)
+        let readers = arena.heldPins(in: range)
+        var pending = PendingConversion(
+            range, readers.isEmpty ? .immediate : .waited, until: deadline)
+        pending.readers = readers
+        // A grace period is another thread's work and takes its time, whether or not there are readers.
+        pending.dueAgain = .after(nanoseconds: Self.gracePeriodNanoseconds)
+        arena.coordination.addOnlooker()
+        return .pending(pending)
     }
+
+    public func poll(
+        _ pending: inout PendingConversion, hooks: ConversionHooks
+    ) throws(ConversionRefusal) -> ConversionPath? {
+        guard pending.dueAgain.hasPassed else { return nil }
+        let isLast = pending.deadline.hasPassed
+        let count = arena.coordination.releaseCount
+        if pending.seen == count, !isLast { return nil }
+        guard let reader = pending.readers.first(where: \.isHeld) else {
+            endLookingOn(pending, hooks)
+            commit(pending.range, hooks)
+            return pending.path
+        }
+        pending.seen = count
+        guard isLast else { return nil }
+        abandon(pending, hooks: hooks)
+        throw .deadlinePassed(reader.page)
+    }
+
+    public func abandon(_ pending: PendingConversion, hooks: ConversionHooks) {
+        endLookingOn(pending, hooks)
+        arena.table.releaseClaim(pending.range)
+    }
+
+    private func commit(_ range: PageRange, _ hooks: ConversionHooks) {
+        hooks.willCommit(range, .private)
+        arena.table.split(range)
+        arena.table.commit(range)
+        close(range)
+        arena.table.releaseClaim(range)
+    }
+
+    public func close(_ range: PageRange) { tree.close(range) }
 
     /// Far below what the kernel takes (kernel/rcu/srcutree.c, __synchronize_srcu()).
     private static let gracePeriodNanoseconds: UInt64 = 20_000
+}
 
-    /// A pin of the range: what its journal entry says for as long as it is held, and its first page in the range.
-    private struct Reader {
-        let state: UnsafeMutablePointer<Atomic<UInt64>>
-        let held: UInt64
-        let page: GFN
+/// A pin that a journal calls held: what its entry says for as long as it is, and its first page in a range.
+struct JournalledPin {
+    private let state: UnsafeMutablePointer<Atomic<UInt64>>
+    private let held: UInt64
+    let page: GFN
 
-        var isInside: Bool { state.pointee.load(ordering: .sequentiallyConsistent) == held }
+    init(_ state: UnsafeMutablePointer<Atomic<UInt64>>, page: GFN) {
+        self.state = state
+        self.page = page
+        held = state.pointee.load(ordering: .acquiring) & ~3 | Journal.State.held.rawValue
     }
 
-    private func readers(in range: PageRange) -> [Reader] {
-        var readers: [Reader] = []
-        for number in 0..<Arena.deviceCapacity {
-            let journal = arena.journal(of: DeviceID(number))
+    var isHeld: Bool { state.pointee.load(ordering: .sequentiallyConsistent) == held }
+}
+
+// A pointer to an atomic in the arena, whose mapping the arena keeps.
+extension JournalledPin: @unchecked Sendable {}
+
+extension Arena {
+    /// The held pins of all devices that meet the range, in the order of their pages there.
+    fileprivate func heldPins(in range: PageRange) -> [JournalledPin] {
+        var pins: [JournalledPin] = []
+        for number in 0..<Self.deviceCapacity {
+            let journal = journal(of: DeviceID(number))
             for pin in journal.liveEntries() where pin.state == .held {
                 guard let met = pin.range.intersection(range) else { continue }
-                let state = journal.entry(pin.index).state
-                let held =
-                    state.pointee.load(ordering: .acquiring) & ~3 | Journal.State.held.rawValue
-                readers.append(Reader(state: state, held: held, page: met.start))
+                pins.append(JournalledPin(journal.entry(pin.index).state, page: met.start))
             }
         }
-        return readers.sorted { $0.page < $1.page }
+        return pins.sorted { $0.page < $1.page }
     }
 }

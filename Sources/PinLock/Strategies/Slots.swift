@@ -15,7 +15,8 @@ import Synchronization
 /// is carried out. The exchange is the pin's barrier. The whole range is one word, so a slot is never half written.
 ///
 /// Cost: the device pays one locked operation on a line of its own, so devices on the same pages do not slow each
-/// other. A conversion reads 4 KiB of slots, and one that waits issues a membarrier(2). Metadata as `rangetree`.
+/// other. A conversion reads 4 KiB of slots, and one that becomes pending issues a membarrier(2). Metadata as
+/// `rangetree`.
 ///
 /// Its twins: hazard pointers (Michael, IEEE TPDS 15(6), 2004); BRAVO (Dice and Kogan, USENIX ATC 2019); the reader
 /// table of LMDB (libraries/liblmdb/mdb.c).
@@ -30,7 +31,7 @@ public struct Slots: PinStrategy {
         kernelNeeds: "membarrier(2), for conversions that wait",
         twin: "hazard pointers (Michael 2004), BRAVO (ATC 2019), LMDB's reader table (mdb.c)")
 
-    /// Without a barrier a wake-up may be missed, and a conversion sleeps until its deadline.
+    /// Without a barrier a pending conversion would have to search at each look.
     public static func unavailability(pinning pages: PageCount) -> String? {
         ProcessBarrier.unavailability
     }
@@ -53,29 +54,24 @@ public struct Slots: PinStrategy {
     public func open(_ range: PageRange) { tree.open(range) }
 
     /// The full barrier between the closing before it and the look at the slots.
-    public func firstPinned(in range: PageRange) -> GFN? {
+    public func search(_ range: PageRange, within nanoseconds: UInt64) -> PinSearch {
         atomicMemoryFence(ordering: .sequentiallyConsistent)
-        return [firstPublished(in: range), tree.firstPinned(in: range)].compactMap { $0 }.min()
+        let published = arena.published.firstPinned(in: range)
+        let counted = tree.cover.forest.firstPinned(in: range)
+        return PinSearch([published, counted].compactMap { $0 }.min())
     }
 
-    /// An unpin's store and its look for waiters have no barrier between them: a conversion that is about to sleep
-    /// pays for it. After the barrier, every unpin has either been seen or will see the waiter.
-    private func firstPublished(in range: PageRange) -> GFN? {
-        let found = arena.published.firstPinned(in: range)
-        guard found != nil, arena.coordination.hasWaiters else { return found }
-        // Short of memory a wake-up may be missed, and the conversion's deadline decides.
-        try? ProcessBarrier.issue()
-        return arena.published.firstPinned(in: range)
-    }
+    /// An unpin's store and its look for onlookers have no barrier between them: a conversion that becomes pending pays
+    /// for it. After the barrier, every unpin has either been seen or will see the onlooker.
+    public func meetUnpins() throws(SystemError) { try ProcessBarrier.issue() }
 
     /// Nobody else's pins are in doubt: a slot is its owner's alone.
     public func recover(_ device: DeviceID, until deadline: Deadline) throws(RecoveryRefusal) -> Int
     {
-        // First what needs no standing still.
+        // First what needs no standing still, and told also where the rest is refused.
         let published = arena.published.clear(device)
-        let counted = try tree.recover(device, until: deadline)
         arena.coordination.announceUnpin()
-        return counted + published
+        return published + (try tree.recover(device, until: deadline))
     }
 
     public func audit() throws(SystemError) -> String? {
@@ -143,7 +139,7 @@ public struct Slots: PinStrategy {
         private func uncount(_ pin: Pin) { tree.unpin(pin) }
 
         @inline(never)
-        private func wakeConverters() { tree.coordination.announceUnpin() }
+        private func tellOnlookers() { tree.coordination.announceUnpin() }
 
         @inline(never)
         private func refuse(_ range: PageRange, _ slot: Int) -> PinRefusal {
@@ -165,7 +161,7 @@ public struct Slots: PinStrategy {
         private func release(_ slot: Int) {
             slots[slot].store(0, ordering: .releasing)
             clinux_compiler_barrier()
-            if tree.coordination.hasWaiters { wakeConverters() }
+            if tree.coordination.hasOnlookers { tellOnlookers() }
         }
     }
 }

@@ -20,7 +20,9 @@
         var arena: Arena { tree.arena }
         func close(_ range: PageRange) { tree.close(range) }
         func open(_ range: PageRange) { tree.open(range) }
-        func firstPinned(in range: PageRange) -> GFN? { tree.firstPinned(in: range) }
+        func search(_ range: PageRange, within nanoseconds: UInt64) -> PinSearch {
+            tree.search(range, within: nanoseconds)
+        }
         func recover(_ device: DeviceID, until deadline: Deadline) throws(RecoveryRefusal) -> Int {
             try tree.recover(device, until: deadline)
         }
