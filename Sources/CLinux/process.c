@@ -110,14 +110,15 @@ int clinux_eventfd(void) {
     return fd < 0 ? -errno : fd;
 }
 
-int64_t clinux_wait_readable(const int *descriptors, int count, int timeout_ms) {
-    struct pollfd polled[63];
-    if (count < 0 || count > 63) return -EINVAL;
+int clinux_wait_readable(const int *descriptors, int count, int64_t timeout_ns, uint64_t *mask) {
+    struct pollfd polled[64];
+    if (count < 0 || count > 64) return -EINVAL;
     for (int i = 0; i < count; i++) polled[i] = (struct pollfd){.fd = descriptors[i], .events = POLLIN};
-    int ready = poll(polled, (nfds_t)count, timeout_ms);
+    struct timespec timeout = {(time_t)(timeout_ns / 1000000000), (long)(timeout_ns % 1000000000)};
+    int ready = ppoll(polled, (nfds_t)count, &timeout, NULL);
     if (ready < 0) return -errno;
-    uint64_t mask = 0;
+    *mask = 0;
     for (int i = 0; i < count; i++)
-        if (polled[i].revents) mask |= (uint64_t)1 << i;
-    return (int64_t)mask;
+        if (polled[i].revents) *mask |= (uint64_t)1 << i;
+    return ready;
 }

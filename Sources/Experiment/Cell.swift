@@ -106,18 +106,23 @@ public struct Request: Sendable {
     public var lanes = 1
     public var writes = true
     public var usesEventfd = false
+    /// Whether the converter sleeps where a conversion waits: `--convert-wait block`.
+    public var converterBlocks = false
     /// Whether private pages are write-protected in the devices.
     public var enforces = false
     public var faultPolicy = FaultPolicy.abort
     public var rounds = 10
     /// Rounds end before that where every median is known to such a share of itself; nil where they do not.
     public var tolerance: Double?
+    /// Rounds go on until every cell has so many that nothing disturbed; nil where they do not.
+    public var quietRounds: Int?
     public var operations: UInt64?
     public var seconds: Double?
     public var seed: UInt64 = 1
     public var memoryNode: Int?
     public var deviceProcessor: Int?
-    public var vcpuProcessor: Int?
+    public var vcpuProcessors: [Int] = []
+    public var vcpus: Int?
     /// The part of the plan that this run carries out; nil for all of it.
     public var shard: Shard?
 

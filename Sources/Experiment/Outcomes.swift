@@ -56,8 +56,10 @@ public struct Outcomes {
 
     private final class Unwatched: RunObserver {
         let shouldStop = false
+        let wantsSamples = false
         func prefaulting(_ share: Double) {}
         func starting(_ cell: Cell, turn: Int, of turns: Int, round: Int) {}
+        func repeating(_ cell: Cell, round: Int) {}
         func isEnough(of cells: [Cell], round: Int) -> Bool { false }
         func took(_ sample: DMASample, _ cell: Cell, round: Int, device: DeviceID) {}
         func finished(_ result: CellResult) -> Bool { true }

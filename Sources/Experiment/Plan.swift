@@ -34,7 +34,8 @@ public struct Plan: Sendable {
         // By reflection, so that no option is ever left out.
         Mirror(reflecting: request).children.compactMap { option in
             let name = option.label ?? ""
-            return ["rounds", "tolerance", "shard"].contains(name) ? nil : "\(name)=\(option.value)"
+            return ["rounds", "tolerance", "quietRounds", "shard"].contains(name)
+                ? nil : "\(name)=\(option.value)"
         }.joined(separator: ";")
     }
 

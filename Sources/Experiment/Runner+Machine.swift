@@ -9,8 +9,6 @@ extension Runner {
         _ backing: Backing, _ cells: [Cell], _ observer: some RunObserver
     ) throws(RunFailure) -> VirtualMachine {
         let pages = cells.map(\.shape.map.pages).max()!
-        // An earlier machine has bound this thread; devices and prefaulting threads inherit what it may use now.
-        try? Processors.allow(machineProcessors)
         let memory: SharedMapping
         do {
             memory = try backing.createRegion(pages.bytes)
@@ -33,8 +31,8 @@ extension Runner {
         do throws(SystemError) {
             return try VirtualMachine(
                 memory: memory, pages: pages, isSparse: !plan.request.writes,
-                deviceCount: cells.map(\.shape.devices).max()!,
-                deviceProcessors: deviceProcessors, vcpuProcessor: vcpuProcessor, clock: clock)
+                deviceProcessors: processors(devices: cells.map(\.shape.devices).max()!).devices,
+                clock: clock)
         } catch {
             throw .unavailable("\(error)")
         }
@@ -100,8 +98,9 @@ extension Runner {
     }
 
     func calibrate() throws(RunFailure) -> Calibration {
+        let processors = processors(devices: 1)
         do throws(SystemError) {
-            return try Calibration.measure(deviceProcessors[0], vcpuProcessor)
+            return try Calibration.measure(processors.devices[0], processors.vcpus[0])
         } catch {
             throw .machine(.system(error))
         }

@@ -9,7 +9,8 @@ import VirtualDevice
 /// What came of one cell in one round.
 public struct CellResult {
     public enum Ending {
-        case measured(TurnOutcome)
+        /// With where its devices and vCPUs were to run.
+        case measured(TurnOutcome, ProcessorLayout)
         case failed(MachineError)
         /// The machine lacks what the strategy needs.
         case unavailable(String)
@@ -21,7 +22,6 @@ public struct CellResult {
     /// The strategy's place in the round's order, counted from 1.
     public let position: Int
     public let ending: Ending
-    public let noisy: [String]
 }
 
 /// Why a run did not start.
@@ -48,10 +48,14 @@ public enum RunFailure: Error, CustomStringConvertible {
 public protocol RunObserver: AnyObject {
     /// Whether the run should end with what it has; asked often.
     var shouldStop: Bool { get }
+    /// Whether each DMA is to be told of; devices wait while it is.
+    var wantsSamples: Bool { get }
     /// The share of guest memory that has been touched.
     func prefaulting(_ share: Double)
     /// The turn is counted from 1, within its round on its backing.
     func starting(_ cell: Cell, turn: Int, of turns: Int, round: Int)
+    /// The turn begins anew: somebody was stopped in it.
+    func repeating(_ cell: Cell, round: Int)
     /// Whether the cells have been measured often enough; asked after each round.
     func isEnough(of cells: [Cell], round: Int) -> Bool
     /// One measured DMA.
@@ -66,10 +70,14 @@ public final class Runner {
     public let clock: TickClock
     /// The clock's own cost, which every interval contains, in nanoseconds.
     public let clockNanoseconds: Double
-    /// Where the devices are, in turns.
-    public let deviceProcessors: [Int]
-    public let vcpuProcessor: Int
+    /// The step by which the clock moves, in nanoseconds.
+    public let clockStepNanoseconds: Double
+    /// Whether two processors do the work of two, before anything of ours runs.
     public private(set) var calibration: Calibration?
+    /// How much cores have been seen to do in this run.
+    public private(set) var probes = CoreProbeLog()
+    /// The machine's processors, by cores.
+    let cores: [[Int]]
     /// The node that holds the buffers of the run's guest, where the machine tells.
     public internal(set) var memoryNode: Int?
     let machineProcessors: [Int]
@@ -87,21 +95,21 @@ public final class Runner {
         let allowed: [Int]
         do throws(SystemError) {
             allowed = try Processors.allowed()
+            try StopCounter.install()
         } catch {
             throw .machine(.system(error))
         }
         machineProcessors = allowed
-        let vcpu =
-            try Self.processor(
-                plan.request.vcpuProcessor, option: "--vcpu-cpu", among: allowed) ?? allowed[0]
-        // Every processor but the vCPUs', the next one first; the one there is where there is no other.
-        let others = allowed.filter { $0 > vcpu } + allowed.filter { $0 < vcpu }
-        let chosen = try Self.processor(
-            plan.request.deviceProcessor, option: "--device-cpu", among: allowed)
-        deviceProcessors = chosen.map { [$0] } ?? (others.isEmpty ? [vcpu] : others)
-        vcpuProcessor = vcpu
+        cores = Processors.cores(of: allowed)
+        for processor in plan.request.vcpuProcessors {
+            try Self.check(processor, option: "--vcpu-cpu", among: allowed)
+        }
+        if let processor = plan.request.deviceProcessor {
+            try Self.check(processor, option: "--device-cpu", among: allowed)
+        }
         clock = TickClock.calibrated()
         clockNanoseconds = clock.measuredCost()
+        clockStepNanoseconds = clock.measuredStep()
         for engine in plan.request.engines where !engine.isAvailable {
             throw .unavailable(
                 "--engine \(engine.rawValue): this processor has no such instructions; use memset")
@@ -129,10 +137,9 @@ public final class Runner {
         return reasons
     }
 
-    private static func processor(
-        _ wanted: Int?, option: String, among allowed: [Int]
-    ) throws(RunFailure) -> Int? {
-        guard let wanted else { return nil }
+    private static func check(
+        _ wanted: Int, option: String, among allowed: [Int]
+    ) throws(RunFailure) {
         guard allowed.contains(wanted) else {
             throw .usage(
                 UsageError(
@@ -140,7 +147,16 @@ public final class Runner {
                         + allowed.map(String.init).joined(separator: ", ") + "; choose one of them")
             )
         }
-        return wanted
+    }
+
+    /// Where so many devices and the vCPUs of their guest run.
+    public func processors(devices: Int) -> ProcessorLayout {
+        var wishes = ProcessorLayout.Wishes()
+        wishes.devices = plan.request.deviceProcessor
+        wishes.vcpus = plan.request.vcpuProcessors
+        wishes.vcpuCount = plan.request.vcpus
+        wishes.sleeps = plan.request.usesEventfd
+        return ProcessorLayout(devices: devices, cores: cores, wishes: wishes)
     }
 
     static func placement(_ node: Int) throws(RunFailure) -> Placement {
@@ -165,17 +181,22 @@ public final class Runner {
         _ backing: Backing, watchedBy observer: some RunObserver
     ) throws(RunFailure) -> Bool {
         var machine: VirtualMachine?
-        for round in 1...plan.request.rounds {
+        let rounds = plan.request.rounds * (plan.request.quietRounds == nil ? 1 : Self.patience)
+        for round in 1...rounds {
             let turns = plan.round(round, on: backing)
             for (index, (cell, position)) in turns.enumerated()
             where !done.contains(Plan.Turn(cell, round: round)) {
                 if observer.shouldStop { return false }
                 if machine == nil {
-                    machine = try makeMachine(backing, turns.map(\.cell), observer)
+                    // Before anything of ours runs.
                     if calibration == nil { calibration = try calibrate() }
+                    machine = try makeMachine(backing, turns.map(\.cell), observer)
                 }
                 observer.starting(cell, turn: index + 1, of: turns.count, round: round)
-                let result = runTurn(machine!, cell, round: round, position: position, observer)
+                guard
+                    let result = runTurn(
+                        machine!, cell, round: round, position: position, observer)
+                else { return false }
                 guard observer.finished(result) else { return false }
                 if case .failed = result.ending { return false }
             }
@@ -184,30 +205,42 @@ public final class Runner {
         return true
     }
 
+    /// With `--quiet-only` rounds go on for so many times `--rounds`.
+    public static let patience = 4
+    /// How often a turn is taken again in which somebody was stopped.
+    private static let stopLimit = 3
+
+    /// Runs a turn, again where somebody was stopped in it; nil where the run was interrupted before there was a result.
     private func runTurn(
         _ machine: VirtualMachine, _ cell: Cell, round: Int, position: Int,
         _ observer: some RunObserver
-    ) -> CellResult {
-        var noisy: [String] = []
-        if calibration?.isNoisy == true { noisy.append("cpu") }
-        let ending: CellResult.Ending
-        if let reason = unavailability(of: cell) {
-            return CellResult(
-                cell: cell, round: round, position: position, ending: .unavailable(reason),
-                noisy: noisy)
+    ) -> CellResult? {
+        func result(_ ending: CellResult.Ending) -> CellResult {
+            CellResult(cell: cell, round: round, position: position, ending: ending)
         }
-        do throws(MachineError) {
-            let outcome = try machine.run(
-                turnPlan(cell, round: round), shouldStop: { observer.shouldStop },
-                onSample: { observer.took($1, cell, round: round, device: $0) })
-            if !outcome.warmedUp { noisy.append("warmup") }
-            if outcome.stalls > 0 { noisy.append("samples") }
-            ending = .measured(outcome)
-        } catch {
-            ending = .failed(error)
+        if let reason = unavailability(of: cell) { return result(.unavailable(reason)) }
+        var turn = turnPlan(cell, round: round)
+        turn.streamsSamples = observer.wantsSamples
+        for attempt in 1...Self.stopLimit {
+            do throws(MachineError) {
+                turn.bestAddsPerCycle = probes.best ?? 0
+                let outcome = try machine.run(
+                    turn, shouldStop: { observer.shouldStop },
+                    onSample: { observer.took($1, cell, round: round, device: $0) })
+                for other in outcome.measurements.interference + outcome.vcpus {
+                    probes.add(other.probes)
+                }
+                if outcome.wasStopped, attempt < Self.stopLimit, !outcome.wasInterrupted {
+                    observer.repeating(cell, round: round)
+                    continue
+                }
+                return result(.measured(outcome, turn.processors))
+            } catch {
+                if case .interrupted = error { return nil }
+                return result(.failed(error))
+            }
         }
-        return CellResult(
-            cell: cell, round: round, position: position, ending: ending, noisy: noisy)
+        return nil
     }
 
     func unavailability(of cell: Cell) -> String? {
@@ -220,7 +253,9 @@ public final class Runner {
 
     func turnPlan(_ cell: Cell, round: Int) -> TurnPlan {
         let request = plan.request
-        var turn = TurnPlan(strategy: cell.strategy, map: cell.shape.map)
+        var turn = TurnPlan(
+            strategy: cell.strategy, map: cell.shape.map,
+            processors: processors(devices: cell.shape.devices))
         turn.policy = cell.policy
         turn.entrySize = request.entrySize
         turn.engine = cell.engine
@@ -229,7 +264,7 @@ public final class Runner {
         turn.chunk = cell.chunk
         if let cache = cell.cache { turn.cache = cache }
         turn.pinLimit = request.pinLimit
-        turn.usesEventfd = request.usesEventfd
+        turn.converterBlocks = request.converterBlocks
         turn.convertRate = cell.convertRate.hertz
         turn.convertPages = cell.convertPages
         turn.convertPlace = request.convertPlace
@@ -246,6 +281,7 @@ public final class Runner {
             turn.nanoseconds = 0
             turn.nanosecondLimit = .max
             turn.operations = operations
+            turn.isExact = true
         }
         return turn
     }

@@ -1,13 +1,14 @@
 import GuestMemory
-import Linux
 import Statistics
+import Telemetry
 
-/// The guest's other half: a vCPU that converts pages, `rate` times a second, whatever the devices do.
+/// The guest's other half: it converts pages, `rate` times a second, whatever the devices do.
 ///
 /// An open loop: each conversion has a time at which it is due, and what comes late counts as late. At an infinite
-/// rate a closed one: each is due when the one before has been answered. It leaves the guest as it was: a page that was
-/// taken from its home state goes back with the next conversion.
-public struct Converter: Sendable {
+/// rate a closed one: each is due when the one before has been answered. One is under way at a time, as of a vCPU in a
+/// hypercall; while it is pending, the vCPU's other programs go on. The converter leaves the guest as it was: a page
+/// that was taken from its home state goes back with the next conversion.
+public final class Converter: GuestProgram {
     /// Which pages: shared ones of the DMA buffers, private ones elsewhere, or one of each by turns of a coin.
     public enum Place: String, CaseIterable, Sendable {
         case inside, outside, mixed
@@ -16,18 +17,40 @@ public struct Converter: Sendable {
     private let map: MemoryMap
     private let pages: UInt64
     private let place: Place
+    /// Ticks between two of them; zero in a closed loop.
     private let interval: Double
+    private let hypercalls: any Hypercalls
+    private let control: TurnControl
     private var random: SplitMix64
+
+    private struct Asked {
+        let range: PageRange
+        let toPrivate: Bool
+        /// Whether it is the way home.
+        let isBack: Bool
+    }
+    /// What has been asked for and not been answered.
+    private var asked: Asked?
+    private var start: UInt64?
+    private var count: UInt64 = 0
+    private var away: (range: PageRange, homeIsPrivate: Bool)?
+    /// Single pages of what is away, where the whole cannot be put back at once.
+    private var toPutBack: [PageRange] = []
 
     /// A converter of `rate` conversions a second, infinity for one after the other, of `pages` pages each. They start
     /// at a multiple of their number: of guest memory outside the buffers, of a buffer's range inside.
-    public init(map: MemoryMap, rate: Double, pages: PageCount, place: Place, seed: UInt64) {
+    public init(
+        map: MemoryMap, rate: Double, pages: PageCount, place: Place, seed: UInt64,
+        clock: TickClock, hypercalls: any Hypercalls, control: TurnControl
+    ) {
         precondition(rate > 0, "a converter at rate \(rate)")
         self.map = map
         self.pages = pages.rawValue
         self.place = place
-        interval = 1e9 / rate
+        interval = 1e9 / rate / clock.nanosecondsPerTick
         random = SplitMix64(seed: seed)
+        self.hypercalls = hypercalls
+        self.control = control
     }
 
     /// Whether the guest has a place for conversions of that many pages.
@@ -41,53 +64,77 @@ public struct Converter: Sendable {
         }
     }
 
-    /// Converts from now on until `shouldStop`, and puts back what is away from home then.
-    public mutating func run(through hypercalls: some Hypercalls, shouldStop: () -> Bool) {
-        let start = monotonicNanoseconds()
-        var count = 0.0
-        var away: (range: PageRange, homeIsPrivate: Bool)?
-        var turns = Backoff()
-        while true {
-            count += 1
-            // A closed loop gives the processor away now and then: the guest's driver may have to share it.
-            if interval == 0 { turns.pause() }
-            let due = interval > 0 ? start + UInt64(count * interval) : monotonicNanoseconds()
-            guard Self.wait(until: due, unless: shouldStop) else { break }
-            if let out = away {
-                let answer = hypercalls.changePageState(
-                    out.range, toPrivate: out.homeIsPrivate, due: due)
-                switch answer {
-                case .done: away = nil
-                case .takenBack:
-                    Self.putBack(out.range, toPrivate: out.homeIsPrivate, through: hypercalls)
-                    away = nil
-                case .pinned, .refused: break
-                }
-            } else {
-                let (range, isPrivate) = pick()
-                let answer = hypercalls.changePageState(range, toPrivate: !isPrivate, due: due)
-                if answer == .done { away = (range, isPrivate) }
+    public func step(_ moment: Moment) -> ProgramStep {
+        guard control.isMeasuring || control.isOver else { return .idle(until: .max) }
+        if let asked {
+            guard let answer = hypercalls.poll(at: moment) else {
+                guard control.isOver else { return .idle(until: moment.now) }
+                hypercalls.abandon()
+                self.asked = nil
+                return .workedLong
             }
+            take(answer, to: asked)
+            return .workedLong
         }
-        if let away {
-            _ = hypercalls.changePageState(
-                away.range, toPrivate: away.homeIsPrivate, due: monotonicNanoseconds())
+        if control.isOver { return goHome(moment) }
+        if start == nil { start = moment.now }
+        let due = interval > 0 ? start! &+ UInt64(Double(count + 1) * interval) : moment.now
+        guard due <= moment.now else { return .idle(until: due) }
+        count += 1
+        if let range = toPutBack.last {
+            ask(Asked(range: range, toPrivate: away!.homeIsPrivate, isBack: true), due, moment)
+        } else if let away {
+            ask(Asked(range: away.range, toPrivate: away.homeIsPrivate, isBack: true), due, moment)
+        } else {
+            let (range, isPrivate) = pick()
+            ask(Asked(range: range, toPrivate: !isPrivate, isBack: false), due, moment)
         }
+        return .workedLong
     }
 
-    /// Page by page, since some are back already: those are refused.
-    private static func putBack(
-        _ range: PageRange, toPrivate: Bool, through hypercalls: some Hypercalls
-    ) {
-        for page in range.lower..<range.upper {
-            _ = hypercalls.changePageState(
-                PageRange(start: page, count: 1), toPrivate: toPrivate,
-                due: monotonicNanoseconds())
+    /// One more step towards the guest as it was; done where it is.
+    private func goHome(_ moment: Moment) -> ProgramStep {
+        guard let away else { return .done }
+        let range = toPutBack.last ?? away.range
+        let answer = hypercalls.changePageState(
+            range, toPrivate: away.homeIsPrivate, due: moment.now)
+        take(answer, to: Asked(range: range, toPrivate: away.homeIsPrivate, isBack: true))
+        // Nobody uses it any more: what is pinned now stays so.
+        if case .pinned = answer { self.away = nil }
+        return .workedLong
+    }
+
+    private func ask(_ question: Asked, _ due: UInt64, _ moment: Moment) {
+        let answer = hypercalls.begin(
+            question.range, toPrivate: question.toPrivate, due: due, at: moment)
+        if let answer { take(answer, to: question) } else { asked = question }
+    }
+
+    private func take(_ answer: PageStateChange, to question: Asked) {
+        asked = nil
+        if !question.isBack {
+            if answer == .done { away = (question.range, !question.toPrivate) }
+            return
+        }
+        if !toPutBack.isEmpty {
+            // Whatever the answer: what is refused is back already.
+            toPutBack.removeLast()
+            if toPutBack.isEmpty { away = nil }
+            return
+        }
+        switch answer {
+        case .done: away = nil
+        case .takenBack:
+            // Page by page, since some are back already.
+            toPutBack = (question.range.lower..<question.range.upper).reversed().map {
+                PageRange(start: $0, count: 1)
+            }
+        case .pinned, .refused: break
         }
     }
 
     /// A run of pages and whether they are private when at home.
-    private mutating func pick() -> (PageRange, Bool) {
+    private func pick() -> (PageRange, Bool) {
         let isInside: Bool
         switch place {
         case .inside: isInside = true
@@ -106,22 +153,7 @@ public struct Converter: Sendable {
             random.below(buffer.rangeCount) * buffer.pagesPerRange + random.below(slots) * pages
         return (PageRange(start: buffer.page(page).rawValue, count: pages), false)
     }
-
-    /// Sleeps until shortly before `due`, then yields until it has come: a sleep alone ends tens of microseconds late,
-    /// and that would be taken for the strategy's latency. False where it should stop.
-    private static func wait(until due: UInt64, unless shouldStop: () -> Bool) -> Bool {
-        let spin: UInt64 = 100_000
-        let longest: UInt64 = 20_000_000
-        var backoff = Backoff()
-        while true {
-            if shouldStop() { return false }
-            let now = monotonicNanoseconds()
-            if now >= due { return true }
-            if due - now > spin {
-                sleep(until: Deadline(nanoseconds: min(due - spin, now + longest)))
-            } else {
-                backoff.pause()
-            }
-        }
-    }
 }
+
+// One vCPU thread at a time runs it.
+extension Converter: @unchecked Sendable {}

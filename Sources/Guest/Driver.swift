@@ -1,159 +1,196 @@
 import GuestMemory
-import Linux
-import Synchronization
 import Telemetry
 import Virtqueue
 
-/// The guest's driver: it keeps one DMA request per device in flight, the next as soon as one is completed.
+/// The guest's driver of one device: it keeps a DMA request in flight, the next as soon as one is completed.
 ///
-/// A closed loop. It runs in one vCPU thread and checks that what a device says of a request makes sense. Where the
-/// guest has pools, a request goes in pieces, and each is copied from the pool to the request's target before the next.
-public final class Driver {
-    /// The generation of the piece most recently submitted, to any device; a request without a pool is one piece.
-    /// Other threads may read it.
-    public let generation = Atomic<UInt64>(0)
-    /// What the guest has copied since `countFromNextRequest`; nil where it copies nothing.
-    public let copies: CopyLog?
+/// A closed loop. It checks that what the device says of a request makes sense. Where the guest has pools, a request
+/// goes in pieces, and each is copied from the pool to the request's target before the next.
+///
+/// It begins with requests that are not measured, until all devices have settled; and it knows what ends a turn, so that
+/// no request more is submitted than was asked for.
+public final class Driver: GuestProgram {
+    /// What the driver and its device tell each other beside the queue.
+    public struct DeviceSignals {
+        /// Wakes the device; nil where it polls.
+        let kick: (() -> Void)?
+        /// Whether the device has settled.
+        let isSettled: () -> Bool
+        /// Tells the device from which generation on it measures.
+        let measure: (_ generation: UInt64) -> Void
 
-    /// Copies of requests that begin before this generation are not counted.
-    private let counted = Atomic<UInt64>(.max)
-    private let map: MemoryMap
-    private let view: GuestView
-    private var queues: [Queue]
-    /// Sleeps until a device says that it has used a buffer, or a while has passed; nil to poll.
-    private let waitForInterrupt: (@Sendable () -> Void)?
-
-    private final class Queue {
-        let index: Int
-        var ring: DriverQueue
-        /// Tells the device; nil where it polls.
-        let kick: (@Sendable () -> Void)?
-        /// The piece that is in flight, or comes next.
-        var piece: Piece
-        var number: UInt64 = 0
-        /// The chain of a request's only piece, built once; nil where there are several.
-        let prepared: PreparedRequest?
-        /// Of the request in flight: the generation of its first piece, and the time its copies took, in ticks.
-        var first: UInt64 = 0
-        var copyTicks: UInt64 = 0
-
-        init(
-            _ index: Int, _ map: MemoryMap, ring: consuming DriverQueue,
-            kick: (@Sendable () -> Void)?
-        ) throws(PrepareError) {
-            self.index = index
+        public init(
+            kick: (() -> Void)?, isSettled: @escaping () -> Bool,
+            measure: @escaping (_ generation: UInt64) -> Void
+        ) {
             self.kick = kick
-            piece = map.piece(0, of: index)
-            prepared = map.piecesPerRequest == 1 ? try ring.prepare(data: piece.ranges) : nil
-            self.ring = ring
+            self.isSettled = isSettled
+            self.measure = measure
         }
     }
 
-    /// Sets the queues up in guest memory. The kicks and the interrupt are nil where both sides poll; without a clock
-    /// nothing is copied out of pools.
+    /// The generation of the piece most recently submitted; a request without a pool is one piece.
+    public private(set) var generation: UInt64 = 0
+    /// The pieces' generations of the last request, where it was completed; empty where it was not.
+    public private(set) var lastCompleted: [UInt64] = []
+    /// What the guest copies; nil where that is nothing.
+    private var copies: CopyLog?
+
+    private let index: Int
+    private let map: MemoryMap
+    private let control: TurnControl
+    private let signals: DeviceSignals
+    private let clock: TickClock
+    private let listens: Bool
+    private var ring: DriverQueue
+    /// The chain of a request's only piece, built once; nil where there are several.
+    private let prepared: PreparedRequest?
+
+    private enum State {
+        case idle, inFlight, copying, done
+    }
+    private var state = State.idle
+    /// The piece that is in flight, or comes next, and its number within its request.
+    private var piece: Piece
+    private var number: UInt64 = 0
+    private var generations: [UInt64] = []
+    private var hasSettled = false
+    /// Whether the request in flight is measured.
+    private var isMeasured = false
+    private var isMeasuring = false
+    private var failures = FailureStreak()
+    private var isHopeless = false
+
+    /// Sets the queue of device `index` up in guest memory. `listens` where the vCPU sleeps until a device calls. Without
+    /// `copies` nothing is copied out of pools.
     public init(
-        map: MemoryMap, view: GuestView, kicks: [(@Sendable () -> Void)?],
-        waitForInterrupt: (@Sendable () -> Void)?, copyClock: TickClock? = nil
+        of index: Int, map: MemoryMap, view: GuestView, control: TurnControl,
+        signals: DeviceSignals, clock: TickClock, listens: Bool = false, copies: Bool = true
     ) throws(PrepareError) {
-        copies =
-            map.targets.isEmpty ? nil : copyClock.map { clock in CopyLog(clock: clock, view: view) }
+        self.index = index
         self.map = map
-        self.view = view
-        self.waitForInterrupt = waitForInterrupt
-        queues = []
-        for (index, kick) in kicks.enumerated() {
-            let ring = DriverQueue(map.queueLayout, at: map.queueStarts[index], in: view)
-            queues.append(try Queue(index, map, ring: ring, kick: kick))
+        self.control = control
+        self.signals = signals
+        self.clock = clock
+        self.listens = listens
+        piece = map.piece(0, of: index)
+        var ring = DriverQueue(map.queueLayout, at: map.queueStarts[index], in: view)
+        prepared = map.piecesPerRequest == 1 ? try ring.prepare(data: piece.ranges) : nil
+        self.ring = ring
+        self.copies = map.targets.isEmpty || !copies ? nil : CopyLog(clock: clock, view: view)
+    }
+
+    public func step(_ moment: Moment) -> ProgramStep {
+        switch state {
+        case .done: return .done
+        case .idle: return startRequest(moment.now)
+        case .copying: return copy(moment.now)
+        case .inFlight: break
         }
-    }
-
-    /// Shares what the devices are going to touch: their queues, then their buffers. The first refusal, or nil.
-    ///
-    /// All memory of the guest starts private; this is the explicit conversion before any DMA.
-    public func share(_ ranges: [PageRange], through hypercalls: some Hypercalls)
-        -> PageStateChange?
-    {
-        for range in ranges {
-            let answer = hypercalls.changePageState(
-                range, toPrivate: false, due: monotonicNanoseconds())
-            if answer != .done { return answer }
+        let completion: Completion?
+        do throws(DeviceError) {
+            completion = try nextCompletion()
+        } catch {
+            control.fail(error)
+            return finish()
         }
-        return nil
-    }
-
-    /// Counts copies from the next request on, and returns the first generation that it can have.
-    public func countFromNextRequest() -> UInt64 {
-        let first = generation.load(ordering: .acquiring) + 1
-        counted.store(first, ordering: .releasing)
-        return first
-    }
-
-    /// Submits and reaps until `shouldStop`, then waits for the requests in flight, unless `isAbandoned` says that a
-    /// device will not answer any more. Throws where a device breaks the queue.
-    public func run(
-        shouldStop: () -> Bool, isAbandoned: () -> Bool
-    ) throws(DeviceError) {
-        for queue in queues { submit(queue) }
-        var idle = Backoff()
-        var outstanding = queues.count
-        while outstanding > 0, !isAbandoned() {
-            var progressed = false
-            for queue in queues {
-                guard let completion = try queue.ring.poll() else { continue }
-                progressed = true
-                if finish(completion, of: queue), shouldStop() {
-                    outstanding -= 1
-                } else {
-                    submit(queue)
-                }
-            }
-            if progressed { idle = Backoff() } else { wait(&idle) }
-        }
-    }
-
-    private func wait(_ idle: inout Backoff) {
-        guard let waitForInterrupt else { return idle.pause() }
-        var hasMore = false
-        for queue in queues where queue.ring.enableNotifications() { hasMore = true }
-        if !hasMore { waitForInterrupt() }
-        for queue in queues { queue.ring.suppressNotifications() }
-    }
-
-    /// Copies the piece that has come; true where its request is over, since it was the last or the device failed it.
-    private func finish(_ completion: Completion, of queue: Queue) -> Bool {
+        guard let completion else { return .idle(until: .max) }
+        if listens { ring.suppressNotifications() }
+        note(completion.status?.code ?? .ioError, moment.now)
         guard completion.status?.code == .ok else {
-            queue.number = 0
-            queue.copyTicks = 0
-            return true
+            generations.removeAll(keepingCapacity: true)
+            return endRequest(isCompleted: false, moment.now)
         }
-        if let copies { queue.copyTicks &+= copies.carryOut(queue.piece) }
-        queue.number += 1
-        guard queue.number == map.piecesPerRequest else { return false }
-        if let copies, queue.first >= counted.load(ordering: .relaxed) {
-            copies.record(ticks: queue.copyTicks)
-        }
-        queue.number = 0
-        queue.copyTicks = 0
-        return true
+        guard copies != nil else { return endPiece(moment.now) }
+        state = .copying
+        return .worked
     }
 
-    private func submit(_ queue: Queue) {
-        let next = generation.load(ordering: .relaxed) + 1
-        generation.store(next, ordering: .releasing)
-        if queue.number == 0 { queue.first = next }
-        if let prepared = queue.prepared {
-            queue.ring.submit(prepared, generation: next)
+    /// Where the vCPU is going to sleep, the device has to call; what it completed just before is taken at once.
+    private func nextCompletion() throws(DeviceError) -> Completion? {
+        if let completion = try ring.poll() { return completion }
+        guard listens, ring.enableNotifications() else { return nil }
+        return try ring.poll()
+    }
+
+    private func copy(_ now: UInt64) -> ProgramStep {
+        if copies!.step(piece) { _ = endPiece(now) }
+        return .workedLong
+    }
+
+    private func endPiece(_ now: UInt64) -> ProgramStep {
+        number += 1
+        guard number == map.piecesPerRequest else { return submit() }
+        return endRequest(isCompleted: true, now)
+    }
+
+    private func endRequest(isCompleted: Bool, _ now: UInt64) -> ProgramStep {
+        copies?.endRequest(counts: isMeasured && isCompleted)
+        lastCompleted = generations
+        generations.removeAll(keepingCapacity: true)
+        number = 0
+        if isMeasured { control.noteRequest(isCompleted: isCompleted) }
+        return startRequest(now)
+    }
+
+    /// The next request, or the end where no more are wanted.
+    private func startRequest(_ now: UInt64) -> ProgramStep {
+        if !hasSettled, signals.isSettled() {
+            hasSettled = true
+            control.noteSettled()
+        }
+        isMeasured = control.mayMeasure(now)
+        if control.isOver || (isMeasured && (control.isEnough(now) || !control.claimRequest())) {
+            return finish()
+        }
+        if isMeasured, !isMeasuring {
+            isMeasuring = true
+            signals.measure(generation + 1)
+        }
+        return submit()
+    }
+
+    private func submit() -> ProgramStep {
+        generation += 1
+        generations.append(generation)
+        if let prepared {
+            ring.submit(prepared, generation: generation)
         } else {
-            queue.piece = map.piece(queue.number, of: queue.index)
+            piece = map.piece(number, of: index)
             do throws(PrepareError) {
-                try queue.ring.submit(data: queue.piece.ranges, generation: next)
+                try ring.submit(data: piece.ranges, generation: generation)
             } catch {
-                preconditionFailure("piece \(queue.number) of a queue laid out for it: \(error)")
+                preconditionFailure("piece \(number) of a queue laid out for it: \(error)")
             }
         }
-        if let kick = queue.kick, queue.ring.deviceWantsNotification() { kick() }
+        if let kick = signals.kick, ring.deviceWantsNotification() { kick() }
+        state = .inFlight
+        return .worked
     }
+
+    private func finish() -> ProgramStep {
+        state = .done
+        control.noteEnd()
+        return .done
+    }
+
+    /// Where no request gets its pins any more, a turn that waits for a number of them would never end.
+    private func note(_ code: StatusCode, _ now: UInt64) {
+        let time: UInt64 = clock.nanoseconds(from: now)
+        failures.note(code, at: time)
+        guard failures.isEndless(at: time) != isHopeless else { return }
+        isHopeless.toggle()
+        control.noteHopeless(isHopeless)
+    }
+
+    /// Adds the times of its copies, of whole requests that were measured.
+    public func addCopies(to histogram: inout LatencyHistogram) {
+        copies?.addLatency(to: &histogram)
+    }
+
+    /// How many requests in a row were not completed, for want of room for their pins.
+    public var failuresInARow: Int { failures.count }
 }
 
-// One vCPU thread at a time runs it; `generation` is atomic.
+// One vCPU thread at a time runs it; whoever started that reads the rest once it has been joined.
 extension Driver: @unchecked Sendable {}

@@ -42,7 +42,6 @@ final class DeviceHandle: Sendable {
         self.id = id
         let samples = try SharedMapping.create(
             name: "dma-bench-telemetry", byteCount: DeviceTelemetry.byteCount)
-        try samples.populate(0..<samples.byteCount)
         telemetry = DeviceTelemetry(samples)
         kick = try .event()
         let (ours, theirs) = try FileDescriptor.packetPair()
@@ -61,7 +60,7 @@ final class DeviceHandle: Sendable {
     }
 
     func begin(_ setup: TurnSetup) throws(MachineError) {
-        telemetry.shouldStop = false
+        telemetry.reset()
         pulse.withLock { $0 = Pulse(looked: monotonicNanoseconds()) }
         do throws(SystemError) {
             try control.send(setup)

@@ -12,16 +12,23 @@ struct DeviceWatch {
         deaths = devices.map(\.process.deathDescriptor)
     }
 
-    /// Waits a millisecond for deaths; throws where there is one, or soon after a device has been stopped.
-    func check() throws(MachineError) {
-        try throwDeath(among: try readable(deaths, milliseconds: 1))
+    /// Waits for deaths so long, or until the event; throws where there is one, or soon after a device has been stopped.
+    func check(milliseconds: UInt64, or event: Interrupt) throws(MachineError) {
+        let ready = try readable(deaths + [event.descriptor.raw], milliseconds: milliseconds)
+        let isOver: UInt64 = 1 << UInt64(deaths.count)
+        if ready & isOver != 0 { event.wait(until: .now) }
+        try throwDeath(among: ready & ~isOver)
         if let device = stuck(among: devices).first { throw device.silent() }
     }
 
-    /// The next answer of each device, in their order; throws as soon as one has failed, died or been stopped.
-    func answers(until deadline: Deadline) throws(MachineError) -> [DeviceReply] {
+    /// The next answer of each device, in their order; throws as soon as one has failed, died or been stopped, or nobody
+    /// wants to know any more.
+    func answers(
+        until deadline: Deadline, shouldStop: () -> Bool = { false }
+    ) throws(MachineError) -> [DeviceReply] {
         var replies = [DeviceReply?](repeating: nil, count: devices.count)
         while true {
+            if shouldStop() { throw .interrupted }
             // Before the answers: what a device has said before its death is there by then.
             let dead = try readable(deaths, milliseconds: 0)
             let pending = replies.indices.filter { replies[$0] == nil }

@@ -24,6 +24,9 @@ final class PrivateMemory: Sendable {
 
     private var hasOwnFrames: Bool { frames.mapping !== shared.mapping }
 
+    /// Whether there is anything to do for a page that becomes private.
+    var isTouched: Bool { frees || hasOwnFrames }
+
     func willBecomePrivate(_ range: PageRange) {
         let start = Int(range.start.address)
         let bytes = start..<start + Int(range.count.bytes.rawValue)

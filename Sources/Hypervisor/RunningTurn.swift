@@ -8,73 +8,83 @@ import Telemetry
 import VirtualDevice
 
 /// A turn while devices and vCPUs run: starting them, watching them, bringing them to an end in the right order.
+///
+/// The programs know when the measurement begins and ends, and the devices keep their own figures. So the harness's
+/// thread sleeps: it watches for deaths, and for whoever stands still.
 final class RunningTurn {
     private let machine: VirtualMachine
     private let plan: TurnPlan
     private let guest: BootedGuest
+    private let shouldStop: () -> Bool
     /// The devices that take part.
     private let devices: [DeviceHandle]
     private let deviceWatch: DeviceWatch
     private let recovery: DeviceRecovery
-    private let flags = Flags()
-    private let collector: SampleCollector
+    private let samples: SampleStream?
+    private let measurements = Measurements()
     private var setupPin = 0.0
-    private var pairHot: [Double] = []
-    private var faults = FaultTotals()
-    private var cache = CacheCounters()
-    private var longestPinWait: UInt64 = 0
+    private var hotPairs: [HotPair] = []
     /// One for each device where the strategy has the hypervisor answer them.
     private var services: [JoinableThread] = []
+    /// Why a service could not go on.
+    private let serviceFault = Fault()
+    private let converterPort: PSCHandler
 
-    /// What the harness's thread and the vCPUs tell each other.
-    private final class Flags: Sendable {
-        let stop = Atomic<Bool>(false)
-        /// A device is dead: nobody will complete what is in flight.
-        let abandoned = Atomic<Bool>(false)
-        let driverIsDone = Atomic<Bool>(false)
-        /// Why a thread beside the harness's own could not go on: what a device did to its queue, or what the kernel
-        /// refused a service.
-        let fault = Mutex<MachineError?>(nil)
+    private final class Fault: Sendable {
+        let error = Mutex<MachineError?>(nil)
     }
 
     /// How long a device that runs may take for what is in flight: the largest requests take a minute.
     private static let deviceTimeout: UInt64 = 600_000_000_000
+    /// How long the harness sleeps, in milliseconds; less where it has samples to take.
+    private static let nap: UInt64 = 20
+    private static let napBetweenSamples: UInt64 = 1
+    /// How long devices have for their end once the run has been interrupted: who is within a large request is killed.
+    private static let interruptionMilliseconds: UInt64 = 300
 
     private static var answerDeadline: Deadline { .after(nanoseconds: deviceTimeout) }
 
-    init(machine: VirtualMachine, plan: TurnPlan, guest: BootedGuest) {
+    init(
+        machine: VirtualMachine, plan: TurnPlan, guest: BootedGuest,
+        shouldStop: @escaping () -> Bool
+    ) {
         self.machine = machine
         self.plan = plan
         self.guest = guest
+        self.shouldStop = shouldStop
         devices = Array(machine.devices.prefix(plan.map.buffers.count))
         deviceWatch = DeviceWatch(devices)
         recovery = DeviceRecovery(deviceWatch, strategy: guest.strategy)
-        collector = SampleCollector(
-            devices, clock: machine.clock, writes: plan.writes,
-            piecesPerRequest: plan.map.piecesPerRequest,
-            countFromNextRequest: { guest.driver.countFromNextRequest() })
+        converterPort = PSCHandler(guest.host)
+        samples =
+            plan.streamsSamples
+            ? SampleStream(devices, piecesPerRequest: plan.map.piecesPerRequest) : nil
     }
 
-    func run(
-        shouldStop: () -> Bool, onSample: (DeviceID, DMASample) -> Void
-    ) throws(MachineError) -> TurnOutcome {
+    func run(onSample: (DeviceID, DMASample) -> Void) throws(MachineError) -> TurnOutcome {
         defer { for service in services { service.join() } }
+        let before = MachineState()
+        let vcpus: [VCPU]
         do throws(MachineError) {
             try startServices()
             try startDevices()
-            try runVCPUs(shouldStop: shouldStop, onSample: onSample)
+            vcpus = try runVCPUs(onSample)
             try endDevices()
         } catch {
+            if case .interrupted = error {
+                interrupt()
+                throw error
+            }
             recovery.run(services)
             // What follows from a fault may be seen first.
-            let error = flags.fault.withLock { $0 } ?? error
+            let error = serviceFault.error.withLock { $0 } ?? error
             guard case .device(let text) = error else { throw error }
             throw .recovered(
                 text + recovery.note, refusal: recovery.refusal,
                 leakedPins: machine.arena.livePins)
         }
-        collector.drain(onSample)
-        return try conclude(wasInterrupted: shouldStop())
+        samples?.drain(onSample)
+        return try conclude(vcpus, MachineState().since(before))
     }
 
     /// Instead of DMAs: what comes of a device and a vCPU that break the rules.
@@ -89,12 +99,15 @@ final class RunningTurn {
             try devices[0].attack(plan.map.free.start)
             attack = try DeviceWatch([devices[0]]).answers(until: Self.answerDeadline)[0].attack
             vcpus = try system { () throws(SystemError) in
-                try TrialVCPUs(machine: machine, handler: guest.handler, map: plan.map).run()
+                try TrialVCPUs(
+                    machine: machine, processor: plan.processors.vcpus[0], handler: converterPort,
+                    map: plan.map
+                ).run()
             }
-            if let fault = flags.fault.withLock({ $0 }) { throw fault }
+            if let fault = serviceFault.error.withLock({ $0 }) { throw fault }
         } catch {
             recovery.run(services)
-            throw flags.fault.withLock { $0 } ?? error
+            throw serviceFault.error.withLock { $0 } ?? error
         }
         guest.oracle.checkPrivatePages(
             machine.arena.table, except: plan.map.targets.flatMap(\.ranges))
@@ -107,14 +120,18 @@ final class RunningTurn {
 
     private func startServices() throws(MachineError) {
         guard plan.strategy.isServed else { return }
-        let (strategy, handler, machine, flags) = (guest.strategy, guest.handler, machine, flags)
-        for device in devices {
+        let (strategy, host, machine, fault) = (guest.strategy, guest.host, machine, serviceFault)
+        for (index, device) in devices.enumerated() {
             let thread = try system { () throws(SystemError) in
-                try machine.startService("serve-\(device.id.rawValue)") {
+                // The device sleeps while it is answered: its processor is free.
+                try machine.startThread(
+                    "serve-\(device.id.rawValue)", on: plan.processors.devices[index]
+                ) {
+                    let handler = PSCHandler(host)
                     do throws(SystemError) {
                         try device.serve(strategy, takeBack: handler.takeBack)
                     } catch {
-                        flags.fault.withLock { $0 = .system(error) }
+                        fault.error.withLock { $0 = .system(error) }
                         device.endService()
                     }
                 }
@@ -127,15 +144,15 @@ final class RunningTurn {
         for (index, device) in devices.enumerated() {
             try device.begin(plan.setup(ofDevice: index, scale: machine.clock.scale))
         }
-        for reply in try deviceWatch.answers(until: Self.answerDeadline) {
+        for reply in try deviceWatch.answers(until: Self.answerDeadline, shouldStop: shouldStop) {
             setupPin += reply.setupPinNanoseconds
-            pairHot.append(reply.pairHotNanoseconds)
+            hotPairs.append(reply.hotPair)
         }
         guard plan.protects else { return }
         for device in devices {
             let protection = try device.receiveProtection()
             do throws(SystemError) {
-                try guest.mmu.add(protection, privateRanges: plan.map.privateRanges)
+                try guest.host.mmu.add(protection, privateRanges: plan.map.privateRanges)
             } catch {
                 throw .system(error)
             }
@@ -144,117 +161,141 @@ final class RunningTurn {
 
     private func endDevices() throws(MachineError) {
         for device in devices { device.end() }
-        for done in try deviceWatch.answers(until: Self.answerDeadline) {
-            faults.add(done.faults)
-            cache.add(done.cache)
-            longestPinWait = max(longestPinWait, done.longestPinWaitNanoseconds)
-        }
+        let replies = try deviceWatch.answers(until: Self.answerDeadline)
+        for (device, done) in zip(devices, replies) { measurements.take(done, of: device) }
+    }
+
+    /// The run has been interrupted: whoever does not come to its end at once is killed. Its pins go with the arena.
+    private func interrupt() {
+        for device in devices { device.end() }
+        let killed = deviceWatch.endAll(
+            until: .after(milliseconds: Self.interruptionMilliseconds))
+        for device in devices { device.endService() }
+        machine.hasLostDevices = !killed.isEmpty
     }
 
     // MARK: vCPUs
 
-    /// Lets the vCPUs run until there are enough DMAs.
+    /// Lets the vCPUs run until their programs have come to an end.
     private func runVCPUs(
-        shouldStop: () -> Bool, onSample: (DeviceID, DMASample) -> Void
-    ) throws(MachineError) {
-        var vcpus: [JoinableThread] = []
-        defer { for vcpu in vcpus { vcpu.join() } }
+        _ onSample: (DeviceID, DMASample) -> Void
+    ) throws(MachineError) -> [VCPU] {
+        let control = guest.control
+        let vcpus = makeVCPUs()
+        var threads: [JoinableThread] = []
+        defer { for thread in threads { thread.join() } }
         do throws(MachineError) {
-            vcpus.append(JoinableThread(try driverThread()))
-            let begin = Deadline.after(nanoseconds: plan.nanosecondLimit)
-            try watch(until: { collector.isMeasuring || shouldStop() || begin.hasPassed }, onSample)
-            collector.startMeasuring()
-            let start = monotonicNanoseconds()
-            if plan.convertRate > 0 { vcpus.append(JoinableThread(try converterThread())) }
-            try watch(until: { isComplete(since: start) || shouldStop() }, onSample)
-            flags.stop.store(true, ordering: .releasing)
-            // What is in flight comes to its end, or its device does.
-            let patience = Deadline.after(nanoseconds: Self.deviceTimeout)
-            try watch(
-                until: { flags.driverIsDone.load(ordering: .acquiring) || patience.hasPassed },
-                onSample)
-            guard flags.driverIsDone.load(ordering: .acquiring) else {
-                throw .device("a device does not complete its request")
+            for (number, vcpu) in vcpus.enumerated() {
+                threads.append(JoinableThread(try start(vcpu, number)))
             }
-            if let fault = flags.fault.withLock({ $0 }) { throw fault }
+            try watch(until: { control.driversAreDone || shouldStop() }, onSample)
+            control.end()
+            // What is in flight comes to its end, or its device does.
+            let interrupted = shouldStop()
+            let timeout =
+                interrupted
+                ? Deadline.after(milliseconds: Self.interruptionMilliseconds) : Self.answerDeadline
+            try watch(until: { control.driversAreDone || timeout.hasPassed }, onSample)
+            if let error = control.deviceError { throw .device("\(error)") }
+            guard control.driversAreDone else {
+                throw interrupted
+                    ? .interrupted : .device("a device does not complete its request")
+            }
+            if let fault = serviceFault.error.withLock({ $0 }) { throw fault }
         } catch {
-            flags.stop.store(true, ordering: .releasing)
-            flags.abandoned.store(true, ordering: .releasing)
+            control.abandon()
             // Before the vCPUs are waited for: one may wait for a pin of the dead.
+            if case .interrupted = error { throw error }
             recovery.run(services)
             throw error
         }
+        return vcpus
     }
 
-    private func driverThread() throws(MachineError) -> WorkerThread {
-        let (driver, flags) = (guest.driver, flags)
-        return try system { () throws(SystemError) in
-            try machine.startVCPU("vcpu-driver") {
-                do {
-                    try driver.run(
-                        shouldStop: { flags.stop.load(ordering: .acquiring) },
-                        isAbandoned: { flags.abandoned.load(ordering: .acquiring) })
-                } catch {
-                    flags.fault.withLock { $0 = .device("\(error)") }
-                }
-                flags.driverIsDone.store(true, ordering: .releasing)
-            }
+    private func makeVCPUs() -> [VCPU] {
+        let processors = plan.processors
+        var programs: [[any GuestProgram]] = processors.vcpus.map { _ in [] }
+        for (index, driver) in guest.drivers.enumerated() {
+            programs[processors.vcpu(ofDriver: index)].append(driver)
         }
+        let clock = machine.clock
+        let call = machine.call
+        let idling: VCPU.Idling = processors.vcpusSleep ? .sleep { call.wait(until: $0) } : .poll
+        if plan.convertRate > 0, !plan.converterBlocks {
+            programs[0].insert(makeConverter(converterPort), at: 0)
+        }
+        var vcpus = programs.filter { !$0.isEmpty }.map {
+            VCPU($0, clock: clock, control: guest.control, idling: idling)
+        }
+        if plan.convertRate > 0, plan.converterBlocks {
+            let converter = makeConverter(BlockingHypercalls(converterPort))
+            vcpus.append(
+                VCPU(
+                    [converter], clock: clock, control: guest.control,
+                    idling: .sleep { Linux.sleep(until: $0) }))
+        }
+        return vcpus
     }
 
-    private func converterThread() throws(MachineError) -> WorkerThread {
-        let converter = Converter(
+    private func makeConverter(_ hypercalls: any Hypercalls) -> Converter {
+        Converter(
             map: plan.map, rate: plan.convertRate, pages: plan.convertPages,
-            place: plan.convertPlace,
-            seed: plan.seed)
-        let (handler, flags) = (guest.handler, flags)
+            place: plan.convertPlace, seed: plan.seed, clock: machine.clock,
+            hypercalls: hypercalls, control: guest.control)
+    }
+
+    private func start(_ vcpu: VCPU, _ number: Int) throws(MachineError) -> WorkerThread {
+        let processors = plan.processors.vcpus
+        let finished = machine.finished
         return try system { () throws(SystemError) in
-            try machine.startVCPU("vcpu-converter") {
-                var converter = converter
-                converter.run(through: handler) { flags.stop.load(ordering: .acquiring) }
+            try machine.startThread(
+                "vcpu-\(number)", on: processors[min(number, processors.count - 1)]
+            ) {
+                Processors.sharpenTimers()
+                vcpu.run()
+                finished.notify()
             }
         }
     }
 
-    /// Drains samples every millisecond, until the condition holds; throws as soon as a device has died, and soon after
-    /// it has been stopped.
+    /// Sleeps until the condition holds; throws as soon as a device has died, and soon after it has been stopped.
     private func watch(
         until condition: () -> Bool, _ onSample: (DeviceID, DMASample) -> Void
     ) throws(MachineError) {
+        let nap = samples == nil ? Self.nap : Self.napBetweenSamples
         while !condition() {
-            collector.drain(onSample)
-            if let fault = flags.fault.withLock({ $0 }) { throw fault }
-            if collector.failures.isEndless(at: monotonicNanoseconds()) {
+            samples?.drain(onSample)
+            if let fault = serviceFault.error.withLock({ $0 }) { throw fault }
+            if guest.control.isHopeless {
+                let count = guest.drivers.reduce(0) { $0 + $1.failuresInARow }
                 throw .refused(
                     """
                     no device gets its pins any more, for want of memory or room: \
-                    \(collector.failures.count) requests have failed in a row; raise ulimit -l, or --pin-limit
+                    \(count) requests have failed in a row; raise ulimit -l, or --pin-limit
                     """)
             }
-            try deviceWatch.check()
+            try deviceWatch.check(milliseconds: nap, or: machine.finished)
         }
-    }
-
-    private func isComplete(since start: UInt64) -> Bool {
-        let elapsed = monotonicNanoseconds() - start
-        let (completed, refused) = (
-            collector.measurements.operations, collector.measurements.refused
-        )
-        if elapsed >= plan.nanosecondLimit { return completed + refused > 0 }
-        return completed >= plan.operations && elapsed >= plan.nanoseconds
     }
 
     // MARK: Afterwards
 
     /// Nothing runs any more: checks what must hold, and sums up.
-    private func conclude(wasInterrupted: Bool) throws(MachineError) -> TurnOutcome {
+    private func conclude(
+        _ vcpus: [VCPU], _ meanwhile: MachineState
+    ) throws(MachineError) -> TurnOutcome {
+        let wasInterrupted = shouldStop()
+        // What has not been checked is no result, and to check a guest so large takes longer than anybody waits.
+        if wasInterrupted, plan.map.pages.bytes > Self.largestCheckAfterInterruption {
+            throw .interrupted
+        }
         let checks = TurnChecks(machine: machine, plan: plan, guest: guest)
-        let complaint = try system { () throws(SystemError) in try checks.complaint(collector) }
+        let complaint = try system { () throws(SystemError) in try checks.complaint() }
         if let complaint { throw .internalFault(complaint) }
-        if let failure = guest.mmu.firstFailure ?? guest.privateMemory.firstFailure {
+        let host = guest.host
+        if let failure = host.mmu.firstFailure ?? host.memory.firstFailure {
             throw .system(failure)
         }
-        let conversions = guest.handler.takeLog()
         // What the guest has freed is allocated again before the next turn, which would pay for it.
         if plan.frees, plan.writes {
             try system { () throws(SystemError) in
@@ -262,31 +303,41 @@ final class RunningTurn {
             }
         }
         let splits = try system { () throws(SystemError) in try machine.arena.splitCount() }
+        let faults = measurements.faults
+        let stale = measurements.requests.totals.stalePages
+        let settlings = devices.map(\.telemetry.settling)
         return TurnOutcome(
-            measurements: collector.measurements, copies: guest.driver.copies,
-            conversions: conversions,
+            measurements: measurements, copyMedian: guest.copyMedian,
+            conversions: converterPort.takeLog(),
             setupPSCNanoseconds: guest.setupPSCNanoseconds, setupPinNanoseconds: setupPin,
-            pairHotNanoseconds: pairHot.sorted()[pairHot.count / 2],
+            hotPair: hotPairs.sorted { $0.nanoseconds < $1.nanoseconds }[hotPairs.count / 2],
             violationsPrivate: plan.writes ? guest.oracle.violations + wrongStores : nil,
-            violationsStale: isPinned ? collector.stalePages : 0,
+            violationsStale: isPinned ? stale : 0,
             firstViolation: guest.oracle.report ?? firstWrongStore
-                ?? (isPinned ? collector.firstStale : nil),
+                ?? (isPinned ? measurements.firstStale : nil),
             leakedPins: machine.arena.livePins,
             splits: splits - guest.splitsAtBoot,
-            faults: plan.protects ? faults : nil, cache: plan.strategy.isCached ? cache : nil,
-            longestPinWait: longestPinWait > 0 ? longestPinWait : nil,
-            surprises: conversions.surprises,
-            lostBytes: faults.lostBytes + (isPinned ? 0 : collector.stalePages * pageSize),
-            warmedUp: collector.isSettled, stalls: collector.stalls, wasInterrupted: wasInterrupted)
+            faults: plan.protects ? faults : nil,
+            cache: plan.strategy.isCached ? measurements.cache : nil,
+            surprises: host.takenBack.found,
+            lostBytes: faults.lostBytes + (isPinned ? 0 : stale * pageSize),
+            vcpus: vcpus.map(\.interference),
+            longestVCPUStep: vcpus.map(\.longestStepNanoseconds).max() ?? 0,
+            throttledNanoseconds: meanwhile.throttledNanoseconds, harnessStops: meanwhile.stops,
+            warmedUp: settlings.allSatisfy { $0 == .done }, stalls: samples?.stalls ?? 0,
+            wasInterrupted: wasInterrupted)
     }
+
+    private static let largestCheckAfterInterruption = ByteCount(64 << 30)
 
     /// Whether conversions under a write are the strategy's fault.
     private var isPinned: Bool { plan.strategy.info.promisesByPins }
 
     /// Stores to private pages that the devices' page tables kept out of them: as wrong as if they had landed.
-    private var wrongStores: UInt64 { isPinned ? faults.count : 0 }
+    private var wrongStores: UInt64 { isPinned ? measurements.faults.count : 0 }
     private var firstWrongStore: String? {
         guard wrongStores > 0 else { return nil }
+        let faults = measurements.faults
         return
             "\(GFN(faults.firstGFN)) was private when request \(faults.firstGeneration) wrote to it: "
             + "the store was stopped by the device's page tables, under a pin"
@@ -300,5 +351,39 @@ final class RunningTurn {
         } catch {
             throw .system(error)
         }
+    }
+}
+
+/// What the kernel tells of the harness's own process and its group.
+struct MachineState {
+    var stops = StopCounter.count
+    /// Nil where nobody tells.
+    var throttledNanoseconds = QuotaThrottling.throttledNanoseconds()
+
+    func since(_ earlier: MachineState) -> MachineState {
+        var difference = self
+        difference.stops -= earlier.stops
+        if let now = throttledNanoseconds, let before = earlier.throttledNanoseconds {
+            difference.throttledNanoseconds = now - min(now, before)
+        }
+        return difference
+    }
+}
+
+/// Hypercalls of a vCPU that sleeps where a conversion waits, instead of going on with other programs.
+private final class BlockingHypercalls: Hypercalls {
+    private let handler: PSCHandler
+
+    init(_ handler: PSCHandler) { self.handler = handler }
+
+    func begin(
+        _ range: PageRange, toPrivate: Bool, due: UInt64, at moment: Moment
+    ) -> PageStateChange? {
+        handler.changePageState(range, toPrivate: toPrivate, due: due)
+    }
+    func poll(at moment: Moment) -> PageStateChange? { nil }
+    func abandon() {}
+    func changePageState(_ range: PageRange, toPrivate: Bool, due: UInt64) -> PageStateChange {
+        handler.changePageState(range, toPrivate: toPrivate, due: due)
     }
 }

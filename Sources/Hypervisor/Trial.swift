@@ -31,7 +31,8 @@ extension VirtualMachine {
         var plan = plan
         plan.enforces = true
         plan.isTrial = true
-        let turn = RunningTurn(machine: self, plan: plan, guest: try boot(plan))
+        let turn = RunningTurn(
+            machine: self, plan: plan, guest: try boot(plan), shouldStop: { false })
         return try turn.runTrial()
     }
 }
@@ -40,6 +41,7 @@ extension VirtualMachine {
 struct TrialVCPUs {
     static let conversionsAsked = 64
     let machine: VirtualMachine
+    let processor: Int
     let handler: PSCHandler
     let map: MemoryMap
 
@@ -51,15 +53,15 @@ struct TrialVCPUs {
         let free = map.free.lower + 1
         let (handler, asked) = (handler, Self.conversionsAsked)
         let careless = JoinableThread(
-            try machine.startVCPU("vcpu-careless") {
+            try machine.startThread("vcpu-careless", on: processor) {
                 if handler.stopsAccess(to: wrong, asPrivate: true) { outcome.stopped = wrong }
             })
         let other = JoinableThread(
-            try machine.startVCPU("vcpu-other") {
+            try machine.startThread("vcpu-other", on: processor) {
                 let page = PageRange(start: free, count: 1)
                 for index in 0..<asked {
                     let answer = handler.changePageState(
-                        page, toPrivate: index % 2 == 1, due: monotonicNanoseconds())
+                        page, toPrivate: index % 2 == 1, due: 0)
                     if answer == .done { outcome.conversions += 1 }
                 }
             })

@@ -11,15 +11,15 @@ struct TurnChecks {
 
     /// The first promise that was broken, in words; nil where all were kept. Violations by the devices are no part of
     /// it: they are counted, since an unsafe strategy is expected to have some.
-    func complaint(_ collector: SampleCollector) throws(SystemError) -> String? {
+    func complaint() throws(SystemError) -> String? {
         guest.oracle.checkPrivatePages(
             machine.arena.table, except: plan.map.targets.flatMap(\.ranges))
         if let complaint = try guest.strategy.audit() {
             return "\(plan.strategy.info.name): \(complaint)"
         }
         guard plan.writes else { return nil }
-        if plan.map.sharedPages > PageCount(0) { return mixedComplaint(collector) }
-        for (index, generations) in collector.lastCompleted {
+        if plan.map.sharedPages > PageCount(0) { return mixedComplaint() }
+        for (index, generations) in lastCompleted {
             for (number, generation) in generations.enumerated() {
                 let stamp = Stamp(device: UInt16(index), generation: generation)
                 let piece = plan.map.piece(UInt64(number), of: index)
@@ -43,13 +43,20 @@ struct TurnChecks {
 
     /// Of a buffer that all devices write: each line is some device's last request's. Where one of them was not
     /// completed, what it left cannot be told.
-    private func mixedComplaint(_ collector: SampleCollector) -> String? {
-        let last = collector.lastCompleted.compactMap { index, generations in
+    private func mixedComplaint() -> String? {
+        let last = lastCompleted.compactMap { index, generations in
             generations.last.map { Stamp(device: UInt16(index), generation: $0) }
         }
         guard last.count == plan.map.buffers.count else { return nil }
         let missing = plan.map.bufferRanges.reduce(0) { $0 + missingPages(in: $1, oneOf: last) }
         return missing == 0 ? nil : "\(missing) pages have data of no device's last request"
+    }
+
+    /// The last request of each device that completed one last: its place among the devices, and its pieces.
+    private var lastCompleted: [(index: Int, generations: [UInt64])] {
+        guest.drivers.enumerated().compactMap { index, driver in
+            driver.lastCompleted.isEmpty ? nil : (index, driver.lastCompleted)
+        }
     }
 
     private func missingPages(in ranges: [PageRange], _ stamp: Stamp) -> Int {

@@ -15,7 +15,7 @@ extension TurnPlan {
         setup.engine = UInt32(FillEngine.allCases.firstIndex(of: engine)!)
         setup.lanes = UInt32(lanes)
         setup.writes = writes ? 1 : 0
-        setup.usesEventfd = usesEventfd ? 1 : 0
+        setup.usesEventfd = processors.devicesSleep ? 1 : 0
         setup.queueSize = UInt32(map.queueLayout.queueSize)
         setup.queueDataDescriptors = UInt32(map.queueLayout.dataDescriptors)
         setup.queueStart = map.queueStarts[index].rawValue
@@ -24,6 +24,9 @@ extension TurnPlan {
         setup.requestPages = (map.targets.first ?? map.buffers[index]).pages.rawValue
         // A piece is never larger than its pool.
         setup.chunkPages = min(chunk, map.buffers[index].pages).rawValue
+        setup.piecesPerRequest = map.piecesPerRequest
+        setup.streamsSamples = streamsSamples ? 1 : 0
+        setup.bestAddsPerCycle = bestAddsPerCycle
         setup.cachePages = cache.rawValue
         setup.pinLimitPages = (pinLimit?.rawValue ?? 0) / UInt64(map.buffers.count)
         setup.retryNanoseconds = patienceNanoseconds

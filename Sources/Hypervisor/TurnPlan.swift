@@ -20,7 +20,8 @@ public struct TurnPlan: Sendable {
     public var cache: PageCount
     /// What the devices may hold pinned at once, together and in equal parts; nil for as much as they like.
     public var pinLimit: PageCount?
-    public var usesEventfd: Bool
+    /// Where devices and vCPUs run, and who of them sleeps.
+    public var processors: ProcessorLayout
 
     /// Conversions a second; zero for none, infinity for one after the other.
     public var convertRate: Double
@@ -30,6 +31,12 @@ public struct TurnPlan: Sendable {
     public var frees: Bool
     /// How long a conversion waits for a pin, and a pin for a conversion.
     public var patienceNanoseconds: UInt64
+    /// Whether the converter's thread sleeps where a conversion waits, with a thread of its own, instead of polling.
+    public var converterBlocks: Bool
+    /// Whether each sample is wanted.
+    public var streamsSamples: Bool
+    /// The most that a core has been seen to do in this run, in adds a cycle; zero where nothing is known.
+    public var bestAddsPerCycle: Double
     /// Whether private pages are write-protected in the devices.
     public var enforces: Bool
     /// What a device does that faults, under a strategy that lets it.
@@ -40,11 +47,15 @@ public struct TurnPlan: Sendable {
 
     /// The turn ends when there are so many DMAs and so much time has passed.
     public var operations: UInt64
+    /// Whether it is no more DMAs than that.
+    public var isExact: Bool
     public var nanoseconds: UInt64
     /// It ends after so much time in any case, once there is one DMA and none is in flight.
     public var nanosecondLimit: UInt64
 
-    public init(strategy: any PinStrategy.Type, map: MemoryMap) {
+    public init(
+        strategy: any PinStrategy.Type, map: MemoryMap, processors: ProcessorLayout
+    ) {
         self.strategy = strategy
         self.map = map
         policy = .deny
@@ -54,7 +65,10 @@ public struct TurnPlan: Sendable {
         writes = true
         chunk = map.buffers[0].pages
         cache = map.buffers[0].pages
-        usesEventfd = false
+        self.processors = processors
+        converterBlocks = false
+        streamsSamples = false
+        bestAddsPerCycle = 0
         convertRate = 0
         convertPages = PageCount(1)
         convertPlace = .outside
@@ -64,6 +78,7 @@ public struct TurnPlan: Sendable {
         faultPolicy = .abort
         seed = 1
         operations = 4
+        isExact = false
         nanoseconds = 200_000_000
         nanosecondLimit = 60_000_000_000
     }
@@ -78,6 +93,8 @@ public enum MachineError: Error, CustomStringConvertible {
     case device(String)
     /// The same, once its pins have been recovered, or why they were not, and how many are left.
     case recovered(String, refusal: RecoveryRefusal?, leakedPins: Int)
+    /// Whoever started the run wants it to end: the turn came to no result.
+    case interrupted
     /// What must never happen: the guest, the table and a strategy disagree.
     case internalFault(String)
 
@@ -85,7 +102,7 @@ public enum MachineError: Error, CustomStringConvertible {
     public var isRefusal: Bool {
         switch self {
         case .system, .refused: true
-        case .device, .recovered, .internalFault: false
+        case .device, .recovered, .interrupted, .internalFault: false
         }
     }
 
@@ -97,6 +114,7 @@ public enum MachineError: Error, CustomStringConvertible {
             "\(text); after recovery of its pins leaked_pins is \(leaked)"
         case .recovered(let text, let refusal?, let leaked):
             "\(text); its pins cannot be recovered: \(refusal); leaked_pins is \(leaked)"
+        case .interrupted: "interrupted"
         case .internalFault(let text): "internal error: \(text)"
         }
     }

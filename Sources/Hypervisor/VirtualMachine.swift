@@ -14,26 +14,25 @@ public final class VirtualMachine {
     let devices: [DeviceHandle]
     /// What devices tell the driver through, where it sleeps.
     let call: Interrupt
+    /// Notified where a vCPU has come to its end.
+    let finished: Interrupt
+    /// Devices have been killed: no other turn is to be had.
+    var hasLostDevices = false
     private(set) var arena: Arena
-    private let vcpuProcessor: Int?
-    /// What the thread that made the machine could run on before it was bound.
-    private let everywhere: [Int]
     private var secondMemory: SharedMapping?
     /// Guests that have been set up before; nil where all memory was touched at the start.
     private var rehearsed: Set<String>?
 
-    /// Starts `deviceCount` device processes for guests of up to `pages` in `memory`, which has been prefaulted.
+    /// Starts device processes for guests of up to `pages` in `memory`, which has been prefaulted.
     ///
-    /// The calling thread must live as long as the machine. It is bound to `vcpuProcessor`, as the vCPUs will be; the
-    /// devices take turns with `deviceProcessors`. A sparse guest's metadata is touched as it is used, any other's now.
+    /// The calling thread must live as long as the machine. Each device is bound to its processor of `deviceProcessors`.
+    /// A sparse guest's metadata is touched as it is used, any other's now.
     public init(
-        memory: SharedMapping, pages: PageCount, isSparse: Bool, deviceCount: Int,
-        deviceProcessors: [Int], vcpuProcessor: Int?, clock: TickClock
+        memory: SharedMapping, pages: PageCount, isSparse: Bool, deviceProcessors: [Int],
+        clock: TickClock
     ) throws(SystemError) {
         self.memory = memory
         self.clock = clock
-        self.vcpuProcessor = vcpuProcessor
-        everywhere = try Processors.allowed()
         arena = try Arena.create(pages: pages, entrySize: .small)
         ledger = try SharedMapping.create(
             name: "dma-bench-ledger", byteCount: ConversionLedger.byteCount(pages: pages))
@@ -44,17 +43,16 @@ public final class VirtualMachine {
             try ledger.populate(0..<ledger.byteCount)
         }
         call = Interrupt(try .event())
+        finished = Interrupt(try .event())
         var devices: [DeviceHandle] = []
-        for index in 0..<deviceCount {
+        for (index, processor) in deviceProcessors.enumerated() {
             devices.append(
                 try DeviceHandle(
-                    DeviceID(index), processor: deviceProcessors[index % deviceProcessors.count],
-                    memory: memory,
+                    DeviceID(index), processor: processor, memory: memory,
                     arena: arena.mapping,
                     ledger: ledger, call: call.descriptor))
         }
         self.devices = devices
-        if let vcpuProcessor { try Processors.bind(to: vcpuProcessor) }
     }
 
     deinit { for device in devices { device.shutDown() } }
@@ -63,9 +61,10 @@ public final class VirtualMachine {
     public var deviceProcesses: [Int32] { devices.map(\.process.pid) }
 
     /// Makes the guest of `plan` wholly private and unpinned, with nothing converted yet.
-    func reset(for plan: TurnPlan) throws(SystemError) {
-        arena = try arena.reset(pages: plan.map.pages, entrySize: plan.entrySize)
-        try ledger.zero()
+    func reset(for plan: TurnPlan, shouldStop: () -> Bool) throws(SystemError) {
+        arena = try arena.reset(
+            pages: plan.map.pages, entrySize: plan.entrySize, shouldStop: shouldStop)
+        try ledger.zero(shouldStop: shouldStop)
     }
 
     /// Where private pages lie under a strategy that gives them frames of their own, made at the first need.
@@ -87,26 +86,13 @@ public final class VirtualMachine {
         .inserted
     }
 
-    /// Runs `body` on a thread of its own, on the vCPUs' processor.
-    func startVCPU(_ name: String, _ body: @escaping @Sendable () -> Void) throws(SystemError)
-        -> WorkerThread
-    {
-        try WorkerThread(name: name) { [vcpuProcessor] in
-            // It was checked when the machine was made.
-            if let vcpuProcessor { try? Processors.bind(to: vcpuProcessor) }
-            Processors.sharpenTimers()
-            body()
-        }
-    }
-}
-
-extension VirtualMachine {
-    /// Runs `body` on a thread of its own, on any processor the harness started with.
-    func startService(_ name: String, _ body: @escaping @Sendable () -> Void) throws(SystemError)
-        -> WorkerThread
-    {
-        try WorkerThread(name: name) { [everywhere] in
-            try? Processors.allow(everywhere)
+    /// Runs `body` on a thread of its own, on that processor.
+    func startThread(
+        _ name: String, on processor: Int, _ body: @escaping @Sendable () -> Void
+    ) throws(SystemError) -> WorkerThread {
+        try WorkerThread(name: name) {
+            // It was checked when the run began; where the thread ran in the end is in the row.
+            try? Processors.bind(to: processor)
             body()
         }
     }
@@ -116,8 +102,10 @@ extension VirtualMachine {
 final class Interrupt: Sendable {
     let descriptor: FileDescriptor
 
+    func notify() { descriptor.notify() }
+
     init(_ descriptor: consuming FileDescriptor) { self.descriptor = descriptor }
 
-    /// Sleeps until notified, or 20 ms, so that its caller looks around now and then.
-    func wait() { _ = descriptor.waitNotified(timeoutMilliseconds: 20) }
+    /// Sleeps until notified, or until then.
+    func wait(until deadline: Deadline) { _ = descriptor.waitNotified(until: deadline) }
 }

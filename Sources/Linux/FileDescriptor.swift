@@ -37,16 +37,17 @@ public struct FileDescriptor: ~Copyable, Sendable {
         return (ends[0], ends[1])
     }
 
-    /// Which of up to 63 descriptors are readable or hung up, as a bit mask; waits for one until the time-out, or a
+    /// Which of up to 64 descriptors are readable or hung up, as a bit mask; waits for one until the time-out, or a
     /// signal. Throws where the kernel does not let it wait: nobody would ever be heard.
     public static func readable(
         _ descriptors: [Int32], milliseconds: UInt64
     ) throws(SystemError) -> UInt64 {
-        let mask = clinux_wait_readable(
-            descriptors, Int32(descriptors.count), Int32(clamping: milliseconds))
-        guard mask != -Int64(EINTR) else { return 0 }
-        return UInt64(
-            try check(mask, "poll", advice: KernelFeature.basic.advice(for: Int32(-mask))))
+        var mask: UInt64 = 0
+        let ready = clinux_wait_readable(
+            descriptors, Int32(descriptors.count), Int64(clamping: milliseconds) * 1_000_000, &mask)
+        guard ready != -EINTR else { return 0 }
+        try check(ready, "ppoll", advice: KernelFeature.basic.advice(for: -ready))
+        return mask
     }
 
     /// A counter that one side adds to and the other waits for (eventfd(2)).
@@ -60,9 +61,23 @@ public struct FileDescriptor: ~Copyable, Sendable {
         while write(raw, &one, 8) == -1 && errno == EINTR {}
     }
 
-    /// Waits until an event descriptor has been notified, then clears it; false at the time-out.
+    /// Waits until an event descriptor has been notified, then clears it; false at the time-out, or a signal.
     public borrowing func waitNotified(timeoutMilliseconds: Int32) -> Bool {
-        guard clinux_wait_readable([raw], 1, timeoutMilliseconds) > 0 else { return false }
+        waitNotified(timeoutNanoseconds: Int64(timeoutMilliseconds) * 1_000_000)
+    }
+
+    /// The same until that time.
+    public borrowing func waitNotified(until deadline: Deadline) -> Bool {
+        let now = monotonicNanoseconds()
+        return waitNotified(
+            timeoutNanoseconds: Int64(
+                clamping: deadline.nanoseconds - min(now, deadline.nanoseconds))
+        )
+    }
+
+    private borrowing func waitNotified(timeoutNanoseconds: Int64) -> Bool {
+        var mask: UInt64 = 0
+        guard clinux_wait_readable([raw], 1, timeoutNanoseconds, &mask) > 0 else { return false }
         var count: UInt64 = 0
         return read(raw, &count, 8) == 8
     }

@@ -83,7 +83,8 @@ public final class SharedMapping {
     /// meanwhile.
     public func zero(shouldStop: () -> Bool = { false }) throws(SystemError) {
         try forEachPopulatedExtent { extent in
-            for start in stride(from: extent.lowerBound, to: extent.upperBound, by: Self.stepBytes) {
+            for start in stride(from: extent.lowerBound, to: extent.upperBound, by: Self.stepBytes)
+            {
                 if shouldStop() { return }
                 memset(base + start, 0, min(Self.stepBytes, extent.upperBound - start))
             }
@@ -96,7 +97,8 @@ public final class SharedMapping {
         _ part: Range<Int>? = nil, shouldStop: () -> Bool = { false }
     ) throws(SystemError) {
         try forEachPopulatedExtent(of: part ?? 0..<byteCount) { extent throws(SystemError) in
-            for start in stride(from: extent.lowerBound, to: extent.upperBound, by: Self.stepBytes) {
+            for start in stride(from: extent.lowerBound, to: extent.upperBound, by: Self.stepBytes)
+            {
                 if shouldStop() { return }
                 try populate(start..<min(start + Self.stepBytes, extent.upperBound))
             }

@@ -109,6 +109,38 @@ public struct Row: Sendable, Equatable {
     public var convertWaitNsMax: Double?
     public var pinWaitNsMax: Double?
     public var pinLimitBytes: UInt64?
+    public var clockStepNs: Double?
+    public var pinNsMean: Double?
+    public var unpinNsMean: Double?
+    public var convertCallNsP50: Double?
+    public var convertCallNsP99: Double?
+    public var convertUndisturbedNsP99: Double?
+    public var conversionsDisturbed: UInt64?
+    public var convertCheckNsMean: Double?
+    public var deniedCallNsP50: Double?
+    public var deniedCallNsP99: Double?
+    public var conversionsBusy: UInt64?
+    public var convertWait: String?
+    public var notify: String?
+    public var deviceBusy: [Double] = []
+    public var deviceGaps: UInt64?
+    public var deviceGapShare: Double?
+    public var deviceGapNsMax: Double?
+    public var deviceSharedShare: Double?
+    public var deviceWaitShare: Double?
+    public var devicePreempted: UInt64?
+    public var deviceFaults: UInt64?
+    public var vcpuGaps: UInt64?
+    public var vcpuGapShare: Double?
+    public var vcpuGapNsMax: Double?
+    public var vcpuSharedShare: Double?
+    public var vcpuWaitShare: Double?
+    public var vcpuPreempted: UInt64?
+    public var vcpuFaults: UInt64?
+    public var vcpuStepNsMax: Double?
+    public var throttledNs: UInt64?
+    public var stops: UInt64?
+    public var ranCpu: [Int] = []
 
     /// A row of the plan with nothing measured yet; `env` is `Environment.hash`.
     public init(

@@ -147,10 +147,10 @@ extension Column {
                 "\(name) is '\(text.prefix(40))', which is no \(type) that a run writes; was it edited?"
             )
         }
-        if name == "schema", row.schema != Schema.version {
+        if name == "schema", !Schema.readable.contains(row.schema) {
             throw InputError(
                 place.path, line: place.line,
-                "schema \(row.schema); this version reads schema \(Schema.version): "
+                "schema \(row.schema); this version reads schema \(Schema.readable.lowerBound) to \(Schema.readable.upperBound): "
                     + "use the version that wrote it")
         }
     }

@@ -3,7 +3,9 @@
 /// Columns are only ever appended; a change of a column's meaning is a new column.
 public enum Schema {
     /// The value of the column `schema`.
-    public static let version = 1
+    public static let version = 2
+    /// The versions whose rows can be read; what they lack is empty.
+    static let readable = 1...2
 
     public static let columns: [Column] = [
         Column("schema", \.schema, "Version of this list of columns."),
@@ -228,6 +230,107 @@ public enum Schema {
         Column(
             "pin_limit_bytes", \.pinLimitBytes, unit: "B",
             "Cap on what the guest's devices hold pinned at once, each an equal part of it."),
+        Column(
+            "clock_step_ns", \.clockStepNs, unit: "ns",
+            "Step in which the clock counts: no single time is known better."),
+        Column(
+            "pin_ns_mean", \.pinNsMean, unit: "ns",
+            "Exact mean time to pin a DMA request, in place, clock included."),
+        Column(
+            "unpin_ns_mean", \.unpinNsMean, unit: "ns",
+            "Exact mean time to unpin a DMA request, in place, clock included."),
+        Column(
+            "convert_call_ns_p50", \.convertCallNsP50, unit: "ns",
+            "Median time of a page state change from its begin to its end: what strategy, table and waiting took."
+        ),
+        Column(
+            "convert_call_ns_p99", \.convertCallNsP99, unit: "ns",
+            "99th percentile of the time of a page state change from its begin to its end."),
+        Column(
+            "convert_undisturbed_ns_p99", \.convertUndisturbedNsP99, unit: "ns",
+            "As convert_ns_p99, of the page state changes during which nobody took the vCPU's processor away."
+        ),
+        Column(
+            "conversions_disturbed", \.conversionsDisturbed,
+            "Page state changes that convert_undisturbed_ns_p99 leaves out."),
+        Column(
+            "convert_check_ns_mean", \.convertCheckNsMean, unit: "ns",
+            "Mean time within a page state change that the harness's own checks took; subtracted from its times."
+        ),
+        Column(
+            "denied_call_ns_p50", \.deniedCallNsP50, unit: "ns",
+            "Median time of a page state change that was refused, from its begin."),
+        Column(
+            "denied_call_ns_p99", \.deniedCallNsP99, unit: "ns",
+            "99th percentile of the time of a page state change that was refused, from its begin."),
+        Column(
+            "conversions_busy", \.conversionsBusy,
+            "Refused page state changes of which nobody could tell in time whether a page was held."
+        ),
+        Column(
+            "convert_wait", \.convertWait,
+            "How a page state change waits: poll, its vCPU goes on meanwhile, or block, a thread sleeps."
+        ),
+        Column(
+            "notify", \.notify,
+            "Who sleeps until notified: poll, nobody; devices; eventfd, devices and vCPUs."),
+        Column(
+            "device_busy", \.deviceBusy,
+            "Share of its measured time that each device was within a request, in their order."),
+        Column(
+            "device_gaps", \.deviceGaps,
+            "Times in which something took more than 10 us from a device while it waited for requests."
+        ),
+        Column(
+            "device_gap_share", \.deviceGapShare,
+            "Share of its measured time that went in such gaps, of the device that lost most."),
+        Column(
+            "device_gap_ns_max", \.deviceGapNsMax, unit: "ns", "Longest such gap of any device."),
+        Column(
+            "device_shared_share", \.deviceSharedShare,
+            "Share of looks at a device's core that found its other hardware thread busy, of the worst."
+        ),
+        Column(
+            "device_wait_share", \.deviceWaitShare,
+            "Share of its measured time that a device waited for its processor, as the kernel says, of the worst."
+        ),
+        Column(
+            "device_preempted", \.devicePreempted,
+            "Times that the kernel took the processor from a device."),
+        Column(
+            "device_faults", \.deviceFaults, "Page faults of devices in their measured time."),
+        Column(
+            "vcpu_gaps", \.vcpuGaps,
+            "Times in which something took more than 10 us from a vCPU that had no such work."),
+        Column(
+            "vcpu_gap_share", \.vcpuGapShare,
+            "Share of its measured time that went in such gaps, of the vCPU that lost most."),
+        Column("vcpu_gap_ns_max", \.vcpuGapNsMax, unit: "ns", "Longest such gap of any vCPU."),
+        Column(
+            "vcpu_shared_share", \.vcpuSharedShare,
+            "Share of looks at a vCPU's core that found its other hardware thread busy, of the worst."
+        ),
+        Column(
+            "vcpu_wait_share", \.vcpuWaitShare,
+            "Share of its measured time that a vCPU waited for its processor, as the kernel says, of the worst."
+        ),
+        Column(
+            "vcpu_preempted", \.vcpuPreempted,
+            "Times that the kernel took the processor from a vCPU."),
+        Column("vcpu_faults", \.vcpuFaults, "Page faults of vCPUs in their measured time."),
+        Column(
+            "vcpu_step_ns_max", \.vcpuStepNsMax, unit: "ns",
+            "Longest conversion or part of a copy on a vCPU: so long may another one that is due wait."
+        ),
+        Column(
+            "throttled_ns", \.throttledNs, unit: "ns",
+            "Time in the turn for which a CPU quota kept harness and devices from running."),
+        Column(
+            "stops", \.stops,
+            "Times that the harness or a device was stopped by a signal and went on."),
+        Column(
+            "ran_cpu", \.ranCpu,
+            "CPUs on which the devices and then the vCPUs in fact ran at the end of the turn."),
     ]
 
     /// `1, 5, ... 100`, as the meaning of `convert_ns_cdf` names them.

@@ -40,6 +40,70 @@ public struct LatencyHistogram: ~Copyable, Sendable {
         count == 0 ? nil : histogram.valueAtPercentile(percent)
     }
 
+    /// Adds what another one holds.
+    public mutating func add(_ other: borrowing LatencyHistogram) {
+        for bucket in other.histogram.recordedValues() {
+            histogram.record(min(bucket.value, Self.limit), count: bucket.count)
+        }
+        addExact(sum: other.sum, maximum: other.exactMaximum, beyondLimit: other.beyondLimit)
+    }
+
+    private mutating func addExact(sum more: UInt64, maximum: UInt64, beyondLimit: UInt64) {
+        let longer = sum.addingReportingOverflow(more)
+        sum = longer.overflow ? UInt64.max : longer.partialValue
+        exactMaximum = max(exactMaximum, maximum)
+        self.beyondLimit += beyondLimit
+    }
+
+    // MARK: In shared memory
+
+    private struct Header: BitwiseCopyable {
+        var sum: UInt64
+        var maximum: UInt64
+        var beyondLimit: UInt64
+        var buckets: UInt64
+    }
+
+    private struct Bucket: BitwiseCopyable {
+        var value: UInt64
+        var count: UInt64
+    }
+
+    private static let bucketLimit = 33_792
+
+    /// Bytes that the buckets which are not empty can take.
+    public static let storedByteCount =
+        (MemoryLayout<Header>.stride + bucketLimit * MemoryLayout<Bucket>.stride + 4095) & ~4095
+
+    /// Writes what it holds to memory of `storedByteCount` bytes.
+    public func store(in bytes: UnsafeMutableRawBufferPointer) {
+        var buckets: UInt64 = 0
+        var offset = MemoryLayout<Header>.stride
+        for bucket in histogram.recordedValues() {
+            bytes.storeBytes(
+                of: Bucket(value: bucket.value, count: bucket.count), toByteOffset: offset,
+                as: Bucket.self)
+            offset += MemoryLayout<Bucket>.stride
+            buckets += 1
+        }
+        bytes.storeBytes(
+            of: Header(
+                sum: sum, maximum: exactMaximum, beyondLimit: beyondLimit, buckets: buckets),
+            as: Header.self)
+    }
+
+    /// Adds what another one has stored.
+    public mutating func add(storedIn bytes: UnsafeMutableRawBufferPointer) {
+        let header = bytes.load(as: Header.self)
+        var offset = MemoryLayout<Header>.stride
+        for _ in 0..<min(header.buckets, UInt64(Self.bucketLimit)) {
+            let bucket = bytes.load(fromByteOffset: offset, as: Bucket.self)
+            histogram.record(min(bucket.value, Self.limit), count: bucket.count)
+            offset += MemoryLayout<Bucket>.stride
+        }
+        addExact(sum: header.sum, maximum: header.maximum, beyondLimit: header.beyondLimit)
+    }
+
     public mutating func reset() {
         histogram.reset()
         exactMaximum = 0

@@ -39,6 +39,15 @@ public struct TickClock: Sendable {
         Double(ticks) * Double(scale.multiplier) * 0x1p-32
     }
 
+    public var nanosecondsPerTick: Double { Double(scale.multiplier) * 0x1p-32 }
+
+    /// How many ticks go by in so many nanoseconds; more than UInt64 holds is UInt64.max.
+    public func ticks(fromNanoseconds nanoseconds: UInt64) -> UInt64 {
+        let (high, low) = nanoseconds.multipliedFullWidth(by: 1 << 32)
+        guard high < scale.multiplier else { return UInt64.max }
+        return scale.multiplier.dividingFullWidth((high, low)).quotient
+    }
+
     /// The median time between two reads in a row, in nanoseconds.
     public func measuredCost() -> Double {
         var intervals = [UInt64](repeating: 0, count: 1001)

@@ -54,11 +54,11 @@ public final class DeviceProcess {
         }
         self.device = device
         memory = try map(InheritedDescriptor.guestMemory, "guest memory")
-        try memory.mapPopulated()
         arena = try map(InheritedDescriptor.arena, "pin arena")
         ledger = try map(InheritedDescriptor.ledger, "conversion ledger")
         telemetry = DeviceTelemetry(try map(InheritedDescriptor.telemetry, "telemetry"))
         control = ControlChannel(FileDescriptor(owning: InheritedDescriptor.control))
+        try StopCounter.install()
     }
 
     private func run() throws(SystemError) {
@@ -75,14 +75,29 @@ public final class DeviceProcess {
     }
 
     private func strategy(for setup: TurnSetup) throws(TurnFailure) -> any PinStrategy {
+        let queue = try Self.layout(setup).area(at: GFN(setup.queueStart))
         do throws(SystemError) {
-            // What the hypervisor has touched since faults here no more.
-            try memory.mapPopulated()
-            try arena.mapPopulated()
-            try ledger.mapPopulated()
+            // What the hypervisor has touched since faults here no more; of guest memory what the device is to touch.
+            let shouldStop = { [telemetry] in telemetry.shouldStop }
+            for range in [setup.buffer.span, queue] {
+                let start = Int(range.start.address)
+                try memory.mapPopulated(
+                    start..<start + Int(range.count.bytes.rawValue), shouldStop: shouldStop)
+            }
+            try arena.mapPopulated(shouldStop: shouldStop)
+            try ledger.mapPopulated(shouldStop: shouldStop)
             return Registry.all[Int(setup.strategy)].init(arena: try Arena(attaching: arena))
         } catch {
             throw TurnFailure(error)
+        }
+    }
+
+    private static func layout(_ setup: TurnSetup) throws(TurnFailure) -> VirtqueueLayout {
+        do throws(LayoutError) {
+            return try VirtqueueLayout(
+                queueSize: Int(setup.queueSize), dataDescriptors: Int(setup.queueDataDescriptors))
+        } catch {
+            throw TurnFailure(description: error.description)
         }
     }
 
@@ -91,13 +106,7 @@ public final class DeviceProcess {
         _ strategy: S, _ setup: TurnSetup, _ done: inout DeviceReply
     ) throws(TurnFailure) {
         let view = GuestView(memory, pages: PageCount(setup.guestPages))
-        let layout: VirtqueueLayout
-        do throws(LayoutError) {
-            layout = try VirtqueueLayout(
-                queueSize: Int(setup.queueSize), dataDescriptors: Int(setup.queueDataDescriptors))
-        } catch {
-            throw TurnFailure(description: error.description)
-        }
+        let layout = try Self.layout(setup)
         let clock = TickClock(scale: setup.scale)
         let unlimited = try makePinner(strategy, view)
         let cache = unlimited as? any CachingPinner
@@ -131,7 +140,7 @@ public final class DeviceProcess {
         guard let hot = loop.hotPair(Self.request(setup)) else {
             throw TurnFailure(description: "the hot loop's pin was refused")
         }
-        ready.pairHotNanoseconds = hot
+        ready.hotPair = hot
         let countedAtSetup = cache?.counters
         let protection = try makeProtection(setup)
         try reply(ready)
@@ -141,6 +150,7 @@ public final class DeviceProcess {
         if let broken { throw TurnFailure(description: "the virtqueue is broken: \(broken)") }
         done.faults = loop.faultTotals
         done.longestPinWaitNanoseconds = loop.longestPinWait
+        done.interference = loop.finish()
         if let cache, let countedAtSetup { done.cache = cache.counters.since(countedAtSetup) }
     }
 

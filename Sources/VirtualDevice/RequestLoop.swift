@@ -22,15 +22,18 @@ struct RequestLoop: ~Copyable {
 
     private var queue: DeviceQueue
     private var request: DeviceRequest
-    private var samples: SampleRing.Producer
+    private var recorder: RequestRecorder
+    private var watch: InterferenceWatch
+    private var isMeasuring = false
     private var cursor = ChunkCursor()
     private var pins: PinStack
     private var pauses: RetryPauses
     /// The longest time for which a request tried again until it had its pins or gave up, in nanoseconds.
     private(set) var longestPinWait: UInt64 = 0
     private var faults: FaultRecovery
-    /// When the previous request was done with.
+    /// When the previous request was done with, or the loop last looked in vain.
     private var previousEnd: UInt64?
+    private var lastLook: UInt64 = 0
 
     init(
         device: DeviceID, pinner: any Pinner, view: GuestView, clock: TickClock,
@@ -50,7 +53,8 @@ struct RequestLoop: ~Copyable {
         self.notifications = notifications
         queue = DeviceQueue(layout, at: GFN(setup.queueStart), in: view)
         request = DeviceRequest(for: layout)
-        samples = telemetry.ring.producer()
+        recorder = RequestRecorder(telemetry, setup: setup, clock: clock)
+        watch = InterferenceWatch(clock: clock)
         pins = PinStack(capacity: layout.queueSize)
         cursor.reserve(layout.queueSize)
         pauses = RetryPauses(seed: UInt64(device.rawValue + 1))
@@ -75,17 +79,47 @@ struct RequestLoop: ~Copyable {
             }
             idle = Backoff()
             if notifications.sleeps, queue.driverWantsNotification() { notifications.callDriver() }
+            lookAround()
         }
     }
 
+    /// Nothing is to be done. Where the loop polls it knows how long such a turn takes.
     private mutating func wait(_ idle: inout Backoff) {
-        guard notifications.sleeps else { return idle.pause() }
-        let hasMore = queue.enableNotifications()
-        if !hasMore, !telemetry.shouldStop { notifications.waitForKick() }
-        queue.suppressNotifications()
+        guard !notifications.sleeps else {
+            let hasMore = queue.enableNotifications()
+            if !hasMore, !telemetry.shouldStop { notifications.waitForKick() }
+            queue.suppressNotifications()
+            return lookAround()
+        }
+        let now = clock.now()
+        watch.noteTurn(from: lastLook, to: now)
+        lastLook = now
+        if let probed = watch.probe(at: now) { lastLook = probed }
+        idle.pause()
+    }
+
+    /// Between two requests.
+    private mutating func lookAround() {
+        lastLook = clock.now()
+        if let probed = watch.probe(at: lastLook) { lastLook = probed }
+    }
+
+    /// The request is the first that counts.
+    private mutating func beginMeasuring() {
+        isMeasuring = true
+        watch.begin()
+        lastLook = clock.now()
+        previousEnd = nil
+    }
+
+    /// Hands over what was measured, and says what disturbed it.
+    func finish() -> Interference {
+        recorder.statistics.store(in: telemetry.statistics)
+        return watch.end()
     }
 
     private mutating func serve() {
+        if !isMeasuring, request.generation >= telemetry.measuresFrom { beginMeasuring() }
         var sample = DMASample()
         sample.generation = request.generation
         let status = transfer(&sample)
@@ -95,7 +129,7 @@ struct RequestLoop: ~Copyable {
         if status.code != .ok, sample.stalePages == 0 {
             sample.firstGFN = UInt32(truncatingIfNeeded: status.gfn.rawValue)
         }
-        samples.append(sample)
+        recorder.take(sample)
         queue.complete(request, with: status)
     }
 
@@ -107,6 +141,8 @@ struct RequestLoop: ~Copyable {
         cursor.start(request.ranges.count)
         var written: UInt64 = 0
         let first = clock.now()
+        // A request that is there already begins at once, or somebody has taken the processor away.
+        watch.noteTurn(from: lastLook, to: first)
         if let previousEnd { sample.gapTicks = first &- previousEnd }
         defer { previousEnd = first &+ sample.totalTicks }
         while cursor.next(of: request.ranges, chunkPages: setup.chunkPages) {
@@ -219,13 +255,12 @@ struct RequestLoop: ~Copyable {
 
     // MARK: The hot pair
 
-    /// One pin and unpin of `ranges` in a warm loop, without a write: the median of five batches of at least 2 ms, or
-    /// of one pair where that takes longer. In nanoseconds; nil where the pin is refused.
-    mutating func hotPair(_ ranges: [PageRange]) -> Double? {
-        cursor.start(ranges.count)
+    /// One pin and unpin of `ranges` in a warm loop, without a write; nil where the pin is refused.
+    mutating func hotPair(_ ranges: [PageRange]) -> HotPair? {
         var pairs = 1
-        var batches: [Double] = []
-        while batches.count < 5 {
+        var batches = HotPair.Batches(bestAddsPerCycle: setup.bestAddsPerCycle)
+        while !batches.isEnough {
+            let before = batches.probe(clock)
             let start = clock.now()
             for _ in 0..<pairs {
                 cursor.start(ranges.count)
@@ -235,13 +270,13 @@ struct RequestLoop: ~Copyable {
                 }
             }
             let elapsed: Double = clock.nanoseconds(from: clock.now() &- start)
-            if elapsed < 2_000_000, pairs < 1 << 24 {
+            if elapsed < HotPair.batchNanoseconds, pairs < 1 << 24 {
                 pairs *= 2
             } else {
-                batches.append(elapsed / Double(pairs))
+                batches.take(elapsed / Double(pairs), before, batches.probe(clock))
             }
         }
-        return batches.sorted()[2]
+        return batches.result
     }
 }
 

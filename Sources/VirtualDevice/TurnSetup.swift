@@ -37,6 +37,12 @@ public struct TurnSetup: BitwiseCopyable, Sendable {
     public var enforces: UInt32 = 0
     /// One more than the place in `FaultPolicy.allCases`; zero where a fault is a violation.
     public var faultPolicy: UInt32 = 0
+    /// In how many pieces a request comes.
+    public var piecesPerRequest: UInt64 = 1
+    /// Non-zero: each sample goes through the telemetry's ring, and the device waits while that is full.
+    public var streamsSamples: UInt32 = 0
+    /// The most that a core has been seen to do in this run, in adds a cycle; zero where nothing is known.
+    public var bestAddsPerCycle = 0.0
     /// Non-zero: the device serves nothing. It waits for the number of a page on the control socket and attacks that.
     public var isRogue: UInt32 = 0
     public var scale: ClockScale
@@ -60,12 +66,14 @@ public struct DeviceReply: BitwiseCopyable, Sendable {
     public var kind: Kind
     /// Pins taken at set-up, in nanoseconds.
     public var setupPinNanoseconds: Double = 0
-    /// One pin and unpin of the turn's request in a warm loop, in nanoseconds.
-    public var pairHotNanoseconds: Double = 0
+    /// One pin and unpin of the turn's request in a warm loop.
+    public var hotPair = HotPair()
     /// Of the whole turn, once it is done.
     public var faults = FaultTotals()
     /// The longest time for which a request waited for a conversion, of the whole turn; zero where none did.
     public var longestPinWaitNanoseconds: UInt64 = 0
+    /// What kept the device from its work while it was measured.
+    public var interference = Interference()
     /// From `ready` until it is done, under a strategy that keeps pins.
     public var cache = CacheCounters()
     /// Of a rogue device, once it is done.

@@ -76,6 +76,12 @@ struct DmaBench: ParsableCommand {
         completion: .names(of: ConflictPolicy.Kind.self))
     var policy = "deny"
     @Option(
+        parsing: .unconditional,
+        help:
+            "How a conversion waits: poll, its vCPU goes on meanwhile, or block, on a thread that sleeps.",
+        completion: .list(["poll", "block"]))
+    var convertWait = "poll"
+    @Option(
         parsing: .unconditional, help: "How the device writes: nt, movsb, memset, copy (list).",
         completion: .names(of: FillEngine.self))
     var engine = "nt"
@@ -140,6 +146,12 @@ struct DmaBench: ParsableCommand {
             "End after six rounds or more, when the 95 % interval of every median is within so much of it, as in 2%."
     )
     var untilStable: String?
+    @Option(
+        parsing: .unconditional,
+        help:
+            "Go on until every cell has so many rounds that nothing disturbed, for four times --rounds at most."
+    )
+    var quietOnly: String?
     @Option(parsing: .unconditional, help: "DMAs per turn; default: 4 or more in 0.2 s.") var ops:
         String?
     @Option(parsing: .unconditional, help: "Seconds per turn, instead of a number of DMAs.")
@@ -148,8 +160,18 @@ struct DmaBench: ParsableCommand {
         String?
     @Option(parsing: .unconditional, help: "Processor of the devices; default: the second.")
     var deviceCpu: String?
-    @Option(parsing: .unconditional, help: "Processor of the vCPUs; default: the first.")
+    @Option(
+        parsing: .unconditional,
+        help:
+            "Processors of the vCPUs, the converter's first (list); default: the first, and what is left."
+    )
     var vcpuCpu: String?
+    @Option(
+        parsing: .unconditional,
+        help:
+            "vCPUs: one for the converter, the rest for the drivers; default: as many as there are processors for."
+    )
+    var vcpus: String?
     @Option(parsing: .unconditional, help: "Seed of everything random.") var seed = "1"
 
     @Option(

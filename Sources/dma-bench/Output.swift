@@ -38,6 +38,8 @@ final class Output {
         try sink.write(row)
     }
 
+    var wantsSamples: Bool { rawFile != nil }
+
     func raw(_ cell: Cell, _ round: Int, _ device: DeviceID, _ sample: DMASample) {
         guard let rawFile else { return }
         func nanoseconds(_ ticks: UInt64) -> String {

@@ -77,7 +77,18 @@ enum RequestParser {
         request.deviceProcessor = try optional(run.deviceCpu, "--device-cpu", 0...1023).map {
             Int($0)
         }
-        request.vcpuProcessor = try optional(run.vcpuCpu, "--vcpu-cpu", 0...1023).map { Int($0) }
+        if let list = run.vcpuCpu {
+            request.vcpuProcessors = try Quantity.list(list, option: "--vcpu-cpu") {
+                text throws(UsageError) in
+                Int(try Quantity.count(text, option: "--vcpu-cpu", in: 0...1023))
+            }
+        }
+        request.vcpus = try optional(run.vcpus, "--vcpus", 1...64).map { Int($0) }
+        request.converterBlocks =
+            try Choice.named(
+                run.convertWait, option: "--convert-wait",
+                among: [("poll", false), ("block", true)])
+        request.quietRounds = try optional(run.quietOnly, "--quiet-only", 1...1000).map { Int($0) }
         request.seed = try Quantity.count(run.seed, option: "--seed", in: 0...UInt64.max)
         request.shard = try run.shard.map { text throws(UsageError) in try shard(text) }
         return request

@@ -36,7 +36,10 @@ struct RowBuilder {
         row.revision = environment.revision
         row.exclusion = info.exclusion.rawValue
         row.buffers = request.placement.rawValue
-        if cell.convertRate != 0 { row.convertLoop = cell.convertRate == .max ? "closed" : "open" }
+        if cell.convertRate != 0 {
+            row.convertLoop = cell.convertRate == .max ? "closed" : "open"
+            row.convertWait = request.converterBlocks ? "block" : "poll"
+        }
         row.convertTo = request.frees ? "free" : "private"
         row.enforce = request.enforces ? "mmu" : "none"
         if info.exclusion == .faults { row.onFault = request.faultPolicy.rawValue }
@@ -54,16 +57,21 @@ struct RowBuilder {
         row.sharedLines = cell.shape.map.sharedLines(
             entryByteCount: UInt64(RMPTable.entryByteCount))
         row.memoryNode = runner.memoryNode
-        row.deviceCpu = (0..<cell.shape.devices).map {
-            runner.deviceProcessors[$0 % runner.deviceProcessors.count]
-        }
-        row.vcpuCpu = [runner.vcpuProcessor]
+        let processors = runner.processors(devices: cell.shape.devices)
+        row.deviceCpu = processors.devices
+        row.vcpuCpu = processors.vcpus
+        row.notify =
+            processors.vcpusSleep ? "eventfd" : processors.devicesSleep ? "devices" : "poll"
         row.metadataBytes = UInt64(cell.strategy.metadataByteCount(pages: cell.shape.map.pages))
         row.clockNs = runner.clockNanoseconds
-        row.noisy = result.noisy
+        row.clockStepNs = runner.clockStepNanoseconds
         switch result.ending {
-        case .measured(let outcome):
+        case .measured(let outcome, let processors):
             fill(&row, outcome, of: cell)
+            fill(&row, interferenceOf: outcome, best: runner.probes.best)
+            row.noisy = Disturbance.of(
+                outcome, processors, best: runner.probes.best, runner.calibration
+            ).map(\.rawValue)
         case .unavailable(let reason): row.status = .unavailable(reason)
         case .failed(let error):
             row.status = .failed(error.description)
@@ -73,29 +81,12 @@ struct RowBuilder {
     }
 
     private func fill(_ row: inout Row, _ outcome: TurnOutcome, of cell: Cell) {
-        let dma = outcome.measurements
-        row.ops = dma.operations
-        row.refused = dma.refused
-        row.retries = dma.retries
-        row.pinNsP50 = dma.pin.percentile(50).map { Double($0) }
-        row.pinNsP99 = dma.pin.percentile(99).map { Double($0) }
-        row.pinNsMax = dma.pin.maximum.map { Double($0) }
-        row.writeNsP50 = dma.write.percentile(50).map { Double($0) }
-        row.writeNsP99 = dma.write.percentile(99).map { Double($0) }
-        row.writeNsMax = dma.write.maximum.map { Double($0) }
-        row.unpinNsP50 = dma.unpin.percentile(50).map { Double($0) }
-        row.unpinNsP99 = dma.unpin.percentile(99).map { Double($0) }
-        row.unpinNsMax = dma.unpin.maximum.map { Double($0) }
-        row.dmaNsP50 = dma.dma.percentile(50).map { Double($0) }
-        row.dmaNsP99 = dma.dma.percentile(99).map { Double($0) }
-        row.syncShare = dma.syncShare
-        row.writeBytesPerS = dma.writeBytesPerSecond
-        row.outsideShare = dma.outsideShare
-        row.pairHotNs = outcome.pairHotNanoseconds
+        fill(&row, outcome.measurements.requests)
+        row.pairHotNs = outcome.hotPair.nanoseconds
         row.setupPscNs = Double(outcome.setupPSCNanoseconds)
         row.setupPinNs = outcome.setupPinNanoseconds
         row.splits = outcome.splits
-        row.copyNsP50 = outcome.copies?.latency.percentile(50).map { Double($0) }
+        row.copyNsP50 = outcome.copyMedian.map { Double($0) }
         row.leakedPins = UInt64(outcome.leakedPins)
         row.faults = outcome.faults?.count
         row.lostBytes = outcome.lostBytes
@@ -112,21 +103,8 @@ struct RowBuilder {
         row.violationsPrivate = outcome.violationsPrivate
         row.violationsStale = outcome.violationsStale
         if cell.convertRate != 0 {
-            let log = outcome.conversions
-            row.conversions = log.done
-            row.conversionsDenied = log.denied
-            row.deniedShare = row.shareDenied
-            row.deniedNsMax = log.longestDenial.map { Double($0) }
-            row.convertWaitNsMax = log.longestWait.map { Double($0) }
+            fill(&row, outcome.conversions)
             row.pinWaitNsMax = outcome.longestPinWait.map { Double($0) }
-            row.conversionsWaited = log.waited
-            row.conversionsRevoked = log.revoked
-            row.convertNsP50 = log.latency.percentile(50).map { Double($0) }
-            row.convertNsP99 = log.latency.percentile(99).map { Double($0) }
-            row.convertNsMax = log.latency.maximum.map { Double($0) }
-            row.convertNsCdf = Row.distributionPercents.compactMap {
-                log.latency.percentile($0)
-            }
         }
         let violated = (outcome.violationsPrivate ?? 0) > 0 || outcome.violationsStale > 0
         if violated, cell.strategy.info.isSafe {
@@ -134,5 +112,76 @@ struct RowBuilder {
         } else {
             row.status = outcome.wasInterrupted ? .interrupted : .ok
         }
+    }
+
+    private func fill(_ row: inout Row, _ dma: borrowing RequestStatistics) {
+        row.ops = dma.totals.operations
+        row.refused = dma.totals.refused
+        row.retries = dma.totals.retries
+        row.pinNsP50 = dma.pin.percentile(50).map { Double($0) }
+        row.pinNsP99 = dma.pin.percentile(99).map { Double($0) }
+        row.pinNsMax = dma.pin.maximum.map { Double($0) }
+        row.writeNsP50 = dma.write.percentile(50).map { Double($0) }
+        row.writeNsP99 = dma.write.percentile(99).map { Double($0) }
+        row.writeNsMax = dma.write.maximum.map { Double($0) }
+        row.unpinNsP50 = dma.unpin.percentile(50).map { Double($0) }
+        row.unpinNsP99 = dma.unpin.percentile(99).map { Double($0) }
+        row.unpinNsMax = dma.unpin.maximum.map { Double($0) }
+        row.dmaNsP50 = dma.dma.percentile(50).map { Double($0) }
+        row.dmaNsP99 = dma.dma.percentile(99).map { Double($0) }
+        row.syncShare = dma.syncShare
+        row.writeBytesPerS = dma.writeBytesPerSecond
+        row.outsideShare = dma.outsideShare
+        row.pinNsMean = dma.pinMean
+        row.unpinNsMean = dma.unpinMean
+    }
+
+    private func fill(_ row: inout Row, _ log: ConversionLog) {
+        row.conversions = log.done
+        row.conversionsDenied = log.denied
+        row.conversionsBusy = log.busy
+        row.deniedShare = row.shareDenied
+        row.deniedNsMax = log.longestDenial.map { Double($0) }
+        row.deniedCallNsP50 = log.deniedCall.percentile(50).map { Double($0) }
+        row.deniedCallNsP99 = log.deniedCall.percentile(99).map { Double($0) }
+        row.convertWaitNsMax = log.longestWait.map { Double($0) }
+        row.conversionsWaited = log.waited
+        row.conversionsRevoked = log.revoked
+        row.convertNsP50 = log.latency.percentile(50).map { Double($0) }
+        row.convertNsP99 = log.latency.percentile(99).map { Double($0) }
+        row.convertNsMax = log.latency.maximum.map { Double($0) }
+        row.convertNsCdf = Row.distributionPercents.compactMap { log.latency.percentile($0) }
+        row.convertCallNsP50 = log.call.percentile(50).map { Double($0) }
+        row.convertCallNsP99 = log.call.percentile(99).map { Double($0) }
+        row.convertUndisturbedNsP99 = log.undisturbed.percentile(99).map { Double($0) }
+        row.conversionsDisturbed = log.done - log.undisturbed.count
+        row.convertCheckNsMean = log.done > 0 ? log.checking / Double(log.done) : nil
+    }
+
+    private func fill(_ row: inout Row, interferenceOf outcome: TurnOutcome, best: Double?) {
+        let devices = outcome.measurements.interference
+        let vcpus = outcome.vcpus
+        func sum(_ threads: [Interference], _ figure: (Interference) -> UInt64) -> UInt64 {
+            threads.reduce(0) { $0 + figure($1) }
+        }
+        row.deviceBusy = outcome.measurements.utilisation.map { ($0 * 10_000).rounded() / 10_000 }
+        row.deviceGaps = sum(devices, \.gaps)
+        row.deviceGapShare = devices.compactMap(\.gapShare).max()
+        row.deviceGapNsMax = devices.map(\.longestGapNanoseconds).max()
+        row.deviceSharedShare = devices.compactMap { $0.sharedShare(best: best) }.max()
+        row.deviceWaitShare = devices.compactMap(\.waitShare).max()
+        row.devicePreempted = sum(devices, \.kernel.involuntarySwitches)
+        row.deviceFaults = sum(devices, \.kernel.minorFaults)
+        row.vcpuGaps = sum(vcpus, \.gaps)
+        row.vcpuGapShare = vcpus.compactMap(\.gapShare).max()
+        row.vcpuGapNsMax = vcpus.map(\.longestGapNanoseconds).max()
+        row.vcpuSharedShare = vcpus.compactMap { $0.sharedShare(best: best) }.max()
+        row.vcpuWaitShare = vcpus.compactMap(\.waitShare).max()
+        row.vcpuPreempted = sum(vcpus, \.kernel.involuntarySwitches)
+        row.vcpuFaults = sum(vcpus, \.kernel.minorFaults)
+        row.vcpuStepNsMax = outcome.longestVCPUStep
+        row.throttledNs = outcome.throttledNanoseconds
+        row.stops = sum(devices, \.stops) + outcome.harnessStops
+        row.ranCpu = (devices + vcpus).map(\.processor)
     }
 }

@@ -18,6 +18,8 @@ final class RunLog: RunObserver {
     private let output: Output
     private let isForPeople: Bool
     private var stability = Stability()
+    /// Rounds of each cell, by its place in the plan, that nothing disturbed.
+    private var quiet: [Int: Int] = [:]
 
     /// `earlier` is what the run that is resumed has measured.
     init(
@@ -44,7 +46,16 @@ final class RunLog: RunObserver {
             "\(cell.strategy.info.name) \(cell.shape.size.bytes)")
     }
 
+    var wantsSamples: Bool { output.wantsSamples }
+
+    func repeating(_ cell: Cell, round: Int) {
+        say(
+            "round \(round) of \(cell.strategy.info.name) \(cell.shape.size.bytes) is taken again: "
+                + "somebody was stopped in it")
+    }
+
     func isEnough(of cells: [Cell], round: Int) -> Bool {
+        if let wanted = request.quietRounds { return isQuiet(cells, round, wanted) }
         guard let tolerance = request.tolerance, round >= Stability.leastRounds else {
             return false
         }
@@ -62,6 +73,24 @@ final class RunLog: RunObserver {
         return isStable
     }
 
+    /// Whether every cell has so many rounds that nothing disturbed; says so, and where the rounds are over without.
+    private func isQuiet(_ cells: [Cell], _ round: Int, _ wanted: Int) -> Bool {
+        let fewest = cells.min { quiet[$0.index, default: 0] < quiet[$1.index, default: 0] }
+        guard let fewest else { return true }
+        let found = quiet[fewest.index, default: 0]
+        if found >= wanted {
+            say("\(wanted) undisturbed rounds of each after \(round)")
+            return true
+        }
+        if round == request.rounds * Runner.patience {
+            say(
+                "this machine is not quiet enough: after \(round) rounds "
+                    + "\(fewest.strategy.info.name) \(fewest.shape.size.bytes) has \(found) of \(wanted)"
+            )
+        }
+        return false
+    }
+
     func took(_ sample: DMASample, _ cell: Cell, round: Int, device: DeviceID) {
         output.raw(cell, round, device, sample)
     }
@@ -73,7 +102,7 @@ final class RunLog: RunObserver {
         switch result.ending {
         case .failed(let error): machineFailure = error
         case .unavailable: break
-        case .measured(let outcome):
+        case .measured(let outcome, _):
             if row.status == .violation {
                 firstViolation = firstViolation ?? outcome.firstViolation
             }
@@ -92,6 +121,7 @@ final class RunLog: RunObserver {
 
     /// What is to become stable: the time of a DMA, or that of the locking where nothing is written.
     private func note(_ turn: Plan.Turn, _ row: Row) {
+        if row.noisy.isEmpty { quiet[turn.cell, default: 0] += 1 }
         guard row.status == .ok || row.status == .violation else { return }
         if let figure = request.writes ? row.dmaNsP50 : row.pairHotNs {
             stability.note(turn, figure)

@@ -30,7 +30,7 @@ extension Run {
 
     /// Waits until a turn is under way: the guest's driver runs, and the device serves it.
     func waitForTurn() -> Bool {
-        eventually(within: 60) { Processes.threads(of: pid).contains("vcpu-driver") }
+        eventually(within: 60) { Processes.threads(of: pid).contains("vcpu-0") }
     }
 
     /// All processes that this run has started, directly or not, and that live now.

@@ -156,7 +156,7 @@ final class Run {
     /// Waits for the end; kills what does not come to one, so that no test waits for ever.
     func finish(within seconds: UInt64 = 120) throws -> Outcome {
         let deadline = Deadline.after(milliseconds: seconds * 1000)
-        while clinux_wait_readable([handle.raw], 1, 100) <= 0 {
+        while (try? FileDescriptor.readable([handle.raw], milliseconds: 100)) ?? 0 == 0 {
             if deadline.hasPassed {
                 let state = "\(rowCount) rows, standard error: \(errors)"
                 kill()

@@ -231,10 +231,12 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
             ("operations", { $0.operations = 4 }), ("seconds", { $0.seconds = 1 }),
             ("seed", { $0.seed = 2 }), ("memoryNode", { $0.memoryNode = 0 }),
             ("deviceProcessor", { $0.deviceProcessor = 0 }),
-            ("vcpuProcessor", { $0.vcpuProcessor = 0 }),
+            ("vcpuProcessors", { $0.vcpuProcessors = [0] }), ("vcpus", { $0.vcpus = 1 }),
+            ("converterBlocks", { $0.converterBlocks = true }),
         ]
         let extent: [(String, (inout Request) -> Void)] = [
             ("rounds", { $0.rounds = 11 }), ("tolerance", { $0.tolerance = 0.02 }),
+            ("quietRounds", { $0.quietRounds = 3 }),
             ("shard", { $0.shard = Shard(index: 1, count: 1) }),
         ]
         let options = Mirror(reflecting: Request()).children.compactMap(\.label)

@@ -71,18 +71,19 @@ private enum Bouncing: CaseIterable {
     func run(_ requests: Int, _ map: MemoryMap, _ view: GuestView, _ device: StampingDevice) throws
     {
         var ring = DriverQueue(map.queueLayout, at: map.queueStarts[0], in: view)
-        let log = CopyLog(clock: .calibrated(), view: view)
+        var log = CopyLog(clock: testClock, view: view)
+        func copy(_ piece: Piece) { while !log.step(piece) {} }
         var generation: UInt64 = 0
         for _ in 0..<requests {
             for number in 0..<map.piecesPerRequest {
                 let piece = map.piece(number, of: 0)
                 generation += 1
                 try ring.submit(data: piece.ranges, generation: generation)
-                if self == .copiesBeforeCompletion { _ = log.carryOut(piece) }
+                if self == .copiesBeforeCompletion { copy(piece) }
                 try #require(device.serve())
                 _ = try #require(try ring.poll())
                 if self == .right || (self == .copiesTheFirstPieceOnly && number == 0) {
-                    _ = log.carryOut(piece)
+                    copy(piece)
                 }
             }
         }
@@ -109,34 +110,40 @@ private enum Bouncing: CaseIterable {
         #expect((device.missingPages(map) == 0) == isRight)
     }
 
-    /// Runs the driver with its devices served in turns, by the same thread, until so many pieces were submitted.
-    private func run(_ driver: Driver, _ devices: [StampingDevice], pieces: UInt64) throws {
-        for _ in 0..<10 where driver.generation.load(ordering: .relaxed) < pieces {
-            var idleTurns = 0
-            try driver.run(
-                shouldStop: { driver.generation.load(ordering: .relaxed) >= pieces },
-                isAbandoned: {
-                    for device in devices where device.serve() { idleTurns = 0 }
-                    idleTurns += 1
-                    return idleTurns > 1000
-                })
+    /// Runs drivers with their devices served in turns, by the same thread, for so many requests.
+    private func run(
+        _ drivers: [Driver], _ devices: [StampingDevice], _ control: TurnControl
+    ) {
+        for _ in 0..<10_000 where !control.driversAreDone {
+            for driver in drivers { _ = driver.step(Moment(now: testClock.now())) }
+            for device in devices { _ = device.serve() }
         }
+        #expect(control.driversAreDone)
     }
 
-    private func polling(_ map: MemoryMap, _ view: GuestView, copies: Bool = true) throws -> Driver
-    {
+    private func driver(
+        _ index: Int, _ map: MemoryMap, _ view: GuestView, _ control: TurnControl,
+        copies: Bool = true, signals: TestSignals = TestSignals()
+    ) throws -> Driver {
         try Driver(
-            map: map, view: view, kicks: map.buffers.map { _ in nil }, waitForInterrupt: nil,
-            copyClock: copies ? .calibrated() : nil)
+            of: index, map: map, view: view, control: control, signals: signals.signals,
+            clock: testClock, copies: copies)
+    }
+
+    private func copies(of driver: Driver) -> (count: UInt64, sum: UInt64) {
+        var latency = LatencyHistogram()
+        driver.addCopies(to: &latency)
+        return (latency.count, latency.sum)
     }
 
     @Test(arguments: pools, 1...2)
     func theGuestGetsWhatTheDeviceWrote(pool: UInt64, devices: Int) throws {
         let map = try map(pool: pool, devices: devices)
         let view = try memory(of: map)
-        let driver = try polling(map, view)
+        let control = TurnControl(operations: 30, isExact: true, devices: devices)
+        let drivers = try map.buffers.indices.map { try driver($0, map, view, control) }
         let fakes = try map.buffers.indices.map { try StampingDevice($0, map, in: view) }
-        try run(driver, fakes, pieces: 100)
+        run(drivers, fakes, control)
         for (index, fake) in fakes.enumerated() {
             // Requests come to their end, and every piece of them lies in the pool.
             #expect(fake.served.count % Int(map.piecesPerRequest) == 0)
@@ -153,47 +160,49 @@ private enum Bouncing: CaseIterable {
         }
     }
 
-    /// Copies are counted by whole requests, from the first that begins after the call.
+    /// Copies are counted by whole requests, of those that are measured.
     @Test(arguments: pools)
     func copiesAreCountedByRequests(pool: UInt64) throws {
         let map = try map(pool: pool)
         let view = try memory(of: map)
-        let driver = try polling(map, view)
+        let control = TurnControl(operations: 8, isExact: true)
+        let signals = TestSignals(isSettled: false)
+        let driver = try driver(0, map, view, control, signals: signals)
         let device = try StampingDevice(0, map, in: view)
-        let copies = try #require(driver.copies)
-        try run(driver, [device], pieces: 24)
-        #expect(copies.latency.count == 0)
-        let before = driver.generation.load(ordering: .relaxed)
-        #expect(driver.countFromNextRequest() == before + 1)
-        try run(driver, [device], pieces: before + 24)
-        let pieces = driver.generation.load(ordering: .relaxed) - before
-        #expect(copies.latency.count == pieces / map.piecesPerRequest)
-        #expect(copies.latency.sum > 0)
+        for _ in 0..<1000 {
+            _ = driver.step(Moment(now: 1))
+            _ = device.serve()
+        }
+        #expect(driver.generation > 24 && copies(of: driver).count == 0)
+        signals.isSettled.store(true, ordering: .releasing)
+        run([driver], [device], control)
+        #expect(copies(of: driver).count == 8)
+        #expect(copies(of: driver).sum > 0)
     }
 
     /// A piece that fails ends its request; the next begins with its first piece.
     @Test func aFailedPieceEndsItsRequest() throws {
         let map = try map(pool: 5)
         let view = try memory(of: map)
-        let driver = try polling(map, view)
-        _ = driver.countFromNextRequest()
+        let control = TurnControl(operations: 4, isExact: true)
+        let driver = try driver(0, map, view, control)
         let device = try StampingDevice(0, map, in: view)
         device.fails = [0, 4, 7]
-        try run(driver, [device], pieces: 20)
+        run([driver], [device], control)
         #expect(device.missingPages(map) == 0)
-        // Three pieces each; pieces 0, 1...3, 4, 5...7 less the last, and whole ones from 8 on.
-        #expect(device.served.count % 3 == 0)
-        let copies = try #require(driver.copies)
-        #expect(copies.latency.count == UInt64(1 + device.served.count / 3))
+        // Three pieces each: 0, 1...3, 4, 5...7 less the last, and three whole requests from 8 on.
+        #expect(driver.generation == 17)
+        #expect(device.served.count == 9)
+        #expect(copies(of: driver).count == 4)
     }
 
-    @Test func withoutAClockNothingIsCopied() throws {
+    @Test func withoutCopiesNothingIsCopied() throws {
         let map = try map(pool: 5)
         let view = try memory(of: map)
-        let driver = try polling(map, view, copies: false)
-        let device = try StampingDevice(0, map, in: view)
-        try run(driver, [device], pieces: 20)
-        #expect(driver.copies == nil)
+        let control = TurnControl(operations: 8, isExact: true)
+        let driver = try driver(0, map, view, control, copies: false)
+        run([driver], [try StampingDevice(0, map, in: view)], control)
+        #expect(copies(of: driver).count == 0)
         for range in map.targets.flatMap(\.ranges) {
             #expect(view.bytes(of: range).allSatisfy { $0 == 0 })
         }
@@ -201,9 +210,20 @@ private enum Bouncing: CaseIterable {
 
     @Test func withoutAPoolNothingIsCopied() throws {
         let map = try smallMap()
-        #expect(try polling(map, try memory(of: map)).copies == nil)
         #expect(map.piecesPerRequest == 1 && map.targets.isEmpty)
         #expect(map.piece(0, of: 1) == Piece(ranges: map.buffers[1].ranges))
+    }
+
+    /// Other programs of the vCPU wait for a part of a copy, never for the whole.
+    @Test func aCopyGoesInParts() throws {
+        let map = try smallMap(devices: 1, pagesPerRange: 300, ranges: 3, pool: 900)
+        var log = CopyLog(clock: testClock, view: try memory(of: map))
+        let piece = map.piece(0, of: 0)
+        for _ in 0..<2 {
+            var steps = 1
+            while !log.step(piece) { steps += 1 }
+            #expect(steps == (900 * 4096 + CopyLog.stepBytes - 1) / CopyLog.stepBytes)
+        }
     }
 
     // MARK: Where pools and targets lie

@@ -2,6 +2,7 @@ import Guest
 import GuestMemory
 import Linux
 import Synchronization
+import Telemetry
 import Testing
 
 /// A guest of small buffers and the free memory that every guest has.
@@ -20,7 +21,55 @@ func memory(of map: MemoryMap) throws -> GuestView {
         try SharedMapping.create(name: "guest-test", byteCount: Int(map.pages.bytes.rawValue)))
 }
 
-/// A hypervisor that keeps books of every page, refuses what makes no sense, and denies by a rule of the test.
+let testClock = TickClock.calibrated()
+
+extension TurnControl {
+    /// For so many requests, measured from the start where devices settle at once.
+    convenience init(
+        operations: UInt64 = .max, isExact: Bool = false, shortest: UInt64 = 0,
+        longest: UInt64 = .max, warmUp: UInt64 = .max, devices: Int = 1
+    ) {
+        self.init(
+            TurnControl.Limits(
+                operations: operations, isExact: isExact, shortest: shortest, longest: longest,
+                warmUp: warmUp), devices: devices)
+    }
+}
+
+/// What a driver and a device that exists in a test alone tell each other.
+final class TestSignals: Sendable {
+    let isSettled: Atomic<Bool>
+    let measuresFrom = Atomic<UInt64>(.max)
+    let kicks = Atomic(0)
+    private let kick: (@Sendable () -> Void)?
+
+    init(isSettled: Bool = true, kick: (@Sendable () -> Void)? = nil) {
+        self.isSettled = Atomic(isSettled)
+        self.kick = kick
+    }
+
+    var signals: Driver.DeviceSignals {
+        Driver.DeviceSignals(
+            kick: kick, isSettled: { self.isSettled.load(ordering: .acquiring) },
+            measure: { self.measuresFrom.store($0, ordering: .releasing) })
+    }
+}
+
+/// A program that exists for its vCPU: it does what a test says.
+final class ScriptedProgram: GuestProgram {
+    private let script: (Moment) -> ProgramStep
+    private(set) var steps = 0
+
+    init(_ script: @escaping (Moment) -> ProgramStep) { self.script = script }
+
+    func step(_ moment: Moment) -> ProgramStep {
+        steps += 1
+        return script(moment)
+    }
+}
+
+/// A hypervisor that keeps books of every page, refuses what makes no sense, denies by a rule of the test, and lets its
+/// caller look so often before it answers.
 final class RecordingHypervisor: Hypercalls {
     struct Call: Equatable, Sendable {
         let range: PageRange
@@ -29,53 +78,64 @@ final class RecordingHypervisor: Hypercalls {
         let answer: PageStateChange
     }
 
-    private struct Books {
-        var shared: Set<UInt64> = []
-        var calls: [Call] = []
-    }
-
-    private let books = Mutex(Books())
-    private let denies: @Sendable (_ number: Int, _ range: PageRange, _ toPrivate: Bool) -> Bool
+    private(set) var shared: Set<UInt64>
+    private(set) var calls: [Call] = []
+    private(set) var abandoned = 0
+    private let denies: (_ number: Int, _ range: PageRange, _ toPrivate: Bool) -> Bool
+    private let looks: Int
+    private var pending: (range: PageRange, toPrivate: Bool, due: UInt64, looks: Int)?
 
     /// A guest that has shared `shared`; `denies` is asked of the calls, counted from 0.
     init(
-        shared: [PageRange] = [],
-        denies: @escaping @Sendable (Int, PageRange, Bool) -> Bool = { _, _, _ in false }
+        shared: [PageRange] = [], looks: Int = 0,
+        denies: @escaping (Int, PageRange, Bool) -> Bool = { _, _, _ in false }
     ) {
         self.denies = denies
-        books.withLock { $0.shared = Self.pages(of: shared) }
+        self.looks = looks
+        self.shared = Self.pages(of: shared)
     }
 
     static func pages(of ranges: [PageRange]) -> Set<UInt64> {
         Set(ranges.flatMap { $0.lower..<$0.upper })
     }
 
-    var shared: Set<UInt64> { books.withLock { $0.shared } }
-    var calls: [Call] { books.withLock { $0.calls } }
-    var callCount: Int { books.withLock { $0.calls.count } }
-
-    func changePageState(_ range: PageRange, toPrivate: Bool, due: UInt64) -> PageStateChange {
-        books.withLock { books in
-            let answer = answer(range, toPrivate, books)
-            if answer == .done {
-                let pages = range.lower..<range.upper
-                if toPrivate {
-                    books.shared.subtract(pages)
-                } else {
-                    books.shared.formUnion(pages)
-                }
-            }
-            books.calls.append(
-                Call(range: range, toPrivate: toPrivate, due: due, answer: answer))
-            return answer
-        }
+    func begin(
+        _ range: PageRange, toPrivate: Bool, due: UInt64, at moment: Moment
+    ) -> PageStateChange? {
+        precondition(pending == nil, "one page state change at a time")
+        precondition(due <= moment.now, "asked before it was due")
+        guard looks > 0 else { return changePageState(range, toPrivate: toPrivate, due: due) }
+        pending = (range, toPrivate, due, looks)
+        return nil
     }
 
-    private func answer(_ range: PageRange, _ toPrivate: Bool, _ books: Books) -> PageStateChange {
-        for page in range.lower..<range.upper where books.shared.contains(page) != toPrivate {
+    func poll(at moment: Moment) -> PageStateChange? {
+        pending!.looks -= 1
+        guard pending!.looks == 0, let asked = pending.take() else { return nil }
+        return changePageState(asked.range, toPrivate: asked.toPrivate, due: asked.due)
+    }
+
+    func abandon() {
+        precondition(pending != nil, "nothing is under way")
+        pending = nil
+        abandoned += 1
+    }
+
+    func changePageState(_ range: PageRange, toPrivate: Bool, due: UInt64) -> PageStateChange {
+        let answer = answer(range, toPrivate)
+        if answer == .done {
+            let pages = range.lower..<range.upper
+            if toPrivate { shared.subtract(pages) } else { shared.formUnion(pages) }
+        }
+        calls.append(Call(range: range, toPrivate: toPrivate, due: due, answer: answer))
+        return answer
+    }
+
+    private func answer(_ range: PageRange, _ toPrivate: Bool) -> PageStateChange {
+        for page in range.lower..<range.upper where shared.contains(page) != toPrivate {
             return .refused(GFN(page))
         }
-        if denies(books.calls.count, range, toPrivate) { return .pinned(range.start) }
+        if denies(calls.count, range, toPrivate) { return .pinned(range.start) }
         return .done
     }
 }

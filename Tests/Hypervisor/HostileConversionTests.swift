@@ -75,9 +75,16 @@ import Testing
     }
 
     /// Broken on purpose: a handler that checks no bounds, and converts what there is of the range.
-    private struct Boundless: Hypercalls {
-        let handler: PSCHandler
+    private final class Boundless: Hypercalls {
+        private let handler: PSCHandler
 
+        init(_ handler: PSCHandler) { self.handler = handler }
+
+        func begin(
+            _ range: PageRange, toPrivate: Bool, due: UInt64, at moment: Moment
+        ) -> PageStateChange? { changePageState(range, toPrivate: toPrivate, due: due) }
+        func poll(at moment: Moment) -> PageStateChange? { nil }
+        func abandon() {}
         func changePageState(_ range: PageRange, toPrivate: Bool, due: UInt64) -> PageStateChange {
             let guest = PageRange(start: 0, count: Host.pages.rawValue)
             let inside = range.intersection(guest) ?? guest
@@ -87,7 +94,7 @@ import Testing
 
     @Test func aHandlerWithoutBoundsIsCaught() throws {
         let machine = try Machine()
-        #expect(Self.firstWrong(Boundless(handler: machine.handler), machine) != nil)
+        #expect(Self.firstWrong(Boundless(machine.handler), machine) != nil)
     }
 
     /// When the guest wanted to ask is the guest's word, too.

@@ -4,12 +4,14 @@ import GuestMemory
 import Linux
 import PinLock
 import Synchronization
+import Telemetry
 
 @testable import Hypervisor
 
 /// A guest's memory and what its hypervisor keeps of it, without vCPUs or devices.
 struct Host {
     static let pages = PageCount(64)
+    static let clock = TickClock.calibrated()
 
     let view: GuestView
     let ledger: ConversionLedger
@@ -30,13 +32,15 @@ struct Host {
     func handler(
         _ type: any PinStrategy.Type = RangeTree.self, policy: ConflictPolicy.Kind = .deny,
         patience: UInt64 = 0, mmu: DeviceMMU = DeviceMMU(), frees: Bool = false,
+        protects: Bool = true,
         wakes: Counter = Counter()
     ) throws -> (PSCHandler, any PinStrategy) {
         let strategy = type.init(arena: try Arena.create(pages: Self.pages, entrySize: .small))
         let handler = PSCHandler(
-            strategy: strategy, policy: policy, patience: patience, oracle: oracle, mmu: mmu,
-            memory: PrivateMemory(shared: view, frames: view, frees: frees),
-            wakeDevices: { wakes.add() })
+            PSCHost(
+                strategy: strategy, policy: policy, timeout: patience, oracle: oracle, mmu: mmu,
+                memory: PrivateMemory(shared: view, frames: view, frees: frees), protects: protects,
+                takenBack: TakenBackPages(), clock: Self.clock, wakeDevices: { wakes.add() }))
         return (handler, strategy)
     }
 
@@ -58,8 +62,16 @@ struct Host {
 
 extension PSCHandler {
     func ask(_ range: PageRange, toPrivate: Bool) -> PageStateChange {
-        changePageState(range, toPrivate: toPrivate, due: monotonicNanoseconds())
+        changePageState(range, toPrivate: toPrivate, due: Host.clock.now())
     }
+
+    /// Asks as a vCPU does that goes on meanwhile.
+    func begin(_ range: PageRange, toPrivate: Bool) -> PageStateChange? {
+        let now = Host.clock.now()
+        return begin(range, toPrivate: toPrivate, due: now, at: Moment(now: now))
+    }
+
+    func poll() -> PageStateChange? { poll(at: Moment(now: Host.clock.now())) }
 }
 
 final class Counter: Sendable {

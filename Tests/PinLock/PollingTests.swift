@@ -137,7 +137,9 @@ import Testing
             let result = try duringConversion(
                 on: strategy, of: range(4..<6), policy: .wait(until: .never)
             ) {
-                waitUntil { strategy.arena.coordination.onlookers.pointee.load(ordering: .relaxed) == 2 }
+                waitUntil {
+                    strategy.arena.coordination.onlookers.pointee.load(ordering: .relaxed) == 2
+                }
                 device.unpin(pin)
                 let answer = try? strategy.poll(&pending, hooks: Self.hooks)
                 #expect(answer == .waited)

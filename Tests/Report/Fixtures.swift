@@ -59,7 +59,11 @@ extension Row {
             \.writeBytesPerS, \.pairHotNs, \.convertNsP50, \.convertNsP99, \.convertNsMax,
             \.setupPscNs, \.setupPinNs, \.copyNsP50, \.clockNs, \.outsideShare,
             \.recoveryNsMean, \.recoveryNsMax, \.deniedShare, \.deniedNsMax, \.convertWaitNsMax,
-            \.pinWaitNsMax,
+            \.pinWaitNsMax, \.clockStepNs, \.pinNsMean, \.unpinNsMean, \.convertCallNsP50,
+            \.convertCallNsP99, \.convertUndisturbedNsP99, \.convertCheckNsMean,
+            \.deniedCallNsP50, \.deniedCallNsP99, \.deviceGapShare, \.deviceGapNsMax,
+            \.deviceSharedShare, \.deviceWaitShare, \.vcpuGapShare, \.vcpuGapNsMax,
+            \.vcpuSharedShare, \.vcpuWaitShare, \.vcpuStepNsMax,
         ]
         let values = [0.1, 1e-9, 1_450_000, 3e300, 0.5, 2.0 / 3, 0]
         for (index, path) in numbers.enumerated() {
@@ -70,7 +74,9 @@ extension Row {
             \.violationsPrivate, \.violationsStale, \.faults, \.leakedPins, \.metadataBytes,
             \.splits, \.lostBytes, \.surprises, \.sharedPages, \.retries, \.poolBytes,
             \.cacheBytes, \.cacheHits, \.cacheMisses, \.cacheMerges, \.cacheInvalidations,
-            \.cacheEvictions, \.pinLimitBytes,
+            \.cacheEvictions, \.pinLimitBytes, \.conversionsDisturbed, \.conversionsBusy,
+            \.deviceGaps, \.devicePreempted, \.deviceFaults, \.vcpuGaps, \.vcpuPreempted,
+            \.vcpuFaults, \.throttledNs, \.stops,
         ]
         for (index, path) in counts.enumerated() { row[keyPath: path] = UInt64(index) + 100 }
         row.noisy = ["cpu", "warmup"]
@@ -81,6 +87,8 @@ extension Row {
         row.convertNsCdf = [10, 20, .max]
         row.exclusion = "faults"
         row.convertLoop = "closed"
+        (row.convertWait, row.notify) = ("block", "devices")
+        (row.deviceBusy, row.ranCpu) = ([0.5, 1], [1, 3, 0])
         return row
     }
 }

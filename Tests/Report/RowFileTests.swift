@@ -113,6 +113,18 @@ import Testing
         #expect(Self.refusal(text).hasPrefix("f, line 2: \(column) is '\(value)'"))
     }
 
+    /// A file of schema 1 has neither its number nor the columns that came with schema 2.
+    @Test func aFileOfTheEarlierSchemaIsRead() throws {
+        var row = Row.full
+        row.schema = 1
+        let known = Schema.columns.firstIndex { $0.name == "clock_step_ns" }!
+        let text = try Self.edited([row]) { $0.removeSubrange(known...) }
+        let read = try #require(try RowFile(Array(text.utf8), path: "f").rows.first)
+        #expect(read.schema == 1 && read.strategy == row.strategy)
+        #expect(read.pinLimitBytes == row.pinLimitBytes)
+        #expect(read.vcpuGaps == nil && read.deviceBusy.isEmpty && read.convertWait == nil)
+    }
+
     @Test func otherFilesAreRefused() throws {
         #expect(Self.refusal("") == "f: empty; a run writes it with -o")
         #expect(Self.refusal("a,b\n1,2\n").hasPrefix("f: not a file of rows: it has no columns"))
@@ -123,8 +135,9 @@ import Testing
         #expect(Self.refusal(header + "1,2\n").hasPrefix("f, line 2: 2 fields under a header of"))
         #expect(Self.refusal(header + "1,\"2\"x\n").hasPrefix("f, line 2: a quote"))
         #expect(Self.refusal(header + "1,2\"x\n").hasPrefix("f, line 2: a quote"))
-        let other = Self.text([.planned()]).replacing("\n1,r1,", with: "\n2,r1,")
-        #expect(Self.refusal(other).hasPrefix("f, line 2: schema 2; this version reads schema 1"))
+        let other = Self.text([.planned()]).replacing("\n1,r1,", with: "\n3,r1,")
+        #expect(
+            Self.refusal(other).hasPrefix("f, line 2: schema 3; this version reads schema 1 to 2"))
         let twice = try Self.edited([.planned()]) { $0.append($0[4]) }
         #expect(Self.refusal(twice) == "f, line 1: column 'strategy' is there twice; delete one")
         let missing = try Self.edited([.planned()]) { $0.remove(at: 2) }

@@ -89,6 +89,7 @@ final class Bench {
         setup.retryNanoseconds = options.retryNanoseconds
         setup.guestPages = view.pages.rawValue
         setup.queueStart = queueArea.lower
+        setup.streamsSamples = 1
         return RequestLoop(
             device: DeviceID(0),
             pinner: options.pinLimit.map { LimitedPinner(pinner, limit: $0) } ?? pinner, view: view,

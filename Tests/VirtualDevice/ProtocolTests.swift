@@ -96,10 +96,10 @@ import Testing
         #expect(received.chunkPages == UInt64.max && received.buffer == setup.buffer)
 
         var reply = DeviceReply(.failed)
-        reply.pairHotNanoseconds = 1.5
+        reply.hotPair.nanoseconds = 1.5
         try pair.theirs.send(reply, text: "naïve – text")
         let answer = try #require(try pair.ours.receive(DeviceReply.self))
-        #expect(answer.message.kind == .failed && answer.message.pairHotNanoseconds == 1.5)
+        #expect(answer.message.kind == .failed && answer.message.hotPair.nanoseconds == 1.5)
         #expect(answer.text == "naïve – text")
     }
 

@@ -74,8 +74,8 @@ int clinux_spawn_self(const char *const argv[], const int *descriptors, int coun
 int clinux_spawn_tool(const char *const argv[], const int standard[3], pid_t *pid);
 int clinux_socket_pair(int out[2]);
 int clinux_eventfd(void);
-/// Waits until one of up to 63 descriptors is readable or hung up: a bit mask of which, 0 at the time-out.
-int64_t clinux_wait_readable(const int *descriptors, int count, int timeout_ms);
+/// Waits until one of up to 64 descriptors is readable or hung up: how many are, 0 at the time-out; `mask` has a bit each.
+int clinux_wait_readable(const int *descriptors, int count, int64_t timeout_ns, uint64_t *mask);
 
 // uring.c — io_uring_setup(2), io_uring_register(2): buffers that the kernel keeps pinned.
 /// A ring without queues, with a table of `buffer_slots` empty slots; its descriptor.

@@ -53,11 +53,13 @@ final class Machine {
         oracle = PrivatePageOracle(view: host.guestView, ledger: ledger, isAwake: true)
         pinner = WatchedPinner(strategy.pinner(for: DeviceID(0)), host.deviceView)
         handler = PSCHandler(
-            strategy: strategy, policy: policies[Int(options & 3) % policies.count], patience: 0,
-            oracle: oracle, mmu: DeviceMMU(),
-            memory: PrivateMemory(
-                shared: host.guestView, frames: host.guestView, frees: options & 8 != 0),
-            wakeDevices: { guestMoves() })
+            PSCHost(
+                strategy: strategy, policy: policies[Int(options & 3) % policies.count],
+                timeout: 0, oracle: oracle, mmu: DeviceMMU(),
+                memory: PrivateMemory(
+                    shared: host.guestView, frames: host.guestView, frees: options & 8 != 0),
+                protects: false, takenBack: TakenBackPages(), clock: host.clock,
+                wakeDevices: { guestMoves() }))
         let chunk = UInt64(options >> 5)
         loopOptions = (options & 16 != 0, chunk == 0 ? PageRange.frameLimit : chunk)
     }
@@ -81,6 +83,7 @@ final class Machine {
         setup.chunkPages = loopOptions.chunk
         setup.guestPages = Self.pages
         setup.queueStart = Self.area.lower
+        setup.streamsSamples = 1
         return RequestLoop(
             device: DeviceID(0), pinner: pinner, view: host.deviceView, clock: host.clock,
             ledger: ConversionLedger(host.ledger, pages: PageCount(Self.pages)),
