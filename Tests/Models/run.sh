@@ -56,6 +56,41 @@ waiting        found   NO_COMPARE
 waiting        found   SEEN_LATE
 waiting        found   REACH_SLEEP
 waiting        found   REACH_WAKE
+onlooker       ok
+onlooker       ok      DEVICES=1 ROUNDS=3
+onlooker       ok      SLEEPERS=2
+onlooker       ok      MUTEX IMPATIENT
+onlooker       ok      MORTAL DEVICES=1
+onlooker       ok      MORTAL CONVERTERS=1
+onlooker       ok      MORTAL CONVERTERS=1 SLEEPERS=0
+onlooker       ok      LOCKED_UNPIN NO_BARRIER
+onlooker       ok      COUNTED_FIRST
+onlooker       found   CLOSE_LATE
+onlooker       found   SEARCH_FIRST
+onlooker       found   NO_BARRIER
+onlooker       found   BARRIER_FIRST
+onlooker       found   COUNTER_LATE
+onlooker       found   MUTEX UNANSWERED_SEEN
+onlooker       found   PLAIN_MOVE
+onlooker       found   REFUSED_SILENT
+onlooker       found   MORTAL DEVICES=1 RECOVERY_SILENT
+onlooker       found   MORTAL DEVICES=1 FOUND_ONLY
+onlooker       found   MORTAL DEVICES=1 GIVES_UP_SILENT
+onlooker       found   NO_ONLOOKER
+onlooker       found   NO_COMPARE
+onlooker       found   COUNTED_LATE
+onlooker       found   SLEEPERS_FIRST
+onlooker       found   REACH_UNMOVED
+onlooker       found   REACH_DONE
+onlooker       found   REACH_SLEEP
+onlooker       found   REACH_WAKE
+onlooker       found   REACH_REFUSED
+onlooker       found   MUTEX REACH_UNANSWERED
+onlooker       found   REACH_LATE
+onlooker       found   IMPATIENT REACH_ABANDONED
+onlooker       found   MORTAL DEVICES=1 REACH_TOLD_NOBODY
+onlooker       found   MORTAL DEVICES=1 REACH_GAVE_UP
+onlooker       found   MORTAL DEVICES=1 REACH_LEFT
 recovery       ok
 recovery       ok      ROUNDS=1 DEVICES=3
 recovery       ok      ROUNDS=1 DEVICES=3 MORTAL=2
