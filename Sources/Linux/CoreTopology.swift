@@ -29,7 +29,7 @@ extension Processors {
 
     /// The numbers of a list such as `0-1,4`, as the kernel prints a set (Documentation/core-api/printk-formats.rst,
     /// `%*pbl`); nil where it is none. A line's end may follow.
-    static func parseList(_ text: some StringProtocol) -> [Int]? {
+    package static func parseList(_ text: some StringProtocol) -> [Int]? {
         var numbers: [Int] = []
         let trimmed = text.split(whereSeparator: \.isWhitespace)
         guard trimmed.count <= 1 else { return nil }

@@ -1,3 +1,5 @@
+import Linux
+
 /// The machine and the build that figures come from.
 ///
 /// An allow-list: never the kernel command line, never the host's name, nothing that tells whose
@@ -5,36 +7,57 @@
 public struct Environment: Sendable {
     /// What the program was built from; no part of `hash`, so that two versions on one machine can be compared.
     public let revision: String
-    /// What holds from one run to the next.
+    /// What figures depend on, and what stays until somebody changes a setting, the kernel or the machine.
     public let stable: JSON
-    /// What changes by itself: load, free memory.
+    /// What changes by itself on one machine, and what decides no more than which strategies can run.
+    ///
+    /// Memory is among it: a balloon or memory that is plugged in moves MemTotal from one minute to the next, surplus
+    /// pages move the pools of huge pages (mm/hugetlb.c), and a module that is loaded or a guest that is started
+    /// changes what the kernel says of KVM.
     public let volatile: JSON
+    /// The step of the clock, in nanoseconds; nil where nobody has measured it. It comes with every run anew, right to
+    /// some tenths of a percent, and so is no part of `hash`.
+    public var clockStepNanoseconds: Double?
+
+    public init(revision: String, stable: JSON, volatile: JSON) {
+        self.revision = revision
+        self.stable = stable
+        self.volatile = volatile
+    }
 
     /// Reads the machine; what cannot be read is `n/a`.
     ///
     /// `revision` is the source's git revision, or `unknown`.
     public static func capture(revision: String) -> Environment {
+        capture(revision: revision, files: .machine)
+    }
+
+    static func capture(revision: String, files: KernelFiles) -> Environment {
+        let probe = Probe(files)
         let stable = JSON.object([
-            JSON.Member("kernel", Probe.kernel),
-            JSON.Member("cpu", Probe.cpu),
-            JSON.Member("caches", Probe.caches),
-            JSON.Member("mitigations", Probe.mitigations),
-            JSON.Member("clocksource", Probe.clocksource),
-            JSON.Member("numa_nodes", Probe.nodes(["MemTotal"], withCPUs: true)),
-            JSON.Member("memory_kib", Probe.memory(["MemTotal", "SwapTotal"])),
-            JSON.Member("transparent_hugepage", Probe.transparentHugePages),
-            JSON.Member("hugepages", Probe.hugePages("nr_hugepages")),
-            JSON.Member("hypervisor", Probe.hypervisor),
-            JSON.Member("kvm", Probe.kvm),
-            JSON.Member("sysctl", Probe.sysctl),
-            JSON.Member("process", Probe.process),
+            JSON.Member("kernel", probe.kernel),
+            JSON.Member("cpu", probe.cpu),
+            JSON.Member("caches", probe.caches),
+            JSON.Member("mitigations", probe.mitigations),
+            JSON.Member("clocksource", probe.clocksource),
+            JSON.Member("numa_nodes", probe.nodes([], withCPUs: true)),
+            JSON.Member("transparent_hugepage", probe.transparentHugePages),
+            JSON.Member("hypervisor", probe.hypervisor),
+            JSON.Member("affinity", probe.affinity),
             JSON.Member("build", Probe.build),
         ])
         let volatile = JSON.object([
-            JSON.Member("load_average", Probe.loadAverage),
-            JSON.Member("numa_nodes", Probe.nodes(["MemFree"], withCPUs: false)),
-            JSON.Member("memory_kib", Probe.memory(["MemAvailable", "MemFree", "SwapFree"])),
-            JSON.Member("hugepages_free", Probe.hugePages("free_hugepages")),
+            JSON.Member("load_average", probe.loadAverage),
+            JSON.Member("numa_nodes", probe.nodes(["MemTotal", "MemFree"], withCPUs: false)),
+            JSON.Member(
+                "memory_kib",
+                probe.memory(["MemTotal", "MemAvailable", "MemFree", "SwapTotal", "SwapFree"])),
+            JSON.Member("hugepages", probe.hugePages("nr_hugepages")),
+            JSON.Member("hugepages_free", probe.hugePages("free_hugepages")),
+            JSON.Member("mitigations_of_guests", probe.mitigationsOfGuests),
+            JSON.Member("kvm", probe.kvm),
+            JSON.Member("sysctl", probe.sysctl),
+            JSON.Member("memlock_bytes", Probe.lockedMemory),
         ])
         return Environment(revision: revision, stable: stable, volatile: volatile)
     }
@@ -46,8 +69,14 @@ public struct Environment: Sendable {
     public var json: JSON {
         .object([
             JSON.Member("env", .string(hash)), JSON.Member("revision", .string(revision)),
+            JSON.Member("clock_step_ns", clockStep),
             JSON.Member("stable", stable), JSON.Member("volatile", volatile),
         ])
+    }
+
+    /// To hundredths: finer than it is measured.
+    private var clockStep: JSON {
+        clockStepNanoseconds.map { JSON(($0 * 100).rounded() / 100) } ?? Probe.missing
     }
 
     /// Replaces `path` by the pretty JSON in one step: a reader sees the old file or the new one.

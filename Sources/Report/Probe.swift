@@ -2,14 +2,26 @@ import Glibc
 import Linux
 
 /// What is read of a machine; memory and virtualisation have files of their own.
-enum Probe {
+struct Probe {
     static let missing = JSON.string("n/a")
 
-    /// The trimmed text of a file of one value.
-    static func value(_ path: String) -> JSON {
-        guard let text = readSmallFile(path) else { return missing }
-        return .string(trimmed(text))
+    let files: KernelFiles
+    /// The first processor stands for all.
+    let cpuInfo: [String: String]
+
+    init(_ files: KernelFiles) {
+        self.files = files
+        cpuInfo = Self.fields(files.text("/proc/cpuinfo") ?? "")
     }
+
+    /// The trimmed text of a file of one value.
+    func value(_ path: String) -> JSON {
+        guard let text = files.text(path) else { return Self.missing }
+        return .string(Self.trimmed(text))
+    }
+
+    /// The names in a directory of the machine, sorted.
+    func list(_ directory: String) -> [String] { listDirectory(files.root + directory) }
 
     static func trimmed(_ text: some StringProtocol) -> String {
         guard let first = text.firstIndex(where: { !$0.isWhitespace }),
@@ -29,26 +41,20 @@ enum Probe {
         return fields
     }
 
-    static var kernel: JSON {
+    var kernel: JSON {
         var names = utsname()
-        guard uname(&names) == 0 else { return missing }
+        guard uname(&names) == 0 else { return Self.missing }
+        let architecture = withUnsafeBytes(of: &names.machine) {
+            String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+        }
         return .object([
-            JSON.Member("release", string(&names.release)),
-            JSON.Member("version", string(&names.version)),
-            JSON.Member("architecture", string(&names.machine)),
+            JSON.Member("release", value("/proc/sys/kernel/osrelease")),
+            JSON.Member("version", value("/proc/sys/kernel/version")),
+            JSON.Member("architecture", .string(architecture)),
         ])
     }
 
-    private static func string<Characters>(_ characters: inout Characters) -> JSON {
-        withUnsafeBytes(of: &characters) {
-            .string(String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self))
-        }
-    }
-
-    /// The first processor stands for all.
-    static let cpuInfo = fields(readSmallFile("/proc/cpuinfo") ?? "")
-
-    static var cpu: JSON {
+    var cpu: JSON {
         let root = "/sys/devices/system/cpu/"
         let names = [
             ("model_name", "model name"), ("vendor", "vendor_id"), ("family", "cpu family"),
@@ -56,19 +62,24 @@ enum Probe {
         ]
         return .object(
             names.map { name, field in
-                JSON.Member(name, cpuInfo[field].map { .string($0) } ?? missing)
+                JSON.Member(name, cpuInfo[field].map { .string($0) } ?? Self.missing)
             } + [
                 JSON.Member("online", value(root + "online")),
-                JSON.Member("count", JSON(sysconf(Int32(_SC_NPROCESSORS_ONLN)))),
+                JSON.Member("count", onlineCount),
                 JSON.Member("smt_active", value(root + "smt/active")),
                 JSON.Member("governor", value(root + "cpu0/cpufreq/scaling_governor")),
             ])
     }
 
-    static var caches: JSON {
+    private var onlineCount: JSON {
+        files.text("/sys/devices/system/cpu/online").flatMap { Processors.parseList($0) }
+            .map { JSON($0.count) } ?? Self.missing
+    }
+
+    var caches: JSON {
         let root = "/sys/devices/system/cpu/cpu0/cache/"
-        let indices = listDirectory(root).filter { $0.hasPrefix("index") }
-        guard !indices.isEmpty else { return missing }
+        let indices = list(root).filter { $0.hasPrefix("index") }
+        guard !indices.isEmpty else { return Self.missing }
         let items = ["level", "type", "size", "coherency_line_size", "shared_cpu_list"]
         return .array(
             indices.map { index in
@@ -76,19 +87,26 @@ enum Probe {
             })
     }
 
-    static var mitigations: JSON {
+    /// Of two the kernel tells how it protects itself from its own guests: that changes when KVM is loaded or a guest
+    /// starts, and no figure depends on it (arch/x86/kernel/cpu/bugs.c: itlb_multihit_show_state, l1tf_show_state).
+    private static let aboutGuests = ["itlb_multihit", "l1tf"]
+
+    var mitigations: JSON { mitigations { !Self.aboutGuests.contains($0) } }
+    var mitigationsOfGuests: JSON { mitigations { Self.aboutGuests.contains($0) } }
+
+    private func mitigations(where isWanted: (String) -> Bool) -> JSON {
         let root = "/sys/devices/system/cpu/vulnerabilities/"
-        let names = listDirectory(root)
-        guard !names.isEmpty else { return missing }
+        let names = list(root).filter(isWanted)
+        guard !names.isEmpty else { return Self.missing }
         return .object(names.map { JSON.Member($0, value(root + $0)) })
     }
 
-    static var clocksource: JSON {
+    var clocksource: JSON {
         value("/sys/devices/system/clocksource/clocksource0/current_clocksource")
     }
 
-    static var loadAverage: JSON {
-        guard let text = readSmallFile("/proc/loadavg") else { return missing }
+    var loadAverage: JSON {
+        guard let text = files.text("/proc/loadavg") else { return Self.missing }
         return .string(text.split(separator: " ").prefix(3).joined(separator: " "))
     }
 

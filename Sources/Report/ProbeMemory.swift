@@ -3,22 +3,22 @@ import Linux
 
 extension Probe {
     /// Fields of /proc/meminfo, in KiB.
-    static func memory(_ names: [String]) -> JSON {
-        let fields = fields(readSmallFile("/proc/meminfo") ?? "")
+    func memory(_ names: [String]) -> JSON {
+        let fields = Self.fields(files.text("/proc/meminfo") ?? "")
         return .object(names.map { JSON.Member($0, kibibytes(fields[$0])) })
     }
 
     /// The CPUs of each NUMA node, where asked for, and fields of its own meminfo, in KiB.
-    static func nodes(_ names: [String], withCPUs: Bool) -> JSON {
+    func nodes(_ names: [String], withCPUs: Bool) -> JSON {
         let root = "/sys/devices/system/node/"
-        let nodes = listDirectory(root).filter { Int($0.dropFirst(4)) != nil }
+        let nodes = list(root).filter { Int($0.dropFirst(4)) != nil }
             .sorted { Int($0.dropFirst(4)) ?? 0 < Int($1.dropFirst(4)) ?? 0 }
-        guard !nodes.isEmpty else { return missing }
+        guard !nodes.isEmpty else { return Self.missing }
         return .object(
             nodes.map { node in
                 // Each line begins with `Node 0`.
-                let lines = (readSmallFile("\(root)\(node)/meminfo") ?? "").split(separator: "\n")
-                let fields = fields(
+                let lines = (files.text("\(root)\(node)/meminfo") ?? "").split(separator: "\n")
+                let fields = Self.fields(
                     lines.map { $0.split(separator: " ").dropFirst(2).joined(separator: " ") }
                         .joined(separator: "\n"))
                 let cpus = JSON.Member("cpus", value("\(root)\(node)/cpulist"))
@@ -27,43 +27,44 @@ extension Probe {
             })
     }
 
-    private static func kibibytes(_ field: String?) -> JSON {
+    private func kibibytes(_ field: String?) -> JSON {
         guard let digits = field?.split(separator: " ").first, let number = UInt64(digits) else {
-            return missing
+            return Self.missing
         }
         return JSON(number)
     }
 
-    static var transparentHugePages: JSON {
+    var transparentHugePages: JSON {
         let root = "/sys/kernel/mm/transparent_hugepage/"
         return .object(
             ["enabled", "shmem_enabled"].map { JSON.Member($0, chosen(root + $0)) })
     }
 
     /// The word in brackets of a file that lists the choices.
-    private static func chosen(_ path: String) -> JSON {
-        let words = (readSmallFile(path) ?? "").split(whereSeparator: \.isWhitespace)
-        guard let word = words.first(where: { $0.hasPrefix("[") }) else { return missing }
-        return .string(String(word.dropFirst().dropLast()))
+    private func chosen(_ path: String) -> JSON {
+        files.choice(path).map { .string($0) } ?? Self.missing
     }
 
     /// The number in one file of each huge page size.
-    static func hugePages(_ file: String) -> JSON {
+    func hugePages(_ file: String) -> JSON {
         let root = "/sys/kernel/mm/hugepages/"
-        let sizes = listDirectory(root)
-        guard !sizes.isEmpty else { return missing }
+        let sizes = list(root)
+        guard !sizes.isEmpty else { return Self.missing }
         return .object(sizes.map { JSON.Member($0, value("\(root)\($0)/\(file)")) })
     }
 
-    /// What the kernel allows this process: memory to lock, CPUs.
-    static var process: JSON {
+    /// The memory that this process may lock, in bytes (getrlimit(2), RLIMIT_MEMLOCK).
+    static var lockedMemory: JSON {
         var limit = rlimit()
-        let known = getrlimit(__rlimit_resource_t(__RLIMIT_MEMLOCK.rawValue), &limit) == 0
-        let memlock = limit.rlim_cur == .max ? JSON.string("unlimited") : JSON(limit.rlim_cur)
-        let status = fields(readSmallFile("/proc/self/status") ?? "")
-        return .object([
-            JSON.Member("memlock_bytes", known ? memlock : missing),
-            JSON.Member("affinity", status["Cpus_allowed_list"].map { .string($0) } ?? missing),
-        ])
+        guard getrlimit(__rlimit_resource_t(__RLIMIT_MEMLOCK.rawValue), &limit) == 0 else {
+            return missing
+        }
+        return limit.rlim_cur == .max ? .string("unlimited") : JSON(limit.rlim_cur)
+    }
+
+    /// The processors that this process may use.
+    var affinity: JSON {
+        Self.fields(files.text("/proc/self/status") ?? "")["Cpus_allowed_list"]
+            .map { .string($0) } ?? Self.missing
     }
 }

@@ -3,22 +3,22 @@ import Linux
 
 extension Probe {
     /// Whether this is a guest itself, and whose: the vendor only, never a model or serial number.
-    static var hypervisor: JSON {
+    var hypervisor: JSON {
         let flags = cpuInfo["flags"]?.split(separator: " ")
-        let present = flags.map { JSON.bool($0.contains("hypervisor")) } ?? missing
+        let present = flags.map { JSON.bool($0.contains("hypervisor")) } ?? Self.missing
         return .object([
             JSON.Member("present", present),
             JSON.Member("type", value("/sys/hypervisor/type")),
             JSON.Member(
                 "vendor",
-                present == .bool(true) ? value("/sys/class/dmi/id/sys_vendor") : missing),
+                present == .bool(true) ? value("/sys/class/dmi/id/sys_vendor") : Self.missing),
         ])
     }
 
     /// Whether KVM can be used here, and what it offers for private memory
     /// (include/uapi/linux/kvm.h).
-    static var kvm: JSON {
-        let path = "/dev/kvm"
+    var kvm: JSON {
+        let path = files.root + "/dev/kvm"
         let number = open(path, O_RDWR | O_CLOEXEC)
         guard number >= 0 else {
             return .object([
@@ -36,11 +36,11 @@ extension Probe {
             [JSON.Member("present", .bool(true)), JSON.Member("openable", .bool(true))]
                 + capabilities.map { name, capability in
                     let result = ioctl(device.raw, checkExtension, capability)
-                    return JSON.Member(name, result < 0 ? missing : JSON(result))
+                    return JSON.Member(name, result < 0 ? Self.missing : JSON(result))
                 })
     }
 
-    static var sysctl: JSON {
+    var sysctl: JSON {
         .object([
             JSON.Member(
                 "unprivileged_userfaultfd", value("/proc/sys/vm/unprivileged_userfaultfd")),

@@ -26,7 +26,11 @@ final class Output {
             } else {
                 sink = try RowSink(format, path: options.output)
             }
-            if let path = sink.environmentPath { try environment.write(to: path) }
+            if let path = sink.environmentPath {
+                var environment = environment
+                environment.clockStepNanoseconds = clock.measuredStep()
+                try environment.write(to: path)
+            }
         } catch {
             throw Failure(.inputOutput, error.description)
         }

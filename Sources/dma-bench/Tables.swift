@@ -2,6 +2,7 @@ import ArgumentParser
 import GuestMemory
 import PinLock
 import Report
+import Telemetry
 
 struct Strategies: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -33,7 +34,9 @@ struct Env: ParsableCommand {
         abstract: "Print the environment that results depend on, as JSON.")
 
     func run() throws {
-        try Status.print(Environment.capture(revision: Build.revision).json.pretty)
+        var environment = Environment.capture(revision: Build.revision)
+        environment.clockStepNanoseconds = TickClock.calibrated().measuredStep()
+        try Status.print(environment.json.pretty)
     }
 }
 

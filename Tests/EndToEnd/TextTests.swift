@@ -78,7 +78,9 @@ extension EndToEnd {
             #expect(outcome.end == .exited(0) && outcome.errors == "")
             let json = try JSONSerialization.jsonObject(with: Data(outcome.output.utf8))
             let object = try #require(json as? [String: Any])
-            #expect(object.keys.sorted() == ["env", "revision", "stable", "volatile"])
+            #expect(
+                object.keys.sorted() == ["clock_step_ns", "env", "revision", "stable", "volatile"])
+            #expect(try #require(object["clock_step_ns"] as? Double) > 0)
         }
     }
 }

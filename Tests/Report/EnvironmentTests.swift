@@ -1,5 +1,6 @@
 import Glibc
 import Linux
+import MadeUpMachine
 import Testing
 
 @testable import Report
@@ -49,13 +50,13 @@ import Testing
         let environment = Environment.capture(revision: "unknown")
         #expect(
             names(environment.stable) == [
-                "kernel", "cpu", "caches", "mitigations", "clocksource", "numa_nodes", "memory_kib",
-                "transparent_hugepage", "hugepages", "hypervisor", "kvm", "sysctl", "process",
-                "build",
+                "kernel", "cpu", "caches", "mitigations", "clocksource", "numa_nodes",
+                "transparent_hugepage", "hypervisor", "affinity", "build",
             ])
         #expect(
             names(environment.volatile) == [
-                "load_average", "numa_nodes", "memory_kib", "hugepages_free",
+                "load_average", "numa_nodes", "memory_kib", "hugepages", "hugepages_free",
+                "mitigations_of_guests", "kvm", "sysctl", "memlock_bytes",
             ])
         var kernel = utsname()
         #expect(uname(&kernel) == 0)
@@ -63,7 +64,7 @@ import Testing
             String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
         }
         #expect(member("release", member("kernel", environment.stable)) == .string(release))
-        let memory = member("memory_kib", environment.stable)
+        let memory = member("memory_kib", environment.volatile)
         guard case .number(let total)? = member("MemTotal", memory) else {
             Issue.record("no MemTotal")
             return
@@ -118,7 +119,16 @@ import Testing
         #expect(readSmallFile("/proc") == nil)
         #expect(readSmallFile("/dev/zero", limit: 10)?.utf8.count == 10)
         #expect(listDirectory("/no such directory") == [])
-        #expect(Probe.value("/no such file") == .string("n/a"))
+        #expect(Probe(.machine).value("/no such file") == .string("n/a"))
+    }
+
+    @Test func theClocksStepIsBesideTheHash() {
+        var environment = Environment.capture(revision: "r")
+        #expect(member("clock_step_ns", environment.json) == .string("n/a"))
+        let hash = environment.hash
+        environment.clockStepNanoseconds = 10.0384
+        #expect(member("clock_step_ns", environment.json) == .number("10.04"))
+        #expect(environment.hash == hash)
     }
 
     private func names(_ json: JSON) -> [String] {
