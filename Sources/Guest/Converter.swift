@@ -68,7 +68,8 @@ public final class Converter: GuestProgram {
         guard control.isMeasuring || control.isOver else { return .idle(until: .max) }
         if let asked {
             guard let answer = hypercalls.poll(at: moment) else {
-                guard control.isOver else { return .idle(until: moment.now) }
+                // At the end of a turn it is answered soon: no device pins any more, or there is its deadline.
+                guard control.isStopped else { return .idle(until: moment.now) }
                 hypercalls.abandon()
                 self.asked = nil
                 return .workedLong

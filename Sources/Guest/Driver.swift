@@ -96,6 +96,7 @@ public final class Driver: GuestProgram {
         }
         guard let completion else { return .idle(until: .max) }
         if listens { ring.suppressNotifications() }
+        control.noteAnswer()
         note(completion.status?.code ?? .ioError, moment.now)
         guard completion.status?.code == .ok else {
             generations.removeAll(keepingCapacity: true)

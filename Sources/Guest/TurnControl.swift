@@ -44,6 +44,8 @@ public final class TurnControl: Sendable {
     private let completed = Atomic<UInt64>(0)
     private let refused = Atomic<UInt64>(0)
     private let failing = Atomic(0)
+    /// Requests and pieces of them that have come back, measured or not.
+    private let answered = Atomic<UInt64>(0)
     private let firstError = Mutex<DeviceError?>(nil)
 
     public init(_ limits: Limits, devices: Int) {
@@ -71,14 +73,20 @@ public final class TurnControl: Sendable {
     /// How a device broke its queue; nil where none did.
     public var deviceError: DeviceError? { firstError.withLock { $0 } }
 
+    /// Moves whenever a device answers.
+    public var answerCount: UInt64 { answered.load(ordering: .relaxed) }
+
     /// Whether no device gets its pins any more.
     public var isHopeless: Bool { failing.load(ordering: .relaxed) == devices }
 
     // MARK: For the programs
 
-    /// Whether programs should come to their end: asked to, or the drivers have enough.
-    var isOver: Bool { stop.load(ordering: .acquiring) || driversAreDone }
+    /// Whether programs have been asked to come to their end at once.
+    var isStopped: Bool { stop.load(ordering: .acquiring) }
+    /// Whether they should come to their end: asked to, or the drivers have enough.
+    var isOver: Bool { isStopped || driversAreDone }
 
+    func noteAnswer() { answered.wrappingAdd(1, ordering: .relaxed) }
     func noteSettled() { settled.wrappingAdd(1, ordering: .relaxed) }
     func noteEnd() { ended.wrappingAdd(1, ordering: .releasing) }
     func noteHopeless(_ isHopeless: Bool) {

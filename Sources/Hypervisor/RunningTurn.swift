@@ -189,18 +189,14 @@ final class RunningTurn {
                 threads.append(JoinableThread(try start(vcpu, number)))
             }
             try watch(until: { control.driversAreDone || shouldStop() }, onSample)
-            control.end()
-            // What is in flight comes to its end, or its device does.
-            let interrupted = shouldStop()
-            let timeout =
-                interrupted
-                ? Deadline.after(milliseconds: Self.interruptionMilliseconds) : Self.answerDeadline
-            try watch(until: { control.driversAreDone || timeout.hasPassed }, onSample)
-            if let error = control.deviceError { throw .device("\(error)") }
-            guard control.driversAreDone else {
-                throw interrupted
-                    ? .interrupted : .device("a device does not complete its request")
+            if !control.driversAreDone {
+                control.end()
+                // What is in flight comes to its end, or its device does.
+                let end = Deadline.after(milliseconds: Self.interruptionMilliseconds)
+                try watch(until: { control.driversAreDone || end.hasPassed }, onSample)
+                guard control.driversAreDone else { throw .interrupted }
             }
+            if let error = control.deviceError { throw .device("\(error)") }
             if let fault = serviceFault.error.withLock({ $0 }) { throw fault }
         } catch {
             control.abandon()
@@ -263,8 +259,13 @@ final class RunningTurn {
         until condition: () -> Bool, _ onSample: (DeviceID, DMASample) -> Void
     ) throws(MachineError) {
         let nap = samples == nil ? Self.nap : Self.napBetweenSamples
+        var (answers, timeout) = (guest.control.answerCount, Self.answerDeadline)
         while !condition() {
             samples?.drain(onSample)
+            if guest.control.answerCount != answers {
+                (answers, timeout) = (guest.control.answerCount, Self.answerDeadline)
+            }
+            if timeout.hasPassed { throw .device("a device does not complete its request") }
             if let fault = serviceFault.error.withLock({ $0 }) { throw fault }
             if guest.control.isHopeless {
                 let count = guest.drivers.reduce(0) { $0 + $1.failuresInARow }

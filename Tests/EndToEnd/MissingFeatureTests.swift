@@ -109,7 +109,7 @@ extension EndToEnd {
         /// What is refused in the midst of a turn, to the harness or to a device: the turn's row says so, and the run
         /// ends with what to do. Nobody waits for an answer that cannot be heard.
         @Test(arguments: [
-            ("poll", CREFUSE_POLL), ("device 0: prctl(PR_SET_PDEATHSIG)", CREFUSE_PRCTL),
+            ("ppoll", CREFUSE_PPOLL), ("device 0: prctl(PR_SET_PDEATHSIG)", CREFUSE_PRCTL),
             // No hole is no violation.
             ("fallocate(FALLOC_FL_PUNCH_HOLE) (guest-memory)", CREFUSE_FALLOCATE),
         ])

@@ -12,11 +12,7 @@ enum crefuse_call {
     CREFUSE_MEMFD_CREATE = SYS_memfd_create,
     CREFUSE_PIDFD_OPEN = SYS_pidfd_open,
     CREFUSE_PRCTL = SYS_prctl,
-#ifdef SYS_poll
-    CREFUSE_POLL = SYS_poll,
-#else
-    CREFUSE_POLL = SYS_ppoll,
-#endif
+    CREFUSE_PPOLL = SYS_ppoll,
     CREFUSE_SOCKETPAIR = SYS_socketpair,
     CREFUSE_USERFAULTFD = SYS_userfaultfd,
 };
