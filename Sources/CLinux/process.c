@@ -106,7 +106,7 @@ int clinux_socket_pair(int out[2]) {
 }
 
 int clinux_eventfd(void) {
-    int fd = eventfd(0, EFD_CLOEXEC);
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     return fd < 0 ? -errno : fd;
 }
 

@@ -222,17 +222,22 @@ public final class Runner {
         var turn = turnPlan(cell, round: round)
         turn.streamsSamples = observer.wantsSamples
         for attempt in 1...Self.stopLimit {
+            // Held back until the attempt counts.
+            var samples: [(DeviceID, DMASample)] = []
             do throws(MachineError) {
                 turn.bestAddsPerCycle = probes.best ?? 0
                 let outcome = try machine.run(
                     turn, shouldStop: { observer.shouldStop },
-                    onSample: { observer.took($1, cell, round: round, device: $0) })
+                    onSample: { samples.append(($0, $1)) })
                 for other in outcome.measurements.interference + outcome.vcpus {
                     probes.add(other.probes)
                 }
                 if outcome.wasStopped, attempt < Self.stopLimit, !outcome.wasInterrupted {
                     observer.repeating(cell, round: round)
                     continue
+                }
+                for (device, sample) in samples {
+                    observer.took(sample, cell, round: round, device: device)
                 }
                 return result(.measured(outcome, turn.processors))
             } catch {

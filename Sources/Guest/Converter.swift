@@ -34,6 +34,7 @@ public final class Converter: GuestProgram {
     private var start: UInt64?
     private var count: UInt64 = 0
     private var away: (range: PageRange, homeIsPrivate: Bool)?
+    private var isGoingHome = false
     /// Single pages of what is away, where the whole cannot be put back at once.
     private var toPutBack: [PageRange] = []
 
@@ -96,13 +97,15 @@ public final class Converter: GuestProgram {
     /// One more step towards the guest as it was; done where it is.
     private func goHome(_ moment: Moment) -> ProgramStep {
         guard let away else { return .done }
+        isGoingHome = true
         let range = toPutBack.last ?? away.range
-        let answer = hypercalls.changePageState(
-            range, toPrivate: away.homeIsPrivate, due: moment.now)
-        take(answer, to: Asked(range: range, toPrivate: away.homeIsPrivate, isBack: true))
-        // Nobody uses it any more: what is pinned now stays so.
-        if case .pinned = answer { self.away = nil }
+        ask(
+            Asked(range: range, toPrivate: away.homeIsPrivate, isBack: true), moment.now, moment)
         return .workedLong
+    }
+
+    public func giveUp() {
+        if asked.take() != nil { hypercalls.abandon() }
     }
 
     private func ask(_ question: Asked, _ due: UInt64, _ moment: Moment) {
@@ -130,7 +133,8 @@ public final class Converter: GuestProgram {
             toPutBack = (question.range.lower..<question.range.upper).reversed().map {
                 PageRange(start: $0, count: 1)
             }
-        case .pinned, .refused: break
+        // Nobody uses it any more at the end: what is pinned then stays so.
+        case .pinned, .refused: if isGoingHome { away = nil }
         }
     }
 

@@ -76,6 +76,7 @@ public final class Driver: GuestProgram {
         piece = map.piece(0, of: index)
         var ring = DriverQueue(map.queueLayout, at: map.queueStarts[index], in: view)
         prepared = map.piecesPerRequest == 1 ? try ring.prepare(data: piece.ranges) : nil
+        if !listens { ring.suppressNotifications() }
         self.ring = ring
         self.copies = map.targets.isEmpty || !copies ? nil : CopyLog(clock: clock, view: view)
     }
@@ -166,11 +167,13 @@ public final class Driver: GuestProgram {
         }
         if let kick = signals.kick, ring.deviceWantsNotification() { kick() }
         state = .inFlight
-        return .worked
+        // A chain that is not prepared may have thousands of ranges.
+        return prepared == nil ? .workedLong : .worked
     }
 
     private func finish() -> ProgramStep {
         state = .done
+        if isHopeless { control.noteHopeless(false) }
         control.noteEnd()
         return .done
     }

@@ -4,6 +4,13 @@
 /// lock that somebody else may hold for long. What comes of a step decides what the vCPU makes of its time.
 public protocol GuestProgram: AnyObject {
     func step(_ moment: Moment) -> ProgramStep
+
+    /// The turn is abandoned: there is no other step. What others may wait for is given back.
+    func giveUp()
+}
+
+extension GuestProgram {
+    public func giveUp() {}
 }
 
 /// When a vCPU turns to a program.

@@ -1,4 +1,5 @@
 import Synchronization
+import Telemetry
 import Virtqueue
 
 /// What the programs of a turn tell one another, and the hypervisor them: when the measurement begins, when it is over.
@@ -77,12 +78,15 @@ public final class TurnControl: Sendable {
     public var answerCount: UInt64 { answered.load(ordering: .relaxed) }
 
     /// Whether no device gets its pins any more.
-    public var isHopeless: Bool { failing.load(ordering: .relaxed) == devices }
+    public var isHopeless: Bool {
+        let failing = failing.load(ordering: .relaxed)
+        return failing > 0 && failing + ended.load(ordering: .relaxed) >= devices
+    }
 
     // MARK: For the programs
 
     /// Whether programs have been asked to come to their end at once.
-    var isStopped: Bool { stop.load(ordering: .acquiring) }
+    public var isStopped: Bool { stop.load(ordering: .acquiring) }
     /// Whether they should come to their end: asked to, or the drivers have enough.
     var isOver: Bool { isStopped || driversAreDone }
 
@@ -104,9 +108,10 @@ public final class TurnControl: Sendable {
         if isMeasuring { return true }
         _ = begun.compareExchange(expected: 0, desired: now, ordering: .relaxed)
         let start = begun.load(ordering: .relaxed)
-        guard settled.load(ordering: .relaxed) == devices || now &- start >= limits.warmUp else {
-            return false
-        }
+        guard
+            settled.load(ordering: .relaxed) == devices
+                || TickClock.elapsed(from: start, to: now) >= limits.warmUp
+        else { return false }
         _ = measured.compareExchange(
             expected: 0, desired: max(now, 1), ordering: .acquiringAndReleasing)
         return true
@@ -114,9 +119,14 @@ public final class TurnControl: Sendable {
 
     /// Whether another measured request is wanted; it is then taken for submitted.
     func claimRequest() -> Bool {
-        let before = submitted.wrappingAdd(1, ordering: .relaxed).oldValue
-        guard limits.isExact, before >= limits.operations else { return true }
-        submitted.wrappingSubtract(1, ordering: .relaxed)
+        // Never more than there may be, for a moment either: another driver would take that for enough.
+        var count = submitted.load(ordering: .relaxed)
+        while !limits.isExact || count < limits.operations {
+            let (exchanged, now) = submitted.compareExchange(
+                expected: count, desired: count &+ 1, ordering: .relaxed)
+            if exchanged { return true }
+            count = now
+        }
         return false
     }
 
@@ -134,7 +144,7 @@ public final class TurnControl: Sendable {
     func isEnough(_ now: UInt64) -> Bool {
         let start = measured.load(ordering: .relaxed)
         guard start != 0 else { return false }
-        let elapsed = now &- start
+        let elapsed = TickClock.elapsed(from: start, to: now)
         let done = completed.load(ordering: .relaxed)
         if elapsed >= limits.longest { return done + refused.load(ordering: .relaxed) > 0 }
         return done >= limits.operations && elapsed >= limits.shortest

@@ -75,17 +75,23 @@ public final class VCPU {
             if !worked {
                 last = note(.idle(until: next), since: last)
             }
-            if isMeasuring, worked || next > last &+ probeMargin,
+            // Where a program is always due, there is no better moment; where one is due soon, it comes first.
+            if isMeasuring, next == .max ? worked : next > last &+ probeMargin,
                 let probed = watch.probe(at: last)
             {
                 last = probed
             }
             turns &+= 1
+            if programs.isEmpty { break }
             if !worked { last = wait(until: next, last) }
             // Where it shares its processor, it gives it away now and then also while it works.
-            if case .sleep = idling, turns & 63 == 0 { yieldProcessor() }
+            if case .sleep = idling, turns & 63 == 0 {
+                yieldProcessor()
+                last = clock.now()
+            }
         }
-        interference = watch.end()
+        for program in programs { program.giveUp() }
+        interference = watch.finish()
     }
 
     /// Takes a step that was taken since `start`, and returns the present.
@@ -93,10 +99,12 @@ public final class VCPU {
     private func note(_ step: ProgramStep, since start: UInt64) -> UInt64 {
         let now = clock.now()
         if step == .workedLong {
-            longestStep = max(longestStep, now &- start)
+            longestStep = max(longestStep, TickClock.elapsed(from: start, to: now))
         } else {
             watch.noteTurn(from: start, to: now)
         }
+        if case .idle = step { return now }
+        watch.noteWork(at: now)
         return now
     }
 

@@ -13,6 +13,8 @@ final class DeviceHandle: Sendable {
     let process: ChildProcess
     private let control: ControlChannel
     private let kick: FileDescriptor
+    /// Through which the device calls its driver, where that sleeps.
+    let call: Interrupt
     /// Where the strategy's `serve` hears the device.
     private let service: FileDescriptor
     private let pulse = Mutex(Pulse())
@@ -36,14 +38,14 @@ final class DeviceHandle: Sendable {
     /// Starts the process; call it from a thread that lives as long as the device should.
     init(
         _ id: DeviceID, processor: Int?, memory: SharedMapping, arena: SharedMapping,
-        ledger: SharedMapping,
-        call: borrowing FileDescriptor
+        ledger: SharedMapping
     ) throws(SystemError) {
         self.id = id
         let samples = try SharedMapping.create(
             name: "dma-bench-telemetry", byteCount: DeviceTelemetry.byteCount)
         telemetry = DeviceTelemetry(samples)
         kick = try .event()
+        call = Interrupt(try .event())
         let (ours, theirs) = try FileDescriptor.packetPair()
         control = ControlChannel(FileDescriptor(owning: ours))
         let remote = FileDescriptor(owning: theirs)
@@ -55,7 +57,7 @@ final class DeviceHandle: Sendable {
             arguments: DeviceArguments(index: id.rawValue, processor: processor).commandLine,
             descriptors: [
                 remote.raw, memory.fileDescriptor, arena.fileDescriptor, ledger.fileDescriptor,
-                samples.fileDescriptor, kick.raw, call.raw, remoteService.raw,
+                samples.fileDescriptor, kick.raw, call.descriptor.raw, remoteService.raw,
             ])
     }
 

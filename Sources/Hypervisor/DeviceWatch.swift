@@ -1,3 +1,4 @@
+import Glibc
 import Linux
 import VirtualDevice
 
@@ -64,9 +65,14 @@ struct DeviceWatch {
             let ready = heard ?? 0
             let ended = pending.enumerated().filter { bit, device in
                 guard ready & 1 << UInt64(bit) != 0 else { return false }
-                // What it says of its set-up is of no interest any more; whoever fails has ended.
-                guard let reply = try? device.receiveAnswer() else { return true }
-                return reply.kind == .done
+                // What it says of its set-up is of no interest any more, and a protection is no answer; whoever fails has
+                // ended.
+                do throws(MachineError) {
+                    return try device.receiveAnswer().kind == .done
+                } catch {
+                    if case .system(let error) = error { return error.code != EPROTO }
+                    return true
+                }
             }.map(\.element.id)
             pending.removeAll { ended.contains($0.id) }
             if pending.isEmpty { return killed }

@@ -78,6 +78,11 @@ final class PSCHandler: Hypercalls {
         }
     }
 
+    /// Sleeps until there may be an answer, or until then.
+    func sleep(until deadline: Deadline) {
+        if let pending { strategy.sleep(on: pending, until: deadline) }
+    }
+
     func abandon() {
         guard let conversion = pending.take() else { return }
         strategy.abandon(conversion, hooks: hooks)

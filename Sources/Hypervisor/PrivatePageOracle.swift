@@ -33,9 +33,15 @@ final class PrivatePageOracle: Sendable {
     /// Which page was found first, and who wrote it.
     var report: String? { firstDamage.withLock { $0 } }
 
-    /// Stamps the guest's private pages, and checks from now on what becomes shared.
-    func arm(_ privateRanges: [PageRange]) {
-        for range in privateRanges { stamp(range) }
+    /// Stamps the guest's private pages, until `shouldStop`, and checks from now on what becomes shared.
+    func arm(_ privateRanges: [PageRange], shouldStop: () -> Bool = { false }) {
+        for range in privateRanges {
+            for start in stride(from: range.lower, to: range.upper, by: Self.step) {
+                if shouldStop() { return }
+                stamp(
+                    PageRange(start: start, count: min(UInt64(Self.step), range.upper - start)))
+            }
+        }
         isArmed.store(true, ordering: .releasing)
     }
 
@@ -54,6 +60,9 @@ final class PrivatePageOracle: Sendable {
         }
     }
 
+    /// Pages that are worked through at once, where somebody may want it to stop.
+    private static let step = 16_384
+
     private func stamp(_ range: PageRange) {
         guard isAwake else { return }
         for page in range.lower..<range.upper {
@@ -62,13 +71,17 @@ final class PrivatePageOracle: Sendable {
     }
 
     /// Checks every page that is private in the table, but for those that the guest itself writes: `own`, in the order
-    /// of their addresses.
-    func checkPrivatePages(_ table: RMPTable, except own: [PageRange]) {
+    /// of their addresses. Until `shouldStop`.
+    func checkPrivatePages(
+        _ table: RMPTable, except own: [PageRange], shouldStop: () -> Bool = { false }
+    ) {
         guard isAwake else { return }
         let starts = [0] + own.map(\.upper)
         let ends = own.map(\.lower) + [view.pages.rawValue]
         for (start, end) in zip(starts, ends) {
-            for page in start..<end where table.state(of: GFN(page)) == .private {
+            for page in start..<end {
+                if page % UInt64(Self.step) == 0, shouldStop() { return }
+                guard table.state(of: GFN(page)) == .private else { continue }
                 check(PageRange(start: page, count: 1))
             }
         }

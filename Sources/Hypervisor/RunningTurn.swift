@@ -215,16 +215,22 @@ final class RunningTurn {
             programs[processors.vcpu(ofDriver: index)].append(driver)
         }
         let clock = machine.clock
-        let call = machine.call
-        let idling: VCPU.Idling = processors.vcpusSleep ? .sleep { call.wait(until: $0) } : .poll
+        // Each vCPU hears the devices of its own drivers.
+        var calls: [[Int32]] = processors.vcpus.map { _ in [] }
+        for (index, device) in devices.enumerated() {
+            calls[processors.vcpu(ofDriver: index)].append(device.call.descriptor.raw)
+        }
         if plan.convertRate > 0, !plan.converterBlocks {
             programs[0].insert(makeConverter(converterPort), at: 0)
         }
-        var vcpus = programs.filter { !$0.isEmpty }.map {
-            VCPU($0, clock: clock, control: guest.control, idling: idling)
+        var vcpus = zip(programs, calls).filter { !$0.0.isEmpty }.map { programs, calls in
+            VCPU(
+                programs, clock: clock, control: guest.control,
+                idling: processors.vcpusSleep
+                    ? .sleep { _ = FileDescriptor.waitNotified(calls, until: $0) } : .poll)
         }
         if plan.convertRate > 0, plan.converterBlocks {
-            let converter = makeConverter(BlockingHypercalls(converterPort))
+            let converter = makeConverter(BlockingHypercalls(converterPort, guest.control))
             vcpus.append(
                 VCPU(
                     [converter], clock: clock, control: guest.control,
@@ -291,7 +297,10 @@ final class RunningTurn {
             throw .interrupted
         }
         let checks = TurnChecks(machine: machine, plan: plan, guest: guest)
-        let complaint = try system { () throws(SystemError) in try checks.complaint() }
+        let complaint = try system { () throws(SystemError) in
+            try checks.complaint(shouldStop: { !wasInterrupted && shouldStop() })
+        }
+        if shouldStop(), !wasInterrupted { throw .interrupted }
         if let complaint { throw .internalFault(complaint) }
         let host = guest.host
         if let failure = host.mmu.firstFailure ?? host.memory.firstFailure {
@@ -300,7 +309,8 @@ final class RunningTurn {
         // What the guest has freed is allocated again before the next turn, which would pay for it.
         if plan.frees, plan.writes {
             try system { () throws(SystemError) in
-                try guest.view.mapping.populate(0..<Int(plan.map.pages.bytes.rawValue))
+                try guest.view.mapping.populate(
+                    0..<Int(plan.map.pages.bytes.rawValue), shouldStop: shouldStop)
             }
         }
         let splits = try system { () throws(SystemError) in try machine.arena.splitCount() }
@@ -329,7 +339,7 @@ final class RunningTurn {
             wasInterrupted: wasInterrupted)
     }
 
-    private static let largestCheckAfterInterruption = ByteCount(64 << 30)
+    private static let largestCheckAfterInterruption = ByteCount(4 << 30)
 
     /// Whether conversions under a write are the strategy's fault.
     private var isPinned: Bool { plan.strategy.info.promisesByPins }
@@ -374,16 +384,31 @@ struct MachineState {
 /// Hypercalls of a vCPU that sleeps where a conversion waits, instead of going on with other programs.
 private final class BlockingHypercalls: Hypercalls {
     private let handler: PSCHandler
+    private let control: TurnControl
 
-    init(_ handler: PSCHandler) { self.handler = handler }
+    /// So long it sleeps at most before it looks whether the turn is over.
+    private static let longestSleep: UInt64 = 10_000_000
+
+    init(_ handler: PSCHandler, _ control: TurnControl) {
+        self.handler = handler
+        self.control = control
+    }
 
     func begin(
         _ range: PageRange, toPrivate: Bool, due: UInt64, at moment: Moment
     ) -> PageStateChange? {
-        handler.changePageState(range, toPrivate: toPrivate, due: due)
+        handler.begin(range, toPrivate: toPrivate, due: due, at: moment) ?? poll(at: moment)
     }
-    func poll(at moment: Moment) -> PageStateChange? { nil }
-    func abandon() {}
+
+    /// Nil where the turn is over before there is an answer.
+    func poll(at moment: Moment) -> PageStateChange? {
+        while !control.isStopped {
+            handler.sleep(until: .after(nanoseconds: Self.longestSleep))
+            if let answer = handler.poll(at: moment) { return answer }
+        }
+        return nil
+    }
+    func abandon() { handler.abandon() }
     func changePageState(_ range: PageRange, toPrivate: Bool, due: UInt64) -> PageStateChange {
         handler.changePageState(range, toPrivate: toPrivate, due: due)
     }

@@ -40,10 +40,10 @@ final class SampleStream {
     /// Takes every sample there is.
     func drain(_ onSample: (DeviceID, DMASample) -> Void) {
         for ring in rings {
-            let first = ring.device.telemetry.measuresFrom
             ring.samples.drain { piece in
+                // Read behind the sample, which was written behind it.
                 guard let request = ring.take(piece, of: piecesPerRequest),
-                    request.generation >= first
+                    request.generation >= ring.device.telemetry.measuresFrom
                 else { return }
                 onSample(ring.device.id, request)
             }

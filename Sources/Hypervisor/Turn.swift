@@ -113,9 +113,9 @@ extension VirtualMachine {
         let start = monotonicNanoseconds()
         refusal = refusal ?? handler.share(plan.map.bufferRanges, shouldStop: shouldStop)
         let elapsed = monotonicNanoseconds() - start
-        if shouldStop() { throw .interrupted }
         if let refusal { throw .internalFault("the guest's first sharing got \(refusal)") }
-        host.oracle.arm(plan.map.privateRanges)
+        host.oracle.arm(plan.map.privateRanges, shouldStop: shouldStop)
+        if shouldStop() { throw .interrupted }
         let splits: UInt64
         do throws(SystemError) {
             splits = try arena.splitCount()

@@ -11,15 +11,19 @@ struct TurnChecks {
 
     /// The first promise that was broken, in words; nil where all were kept. Violations by the devices are no part of
     /// it: they are counted, since an unsafe strategy is expected to have some.
-    func complaint() throws(SystemError) -> String? {
+    ///
+    /// What it says where it `shouldStop` in between is worth nothing.
+    func complaint(shouldStop: () -> Bool) throws(SystemError) -> String? {
         guest.oracle.checkPrivatePages(
-            machine.arena.table, except: plan.map.targets.flatMap(\.ranges))
+            machine.arena.table, except: plan.map.targets.flatMap(\.ranges),
+            shouldStop: shouldStop)
+        if shouldStop() { return nil }
         if let complaint = try guest.strategy.audit() {
             return "\(plan.strategy.info.name): \(complaint)"
         }
         guard plan.writes else { return nil }
         if plan.map.sharedPages > PageCount(0) { return mixedComplaint() }
-        for (index, generations) in lastCompleted {
+        for (index, generations) in lastCompleted where !shouldStop() {
             for (number, generation) in generations.enumerated() {
                 let stamp = Stamp(device: UInt16(index), generation: generation)
                 let piece = plan.map.piece(UInt64(number), of: index)

@@ -15,7 +15,8 @@ extension TurnPlan {
         setup.engine = UInt32(FillEngine.allCases.firstIndex(of: engine)!)
         setup.lanes = UInt32(lanes)
         setup.writes = writes ? 1 : 0
-        setup.usesEventfd = processors.devicesSleep ? 1 : 0
+        setup.sleeps = processors.devicesSleep ? 1 : 0
+        setup.calls = processors.vcpusSleep ? 1 : 0
         setup.queueSize = UInt32(map.queueLayout.queueSize)
         setup.queueDataDescriptors = UInt32(map.queueLayout.dataDescriptors)
         setup.queueStart = map.queueStarts[index].rawValue

@@ -12,8 +12,6 @@ public final class VirtualMachine {
     let clock: TickClock
     let ledger: SharedMapping
     let devices: [DeviceHandle]
-    /// What devices tell the driver through, where it sleeps.
-    let call: Interrupt
     /// Notified where a vCPU has come to its end.
     let finished: Interrupt
     /// Devices have been killed: no other turn is to be had.
@@ -42,7 +40,6 @@ public final class VirtualMachine {
             try arena.populate()
             try ledger.populate(0..<ledger.byteCount)
         }
-        call = Interrupt(try .event())
         finished = Interrupt(try .event())
         var devices: [DeviceHandle] = []
         for (index, processor) in deviceProcessors.enumerated() {
@@ -50,7 +47,7 @@ public final class VirtualMachine {
                 try DeviceHandle(
                     DeviceID(index), processor: processor, memory: memory,
                     arena: arena.mapping,
-                    ledger: ledger, call: call.descriptor))
+                    ledger: ledger))
         }
         self.devices = devices
     }
@@ -98,7 +95,7 @@ public final class VirtualMachine {
     }
 }
 
-/// An event descriptor that several threads share.
+/// An event descriptor that several threads share: what one side wakes the other through.
 final class Interrupt: Sendable {
     let descriptor: FileDescriptor
 

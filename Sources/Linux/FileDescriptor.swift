@@ -63,22 +63,29 @@ public struct FileDescriptor: ~Copyable, Sendable {
 
     /// Waits until an event descriptor has been notified, then clears it; false at the time-out, or a signal.
     public borrowing func waitNotified(timeoutMilliseconds: Int32) -> Bool {
-        waitNotified(timeoutNanoseconds: Int64(timeoutMilliseconds) * 1_000_000)
+        waitNotified(until: .after(milliseconds: UInt64(max(0, timeoutMilliseconds))))
     }
 
     /// The same until that time.
     public borrowing func waitNotified(until deadline: Deadline) -> Bool {
-        let now = monotonicNanoseconds()
-        return waitNotified(
-            timeoutNanoseconds: Int64(
-                clamping: deadline.nanoseconds - min(now, deadline.nanoseconds))
-        )
+        Self.waitNotified([raw], until: deadline)
     }
 
-    private borrowing func waitNotified(timeoutNanoseconds: Int64) -> Bool {
+    /// Waits until one of up to 64 event descriptors has been notified, then clears those that have; false at the
+    /// deadline, or a signal. Others may wait for the same: one of them has it then.
+    public static func waitNotified(_ descriptors: [Int32], until deadline: Deadline) -> Bool {
+        let now = monotonicNanoseconds()
+        let left = deadline.nanoseconds - min(now, deadline.nanoseconds)
         var mask: UInt64 = 0
-        guard clinux_wait_readable([raw], 1, timeoutNanoseconds, &mask) > 0 else { return false }
-        var count: UInt64 = 0
-        return read(raw, &count, 8) == 8
+        guard
+            clinux_wait_readable(
+                descriptors, Int32(descriptors.count), Int64(clamping: left), &mask) > 0
+        else { return false }
+        var isNotified = false
+        for (bit, descriptor) in descriptors.enumerated() where mask & 1 << UInt64(bit) != 0 {
+            var count: UInt64 = 0
+            if read(descriptor, &count, 8) == 8 { isNotified = true }
+        }
+        return isNotified
     }
 }

@@ -105,14 +105,19 @@ public final class SharedMapping {
         }
     }
 
-    /// Allocates and maps the pages of `bytes` (MADV_POPULATE_WRITE).
-    public func populate(_ bytes: Range<Int>) throws(SystemError) {
+    /// Allocates and maps the pages of `bytes` (MADV_POPULATE_WRITE), until `shouldStop`.
+    public func populate(
+        _ bytes: Range<Int>, shouldStop: () -> Bool = { false }
+    ) throws(SystemError) {
         let page = 4096
-        let start = bytes.lowerBound / page * page
+        let first = bytes.lowerBound / page * page
         let end = min((bytes.upperBound + page - 1) / page * page, byteCount)
-        var result: Int32
-        repeat { result = clinux_populate_write(base + start, end - start) } while result == -EINTR
-        try check(result, "madvise(MADV_POPULATE_WRITE)", on: name, of: .basic)
+        for start in stride(from: first, to: end, by: Self.stepBytes) where !shouldStop() {
+            let count = min(Self.stepBytes, end - start)
+            var result: Int32
+            repeat { result = clinux_populate_write(base + start, count) } while result == -EINTR
+            try check(result, "madvise(MADV_POPULATE_WRITE)", on: name, of: .basic)
+        }
     }
 
     /// Makes whole pages holes: they read as zero, and take memory again when written (FALLOC_FL_PUNCH_HOLE).

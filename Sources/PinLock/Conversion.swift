@@ -116,9 +116,22 @@ extension PinStrategy {
         case .done(let path): return path
         case .pending(var pending):
             while true {
-                pending.sleep(on: arena.coordination)
+                sleep(on: pending, until: .never)
                 if let path = try poll(&pending, hooks: hooks) { return path }
             }
+        }
+    }
+
+    /// Sleeps until there may be something to see of a pending conversion, or until then; wakes early now and then.
+    public func sleep(on pending: PendingConversion, until limit: Deadline) {
+        let deadline = min(pending.deadline, limit)
+        if !pending.dueAgain.hasPassed {
+            Linux.sleep(until: min(pending.dueAgain, deadline))
+        } else if let seen = pending.seen {
+            arena.coordination.sleep(while: seen, until: deadline)
+        } else {
+            // Nobody tells when: look again soon.
+            Linux.sleep(until: min(.after(nanoseconds: SearchBound.nanoseconds), deadline))
         }
     }
 
@@ -175,18 +188,6 @@ public struct PendingConversion: Sendable {
         self.path = path
         self.deadline = deadline
         found = range.start
-    }
-
-    /// Sleeps until there may be something to see.
-    fileprivate func sleep(on coordination: Coordination) {
-        if !dueAgain.hasPassed {
-            Linux.sleep(until: min(dueAgain, deadline))
-        } else if let seen {
-            coordination.sleep(while: seen, until: deadline)
-        } else {
-            // Nobody tells when: look again soon.
-            Linux.sleep(until: min(.after(nanoseconds: SearchBound.nanoseconds), deadline))
-        }
     }
 }
 

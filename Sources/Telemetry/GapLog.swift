@@ -15,9 +15,9 @@ public struct GapLog: BitwiseCopyable, Sendable, Equatable {
     public init() {}
 
     public mutating func note(from start: UInt64, to end: UInt64) {
-        let length = end &- start
-        count += 1
-        total += length
+        let length = TickClock.elapsed(from: start, to: end)
+        count &+= 1
+        total &+= length
         longest = max(longest, length)
         lastEnd = end
     }

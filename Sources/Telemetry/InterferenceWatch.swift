@@ -2,8 +2,10 @@ import Linux
 
 /// What kept a thread from its work, in a stretch of its time: plain data for the control socket.
 public struct Interference: BitwiseCopyable, Sendable {
-    /// How long the stretch was, in nanoseconds.
+    /// How long the stretch was, in nanoseconds: up to the last piece of work.
     public var spanNanoseconds: Double = 0
+    /// How long the kernel's counters were looked at, which goes on until somebody asks.
+    public var kernelSpanNanoseconds: Double = 0
     public var gaps: UInt64 = 0
     public var gapNanoseconds: Double = 0
     public var longestGapNanoseconds: Double = 0
@@ -23,7 +25,8 @@ public struct Interference: BitwiseCopyable, Sendable {
 
     /// The share of the stretch in which the thread waited for a processor; nil of none.
     public var waitShare: Double? {
-        spanNanoseconds > 0 ? Double(kernel.waitNanoseconds) / spanNanoseconds : nil
+        kernelSpanNanoseconds > 0
+            ? Double(kernel.waitNanoseconds) / kernelSpanNanoseconds : nil
     }
 }
 
@@ -38,7 +41,11 @@ public struct InterferenceWatch: Sendable {
     private let probeInterval: UInt64
     private var nextProbe: UInt64
     private var probes = CoreProbeLog()
+    private var hasBegun = false
     private var start: UInt64
+    /// When the last piece of work was done, and the gaps until then.
+    private var end: UInt64
+    private var gapsUntilEnd = GapLog()
     private var before = ThreadCounters()
     private var stopsBefore: UInt64 = 0
 
@@ -52,23 +59,34 @@ public struct InterferenceWatch: Sendable {
         threshold = clock.ticks(fromNanoseconds: GapLog.thresholdNanoseconds)
         probeInterval = clock.ticks(fromNanoseconds: Self.probeIntervalNanoseconds)
         start = clock.now()
+        end = start
         nextProbe = start
     }
 
     /// The stretch that is told of begins now.
     public mutating func begin() {
+        hasBegun = true
         gaps.startOver()
+        gapsUntilEnd = gaps
         probes = CoreProbeLog()
         before = ThreadCounters.ofThisThread()
         stopsBefore = StopCounter.count
         start = clock.now()
+        end = start
         nextProbe = start
+    }
+
+    /// A piece of work was done: the stretch goes on until here at least. What comes after the last one is not told.
+    @inline(__always)
+    public mutating func noteWork(at now: UInt64) {
+        end = now
+        gapsUntilEnd = gaps
     }
 
     /// A turn of the loop in which there was nothing to do, or what cannot take long.
     @inline(__always)
     public mutating func noteTurn(from start: UInt64, to end: UInt64) {
-        if end &- start > threshold { gaps.note(from: start, to: end) }
+        if TickClock.elapsed(from: start, to: end) > threshold { gaps.note(from: start, to: end) }
     }
 
     /// Looks at the core where that is due, and returns when it has; nil where it is not due. What comes between is none
@@ -91,17 +109,22 @@ public struct InterferenceWatch: Sendable {
         return end
     }
 
-    /// What came of the stretch until now. Called by the thread itself.
-    public func end() -> Interference {
+    /// What came of the stretch until its last piece of work; nothing but the processor where it never began. Called by
+    /// the thread itself.
+    public func finish() -> Interference {
         var result = Interference()
-        result.spanNanoseconds = clock.nanoseconds(from: clock.now() &- start)
+        result.processor = Processors.current
+        guard hasBegun else { return result }
+        let gaps = gapsUntilEnd
+        result.spanNanoseconds = clock.nanoseconds(from: TickClock.elapsed(from: start, to: end))
         result.gaps = gaps.count
         result.gapNanoseconds = clock.nanoseconds(from: gaps.total)
         result.longestGapNanoseconds = clock.nanoseconds(from: gaps.longest)
         result.probes = probes
         result.kernel = ThreadCounters.ofThisThread().since(before)
+        result.kernelSpanNanoseconds = clock.nanoseconds(
+            from: TickClock.elapsed(from: start, to: clock.now()))
         result.stops = StopCounter.count - stopsBefore
-        result.processor = Processors.current
         return result
     }
 }

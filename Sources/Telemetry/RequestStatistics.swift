@@ -53,7 +53,7 @@ public struct RequestStatistics: ~Copyable {
         dma.record(clock.nanoseconds(from: sample.totalTicks))
         totals.pin += clock.nanoseconds(from: sample.pinTicks)
         totals.unpin += clock.nanoseconds(from: sample.unpinTicks)
-        totals.cycle += clock.nanoseconds(from: sample.totalTicks + sample.gapTicks)
+        totals.cycle += clock.nanoseconds(from: sample.totalTicks &+ sample.gapTicks)
         if sample.bytes > 0 {
             write.record(clock.nanoseconds(from: sample.writeTicks))
             totals.write += clock.nanoseconds(from: sample.writeTicks)

@@ -71,20 +71,26 @@ public struct SampleRing: Sendable {
             knownRead = ring.read.pointee.load(ordering: .acquiring)
         }
 
-        /// Adds a sample; waits while the ring is full. Allocates nothing and drops nothing.
-        public mutating func append(_ sample: DMASample) {
-            if written &- knownRead >= UInt64(ring.capacity) { waitForSpace() }
+        /// Adds a sample; waits while the ring is full, and drops it only where nobody is going to make room:
+        /// `isInVain`. Allocates nothing.
+        public mutating func append(
+            _ sample: DMASample, unless isInVain: () -> Bool = { false }
+        ) {
+            if written &- knownRead >= UInt64(ring.capacity) {
+                waitForSpace(unless: isInVain)
+                guard written &- knownRead < UInt64(ring.capacity) else { return }
+            }
             ring.sample(at: written).pointee = sample
             written &+= 1
             ring.written.pointee.store(written, ordering: .releasing)
         }
 
-        private mutating func waitForSpace() {
+        private mutating func waitForSpace(unless isInVain: () -> Bool) {
             knownRead = ring.read.pointee.load(ordering: .acquiring)
             guard written &- knownRead >= UInt64(ring.capacity) else { return }
             ring.stallCounter.pointee.wrappingAdd(1, ordering: .relaxed)
             var backoff = Backoff()
-            while written &- knownRead >= UInt64(ring.capacity) {
+            while written &- knownRead >= UInt64(ring.capacity), !isInVain() {
                 backoff.pause()
                 knownRead = ring.read.pointee.load(ordering: .acquiring)
             }

@@ -39,6 +39,12 @@ public struct TickClock: Sendable {
         Double(ticks) * Double(scale.multiplier) * 0x1p-32
     }
 
+    /// The ticks between two moments; none where the clock has stepped back, as a virtual machine's may that is moved.
+    @inlinable
+    public static func elapsed(from start: UInt64, to end: UInt64) -> UInt64 {
+        end > start ? end &- start : 0
+    }
+
     public var nanosecondsPerTick: Double { Double(scale.multiplier) * 0x1p-32 }
 
     /// How many ticks go by in so many nanoseconds; more than UInt64 holds is UInt64.max.

@@ -248,7 +248,8 @@ public final class DeviceProcess {
                 try .duplicate(number)
             }
             return Notifications(
-                sleeps: setup.usesEventfd != 0, kick: try copy(InheritedDescriptor.kick),
+                sleeps: setup.sleeps != 0, calls: setup.calls != 0,
+                kick: try copy(InheritedDescriptor.kick),
                 call: try copy(InheritedDescriptor.call))
         } catch {
             throw TurnFailure(error)

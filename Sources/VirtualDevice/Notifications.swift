@@ -4,11 +4,15 @@ import Linux
 struct Notifications: ~Copyable {
     /// Whether the device sleeps between requests.
     let sleeps: Bool
+    /// Whether the driver does: then it is called.
+    let calls: Bool
     private let kick: FileDescriptor
     private let call: FileDescriptor
 
-    init(sleeps: Bool, kick: consuming FileDescriptor, call: consuming FileDescriptor) {
+    init(sleeps: Bool, calls: Bool, kick: consuming FileDescriptor, call: consuming FileDescriptor)
+    {
         self.sleeps = sleeps
+        self.calls = calls
         self.kick = kick
         self.call = call
     }

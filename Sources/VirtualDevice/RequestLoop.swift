@@ -33,7 +33,7 @@ struct RequestLoop: ~Copyable {
     private var faults: FaultRecovery
     /// When the previous request was done with, or the loop last looked in vain.
     private var previousEnd: UInt64?
-    private var lastLook: UInt64 = 0
+    private var lastLook: UInt64
 
     init(
         device: DeviceID, pinner: any Pinner, view: GuestView, clock: TickClock,
@@ -55,6 +55,7 @@ struct RequestLoop: ~Copyable {
         request = DeviceRequest(for: layout)
         recorder = RequestRecorder(telemetry, setup: setup, clock: clock)
         watch = InterferenceWatch(clock: clock)
+        lastLook = clock.now()
         pins = PinStack(capacity: layout.queueSize)
         cursor.reserve(layout.queueSize)
         pauses = RetryPauses(seed: UInt64(device.rawValue + 1))
@@ -78,7 +79,7 @@ struct RequestLoop: ~Copyable {
                 continue
             }
             idle = Backoff()
-            if notifications.sleeps, queue.driverWantsNotification() { notifications.callDriver() }
+            if notifications.calls, queue.driverWantsNotification() { notifications.callDriver() }
             lookAround()
         }
     }
@@ -89,7 +90,8 @@ struct RequestLoop: ~Copyable {
             let hasMore = queue.enableNotifications()
             if !hasMore, !telemetry.shouldStop { notifications.waitForKick() }
             queue.suppressNotifications()
-            return lookAround()
+            lastLook = clock.now()
+            return
         }
         let now = clock.now()
         watch.noteTurn(from: lastLook, to: now)
@@ -101,6 +103,7 @@ struct RequestLoop: ~Copyable {
     /// Between two requests.
     private mutating func lookAround() {
         lastLook = clock.now()
+        watch.noteWork(at: lastLook)
         if let probed = watch.probe(at: lastLook) { lastLook = probed }
     }
 
@@ -114,12 +117,19 @@ struct RequestLoop: ~Copyable {
 
     /// Hands over what was measured, and says what disturbed it.
     func finish() -> Interference {
+        // In this order: the first touch of the memory for statistics is nobody's page fault.
+        let interference = watch.finish()
         recorder.statistics.store(in: telemetry.statistics)
-        return watch.end()
+        return interference
     }
 
     private mutating func serve() {
         if !isMeasuring, request.generation >= telemetry.measuresFrom { beginMeasuring() }
+        // A request that is there already begins at once, or somebody has taken the processor away; but to read a long
+        // chain takes its time.
+        if request.ranges.count <= Self.shortChain {
+            watch.noteTurn(from: lastLook, to: clock.now())
+        }
         var sample = DMASample()
         sample.generation = request.generation
         let status = transfer(&sample)
@@ -141,17 +151,17 @@ struct RequestLoop: ~Copyable {
         cursor.start(request.ranges.count)
         var written: UInt64 = 0
         let first = clock.now()
-        // A request that is there already begins at once, or somebody has taken the processor away.
-        watch.noteTurn(from: lastLook, to: first)
-        if let previousEnd { sample.gapTicks = first &- previousEnd }
+        if let previousEnd {
+            sample.gapTicks = TickClock.elapsed(from: previousEnd, to: first)
+        }
         defer { previousEnd = first &+ sample.totalTicks }
         while cursor.next(of: request.ranges, chunkPages: setup.chunkPages) {
             let start = clock.now()
             let refusal = pinChunk(&sample.retries)
             let pinned = clock.now()
-            sample.pinTicks += pinned &- start
+            sample.pinTicks &+= TickClock.elapsed(from: start, to: pinned)
             if let refusal {
-                sample.totalTicks = clock.now() &- first
+                sample.totalTicks = TickClock.elapsed(from: first, to: clock.now())
                 return refusal.status(bytesWritten: written)
             }
 
@@ -159,10 +169,10 @@ struct RequestLoop: ~Copyable {
             if let writer {
                 let before = clock.now()
                 let stop = writeChunk(by: writer, stamp, &written)
-                sample.writeTicks += clock.now() &- before
+                sample.writeTicks &+= TickClock.elapsed(from: before, to: clock.now())
                 if let stop {
                     unpinChunk()
-                    sample.totalTicks = clock.now() &- first
+                    sample.totalTicks = TickClock.elapsed(from: first, to: clock.now())
                     faults.giveUp(lostBytes: request.byteCount.rawValue - written)
                     return StatusRecord(.writeFault, gfn: stop, bytesWritten: written)
                 }
@@ -171,9 +181,9 @@ struct RequestLoop: ~Copyable {
 
             let before = clock.now()
             unpinChunk()
-            sample.unpinTicks += clock.now() &- before
+            sample.unpinTicks &+= TickClock.elapsed(from: before, to: clock.now())
         }
-        sample.totalTicks = clock.now() &- first
+        sample.totalTicks = TickClock.elapsed(from: first, to: clock.now())
         return StatusRecord(.ok, bytesWritten: written)
     }
 
@@ -203,6 +213,9 @@ struct RequestLoop: ~Copyable {
             sample.stalePages &+= UInt32(clamping: converted.pages.rawValue)
         }
     }
+
+    /// So many ranges are read in a microsecond or two.
+    private static let shortChain = 64
 
     // MARK: Pinning a chunk
 

@@ -27,7 +27,8 @@ struct RequestRecorder: ~Copyable {
     /// Takes what came of a piece, which is a whole request where there is no pool.
     mutating func take(_ piece: DMASample) {
         statistics.noteStale(piece)
-        if streams { samples.append(piece) }
+        // Nobody takes samples any more where the turn has failed.
+        if streams { samples.append(piece, unless: { telemetry.shouldStop }) }
         if pieces == 0 { request = piece } else { request.add(piece) }
         pieces += 1
         guard piece.status != 0 || pieces == piecesPerRequest else { return }

@@ -14,7 +14,9 @@ public struct TurnSetup: BitwiseCopyable, Sendable {
     /// Zero pins and unpins only.
     public var writes: UInt32 = 1
     /// Non-zero sleeps on the kick descriptor instead of polling.
-    public var usesEventfd: UInt32 = 0
+    public var sleeps: UInt32 = 0
+    /// Non-zero calls the driver where that wants to be, since it sleeps.
+    public var calls: UInt32 = 0
 
     public var queueSize: UInt32 = 0
     public var queueDataDescriptors: UInt32 = 0

@@ -153,8 +153,11 @@ struct RowBuilder {
         row.convertNsCdf = Row.distributionPercents.compactMap { log.latency.percentile($0) }
         row.convertCallNsP50 = log.call.percentile(50).map { Double($0) }
         row.convertCallNsP99 = log.call.percentile(99).map { Double($0) }
-        row.convertUndisturbedNsP99 = log.undisturbed.percentile(99).map { Double($0) }
-        row.conversionsDisturbed = log.done - log.undisturbed.count
+        // A thread that sleeps cannot tell what was taken from it.
+        if !plan.request.converterBlocks {
+            row.convertUndisturbedNsP99 = log.undisturbed.percentile(99).map { Double($0) }
+            row.conversionsDisturbed = log.done - log.undisturbed.count
+        }
         row.convertCheckNsMean = log.done > 0 ? log.checking / Double(log.done) : nil
     }
 

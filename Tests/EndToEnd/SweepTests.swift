@@ -60,7 +60,7 @@ extension EndToEnd {
             let text = readFile(file)
             #expect(try merge(file).output == text)
             let jsonl = try merge(file, "--format", "jsonl").output
-            #expect(jsonl.count { $0 == "\n" } == 36 && jsonl.hasPrefix("{\"schema\":1,"))
+            #expect(jsonl.count { $0 == "\n" } == 36 && jsonl.hasPrefix("{\"schema\":2,"))
             try writeFile(directory.file("rows.jsonl"), jsonl)
             #expect(try merge(directory.file("rows.jsonl")).output == text)
             // Into one of its own inputs.
@@ -102,7 +102,7 @@ extension EndToEnd {
             let later = try variant("later.csv", "schema,", "schema,novelty,")
             try writeFile(
                 later,
-                readFile(later).replacing("\n1,", with: "\n1,new,"))
+                readFile(later).replacing("\n2,", with: "\n2,new,"))
             try expectRefusal([later], "column 'novelty' would be lost")
             try expectRefusal([directory.file("none.csv")], "none.csv")
             try expectRefusal([file, "--format", "table"], "--format table")

@@ -124,7 +124,11 @@ extension PinStrategy {
                 on: strategy, of: page(1), policy: .wait(until: .never)
             ) {
                 for _ in 0..<10 {
-                    #expect(strategy.refusalOfConversion(range(2..<5), to: .private) == nil)
+                    // The other conversion may be taken off its processor with the mutex in hand.
+                    waitUntil {
+                        strategy.refusalOfConversion(range(2..<5), to: .private) != .busy(GFN(2))
+                    }
+                    #expect(strategy.arena.table.state(of: GFN(3)) == .private)
                     #expect(strategy.refusalOfConversion(range(2..<5), to: .shared) == nil)
                 }
                 waitUntil { strategy.hasWaiter }

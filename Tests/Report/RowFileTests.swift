@@ -135,7 +135,7 @@ import Testing
         #expect(Self.refusal(header + "1,2\n").hasPrefix("f, line 2: 2 fields under a header of"))
         #expect(Self.refusal(header + "1,\"2\"x\n").hasPrefix("f, line 2: a quote"))
         #expect(Self.refusal(header + "1,2\"x\n").hasPrefix("f, line 2: a quote"))
-        let other = Self.text([.planned()]).replacing("\n1,r1,", with: "\n3,r1,")
+        let other = Self.text([.planned()]).replacing("\n2,r1,", with: "\n3,r1,")
         #expect(
             Self.refusal(other).hasPrefix("f, line 2: schema 3; this version reads schema 1 to 2"))
         let twice = try Self.edited([.planned()]) { $0.append($0[4]) }

@@ -97,7 +97,8 @@ final class Bench {
             writer: options.writes ? try makeWriter(options) : nil,
             setup: setup, telemetry: telemetry,
             notifications: Notifications(
-                sleeps: options.sleeps, kick: try kick.copy(), call: try call.copy()),
+                sleeps: options.sleeps, calls: options.sleeps, kick: try kick.copy(),
+                call: try call.copy()),
             layout: layout,
             faults: FaultRecovery(
                 policy: options.faultPolicy, table: arena.table, hypervisor: options.hypervisor,

@@ -168,11 +168,13 @@ public struct OFDLock: PinStrategy {
 
     public func search(_ range: PageRange, within nanoseconds: UInt64) -> PinSearch {
         let bytes = range.lower..<range.upper
+        let deadline = Deadline.after(nanoseconds: nanoseconds)
         do throws(SystemError) {
             return try locks.ask { file throws(SystemError) in
                 while try !file.exclude(bytes) {
                     if let page = try file.firstLocked(in: bytes) { return .pinned(GFN(page)) }
-                    // It has been unlocked since.
+                    // It has been unlocked since; by devices that try again and again it may always be.
+                    if deadline.hasPassed { return .incomplete }
                 }
                 try file.release(bytes)
                 return .none

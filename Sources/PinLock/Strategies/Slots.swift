@@ -50,6 +50,14 @@ public struct Slots: PinStrategy {
         Device(tree.cover, arena: arena, device: device, slots: PublishedPins.capacity)
     }
 
+    /// A device that no barrier reaches would unpin unseen.
+    public func pinner(
+        for device: DeviceID, in process: DeviceSurroundings
+    ) throws(SystemError) -> Device {
+        try ProcessBarrier.register()
+        return pinner(for: device)
+    }
+
     public func close(_ range: PageRange) { tree.close(range) }
     public func open(_ range: PageRange) { tree.open(range) }
 

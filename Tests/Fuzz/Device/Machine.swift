@@ -89,7 +89,8 @@ final class Machine {
             ledger: ConversionLedger(host.ledger, pages: PageCount(Self.pages)),
             writer: host.writer, setup: setup, telemetry: host.telemetry,
             notifications: Notifications(
-                sleeps: loopOptions.sleeps, kick: try! .event(), call: try! .event()),
+                sleeps: loopOptions.sleeps, calls: loopOptions.sleeps, kick: try! .event(),
+                call: try! .event()),
             layout: Self.layout,
             faults: FaultRecovery(
                 policy: nil, table: strategy.arena.table, hypervisor: -1, patience: 0))
