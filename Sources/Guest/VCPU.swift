@@ -75,10 +75,8 @@ public final class VCPU {
             if !worked {
                 last = note(.idle(until: next), since: last)
             }
-            // Where a program is always due, there is no better moment; where one is due soon, it comes first.
-            if isMeasuring, next == .max ? worked : next > last &+ probeMargin,
-                let probed = watch.probe(at: last)
-            {
+            // Where a program is due soon, it comes first; where one always is, there is no better moment.
+            if isMeasuring, next > last &+ probeMargin, let probed = watch.probe(at: last) {
                 last = probed
             }
             turns &+= 1

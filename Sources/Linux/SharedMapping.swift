@@ -97,11 +97,7 @@ public final class SharedMapping {
         _ part: Range<Int>? = nil, shouldStop: () -> Bool = { false }
     ) throws(SystemError) {
         try forEachPopulatedExtent(of: part ?? 0..<byteCount) { extent throws(SystemError) in
-            for start in stride(from: extent.lowerBound, to: extent.upperBound, by: Self.stepBytes)
-            {
-                if shouldStop() { return }
-                try populate(start..<min(start + Self.stepBytes, extent.upperBound))
-            }
+            try populate(extent, shouldStop: shouldStop)
         }
     }
 
