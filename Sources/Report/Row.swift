@@ -109,6 +109,7 @@ public struct Row: Sendable, Equatable {
     public var convertWaitNsMax: Double?
     public var pinWaitNsMax: Double?
     public var pinLimitBytes: UInt64?
+    public var clockStepNs: Double?
 
     /// A row of the plan with nothing measured yet; `env` is `Environment.hash`.
     public init(

@@ -228,6 +228,9 @@ public enum Schema {
         Column(
             "pin_limit_bytes", \.pinLimitBytes, unit: "B",
             "Cap on what the guest's devices hold pinned at once, each an equal part of it."),
+        Column(
+            "clock_step_ns", \.clockStepNs, unit: "ns",
+            "Step by which the clock advances; times of single intervals are multiples of it."),
     ]
 
     /// `1, 5, ... 100`, as the meaning of `convert_ns_cdf` names them.

@@ -59,7 +59,7 @@ extension Row {
             \.writeBytesPerS, \.pairHotNs, \.convertNsP50, \.convertNsP99, \.convertNsMax,
             \.setupPscNs, \.setupPinNs, \.copyNsP50, \.clockNs, \.outsideShare,
             \.recoveryNsMean, \.recoveryNsMax, \.deniedShare, \.deniedNsMax, \.convertWaitNsMax,
-            \.pinWaitNsMax,
+            \.pinWaitNsMax, \.clockStepNs,
         ]
         let values = [0.1, 1e-9, 1_450_000, 3e300, 0.5, 2.0 / 3, 0]
         for (index, path) in numbers.enumerated() {

@@ -20,7 +20,7 @@ import Testing
                 + "recovery_ns_max,convert_to,pool_bytes,buffers,shared_pages,shared_lines,retries,"
                 + "cache_bytes,cache_hits,cache_misses,cache_merges,cache_invalidations,"
                 + "cache_evictions,plan,revision,convert_ns_cdf,exclusion,convert_loop,denied_share,"
-                + "denied_ns_max,convert_wait_ns_max,pin_wait_ns_max,pin_limit_bytes\n"
+                + "denied_ns_max,convert_wait_ns_max,pin_wait_ns_max,pin_limit_bytes,clock_step_ns\n"
         )
         #expect(Schema.version == 1)
     }
