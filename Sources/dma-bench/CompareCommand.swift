@@ -11,15 +11,17 @@ struct CompareCommand: ParsableCommand {
         abstract:
             "Compare the rows of two runs, or the strategies of one, and fail on a regression.",
         discussion: """
-            With two files each cell of the second is compared with the same one of the first; with one file and \
-            --col each value of that column with the first, or --base, round by round. A verdict needs 6 rounds \
-            and p < 0.05, adjusted for the number of comparisons; without them it is ~ or inconclusive.
+            With two files each cell of the second is compared with the same one of the first. Each run counts once, \
+            with the median over its rounds: a verdict needs 4 runs on each side (--repeat 4). With one file and \
+            --col each value of that column is compared with the first, or --base, in pairs: run by run from 4 runs \
+            on, else round by round of one run, 6 at least. A verdict needs p < 0.05, adjusted for the number of \
+            comparisons; without it is ~, or inconclusive where a regression beyond --fail-on is not ruled out.
 
               dma-bench compare base.csv new.csv --fail-on 5%
               dma-bench compare --col strategy --base perpage rows.csv
 
             Exit status: 3 where --fail-on finds a regression; 4 where a strategy that claims safety wrote a private \
-            page in the second file and not in the first.
+            page in the second file and not in the first; 64 where there are too few runs for --fail-on to find any.
             """)
 
     @Argument(
@@ -38,7 +40,7 @@ struct CompareCommand: ParsableCommand {
     var metric = "dma_ns_p50"
     @Option(
         parsing: .unconditional,
-        help: "Exit status 3 where a cell is slower by more than this, as in 5%, and surely so.")
+        help: "Exit status 3 where a cell is slower by more than this, as in 5%, with p < 0.05.")
     var failOn: String?
     @Flag(help: "Compare even what was measured in different environments.") var force = false
     @Option(
@@ -148,6 +150,11 @@ struct CompareCommand: ParsableCommand {
                 .safetyViolation,
                 "\(comparison.violations.count) new with violations by a strategy that claims safety; first: \(first)"
             )
+        }
+        guard failOn != nil else { return }
+        if let reason = comparison.reasonForNoVerdict {
+            throw Failure(
+                .usage, "--fail-on \(failOn ?? ""): nothing could ever fail: \(reason)")
         }
         let regressions = comparison.cells.filter(\.isRegression)
         guard let first = regressions.first else { return }
