@@ -155,6 +155,8 @@ public final class Runner {
 
     /// Runs all rounds, and tells the observer. Returns whether the plan was carried out to its end.
     public func run(watchedBy observer: some RunObserver) throws(RunFailure) -> Bool {
+        // A machine binds this thread to a processor; whoever comes next is as free as this one was.
+        defer { try? Processors.allow(machineProcessors) }
         for backing in plan.backings {
             guard try run(backing, watchedBy: observer) else { return false }
         }

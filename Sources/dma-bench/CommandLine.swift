@@ -140,6 +140,12 @@ struct DmaBench: ParsableCommand {
             "End after six rounds or more, when the 95 % interval of every median is within so much of it, as in 2%."
     )
     var untilStable: String?
+    @Option(
+        name: .customLong("repeat"), parsing: .unconditional,
+        help:
+            "Runs, one after the other into the same output, each with new devices and memory: what compare counts."
+    )
+    var repetitions = "1"
     @Option(parsing: .unconditional, help: "DMAs per turn; default: 4 or more in 0.2 s.") var ops:
         String?
     @Option(parsing: .unconditional, help: "Seconds per turn, instead of a number of DMAs.")
