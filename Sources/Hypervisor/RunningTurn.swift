@@ -172,6 +172,7 @@ final class RunningTurn {
         setup.retryNanoseconds = plan.patienceNanoseconds
         setup.enforces = enforces ? 1 : 0
         setup.isRogue = plan.isTrial ? 1 : 0
+        setup.slowdown = plan.slowdown
         if plan.strategy.info.exclusion == .faults {
             setup.faultPolicy = 1 + UInt32(FaultPolicy.allCases.firstIndex(of: plan.faultPolicy)!)
         }

@@ -123,6 +123,7 @@ struct RequestLoop: ~Copyable {
             if let writer {
                 let before = clock.now()
                 let stop = writeChunk(by: writer, stamp, &written)
+                if setup.slowdown > 0 { slowDown(since: before) }
                 sample.writeTicks += clock.now() &- before
                 if let stop {
                     unpinChunk()
@@ -152,6 +153,14 @@ struct RequestLoop: ~Copyable {
             if done < range.count.bytes.rawValue { return GFN(range.lower + done / pageSize) }
         }
         return nil
+    }
+
+    /// Spins for a share of the time that has passed.
+    @inline(never)
+    private func slowDown(since start: UInt64) {
+        let end = clock.now()
+        let extra = UInt64(Double(end &- start) * setup.slowdown)
+        while clock.now() &- end < extra {}
     }
 
     /// What the turn's faults came to.

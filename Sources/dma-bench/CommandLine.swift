@@ -157,6 +157,8 @@ struct DmaBench: ParsableCommand {
     @Option(parsing: .unconditional, help: "Processor of the vCPUs; default: the first.")
     var vcpuCpu: String?
     @Option(parsing: .unconditional, help: "Seed of everything random.") var seed = "1"
+    /// Whether a comparison notices: each write is made to take so much longer.
+    @Option(parsing: .unconditional, help: .hidden) var testSlowDma: String?
 
     @Option(
         parsing: .unconditional,

@@ -231,7 +231,7 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
             ("operations", { $0.operations = 4 }), ("seconds", { $0.seconds = 1 }),
             ("seed", { $0.seed = 2 }), ("memoryNode", { $0.memoryNode = 0 }),
             ("deviceProcessor", { $0.deviceProcessor = 0 }),
-            ("vcpuProcessor", { $0.vcpuProcessor = 0 }),
+            ("vcpuProcessor", { $0.vcpuProcessor = 0 }), ("slowdown", { $0.slowdown = 0.05 }),
         ]
         let extent: [(String, (inout Request) -> Void)] = [
             ("rounds", { $0.rounds = 11 }), ("tolerance", { $0.tolerance = 0.02 }),
