@@ -54,32 +54,18 @@ struct CompareCommand: ParsableCommand {
         let comparison: Comparison
         let format: Format
         do throws(UsageError) {
-            format = try Choice.named(
-                self.format ?? root.format ?? "table", option: "--format",
-                among: Format.allCases.map { ($0.rawValue, $0) })
+            format = try Verdicts.format(self.format ?? root.format)
             comparison = try compare()
         } catch {
             throw Failure(.usage, error.description)
         }
-        // Where there is no terminal, no line is too long.
-        let width = Terminal.width(of: STDOUT_FILENO) ?? .max
-        try Status.print(comparison.text(format, width: width))
-        if format == .csv || format == .jsonl { comparison.notes.forEach(Status.say) }
-        guard !comparison.cells.isEmpty else {
-            throw Failure(
-                .usage,
-                "\(files.joined(separator: ", ")): nothing to compare; name files of the same plan, or another --metric or --col"
-            )
-        }
-        try judge(comparison)
+        try Verdicts.tell(
+            comparison, of: files.joined(separator: ", "), format, failOn: failOn)
     }
 
     private func compare() throws(UsageError) -> Comparison {
-        let metrics = try Quantity.list(metric, option: "--metric") { name throws(UsageError) in
-            try Choice.named(
-                name, option: "--metric", among: Metric.all.map { ($0.name, $0) })
-        }
-        let threshold = try failOn.map { text throws(UsageError) in try Self.percentage(text) }
+        let metrics = try Verdicts.metrics(metric)
+        let threshold = try Verdicts.threshold(failOn)
         guard let column = col else {
             guard files.count == 2, base == nil else {
                 throw UsageError(
@@ -135,32 +121,5 @@ struct CompareCommand: ParsableCommand {
                     + ", or add --force")
         }
         Status.say("dma-bench: warning: \(Text.printable(difference))")
-    }
-
-    private static func percentage(_ text: String) throws(UsageError) -> Double {
-        guard text.hasSuffix("%"), let number = Double(text.dropLast()), number.isFinite,
-            number >= 0
-        else { throw UsageError("--fail-on \(text): write a percentage, as in 5%") }
-        return number / 100
-    }
-
-    private func judge(_ comparison: Comparison) throws {
-        if let first = comparison.violations.first {
-            throw Failure(
-                .safetyViolation,
-                "\(comparison.violations.count) new with violations by a strategy that claims safety; first: \(first)"
-            )
-        }
-        guard failOn != nil else { return }
-        if let reason = comparison.reasonForNoVerdict {
-            throw Failure(
-                .usage, "--fail-on \(failOn ?? ""): nothing could ever fail: \(reason)")
-        }
-        let regressions = comparison.cells.filter(\.isRegression)
-        guard let first = regressions.first else { return }
-        throw Failure(
-            .regression,
-            "\(regressions.count) of \(comparison.cells.count) comparisons slower by more than \(failOn ?? ""); first: \(comparison.describe(first))"
-        )
     }
 }
