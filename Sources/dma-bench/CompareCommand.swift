@@ -47,10 +47,13 @@ struct CompareCommand: ParsableCommand {
         parsing: .unconditional, help: "table, csv, markdown or jsonl; default: table.",
         completion: .names(of: Format.self))
     var format: String?
+    /// So many random draws of runs from one file of `ab`: how often would there have been a verdict?
+    @Option(parsing: .unconditional, help: .hidden) var testDraws: String?
     /// A run's own `--format`, wherever it stands, is this one.
     @ParentCommand var root: DmaBench
 
     func run() throws {
+        if let testDraws { return try tellDraws(testDraws) }
         let comparison: Comparison
         let format: Format
         do throws(UsageError) {
@@ -61,6 +64,23 @@ struct CompareCommand: ParsableCommand {
         }
         try Verdicts.tell(
             comparison, of: files.joined(separator: ", "), format, failOn: failOn)
+    }
+
+    private func tellDraws(_ text: String) throws {
+        do throws(UsageError) {
+            let count = Int(try Quantity.count(text, option: "--test-draws", in: 1...100_000))
+            let threshold = try Verdicts.threshold(failOn) ?? 0.05
+            guard files.count == 1 else { throw UsageError("--test-draws: name one file of ab") }
+            var draws = Draws(
+                try read(files[0]).rows, threshold: threshold, draws: count, seed: 1)
+            let lines = draws.lines()
+            guard lines.count > 2 else {
+                throw UsageError("\(files[0]): --test-draws needs four pairs of ab or more")
+            }
+            try? Status.print(lines.joined(separator: "\n") + "\n")
+        } catch {
+            throw Failure(.usage, error.description)
+        }
     }
 
     private func compare() throws(UsageError) -> Comparison {
