@@ -1,6 +1,8 @@
 # `make help` lists the targets. None needs privileges, but for installing packages that are missing.
 PREFIX = /usr/local
 TORTURE_SECONDS = 900
+REV = HEAD
+AB =
 ARGS = --size 1G --strategy rangetree
 
 binary = .build/release/dma-bench
@@ -16,13 +18,16 @@ installed_completions = $(share)/bash-completion/completions/dma-bench $(share)/
 	$(share)/fish/vendor_completions.d/dma-bench.fish
 
 .DEFAULT_GOAL = build
-.PHONY: build run test check fuzz torture mutants bench-micro bench-limits format install uninstall dist clean help setup
+.PHONY: build run compare-with test check fuzz torture mutants bench-micro bench-limits format install uninstall dist clean help setup
 
 build: setup ## Build the program: .build/release/dma-bench
 	@swift build -c release $(anew) --static-swift-stdlib --product dma-bench >&2
 
 run: build ## Measure; ARGS='--size 4K..1G:x4 ...' for other options than those of a first look
 	@$(binary) $(ARGS)
+
+compare-with: build ## Measure REV=HEAD~1 and this tree in turns; ARGS= what, AB='--pairs 6 --fail-on 5%' how
+	@scripts/compare-with '$(REV)' $(AB) -- $(ARGS)
 
 test: ## Build and run all tests
 	@scripts/setup test

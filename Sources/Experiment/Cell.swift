@@ -119,6 +119,8 @@ public struct Request: Sendable {
     public var operations: UInt64?
     public var seconds: Double?
     public var seed: UInt64 = 1
+    /// By which share each device's writes are made to take longer, to see whether a comparison notices.
+    public var slowdown = 0.0
     public var memoryNode: Int?
     public var deviceProcessor: Int?
     public var vcpuProcessors: [Int] = []

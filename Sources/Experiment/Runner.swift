@@ -276,6 +276,7 @@ public final class Runner {
         turn.frees = request.frees
         turn.enforces = request.enforces
         turn.faultPolicy = request.faultPolicy
+        turn.slowdown = request.slowdown
         // The same conversions for every strategy of a round, others in each round.
         turn.seed = request.seed &+ UInt64(round)
         if let seconds = request.seconds {

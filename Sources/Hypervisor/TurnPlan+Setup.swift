@@ -28,6 +28,7 @@ extension TurnPlan {
         setup.piecesPerRequest = map.piecesPerRequest
         setup.streamsSamples = streamsSamples ? 1 : 0
         setup.bestAddsPerCycle = bestAddsPerCycle
+        setup.slowdown = slowdown
         setup.cachePages = cache.rawValue
         setup.pinLimitPages = (pinLimit?.rawValue ?? 0) / UInt64(map.buffers.count)
         setup.retryNanoseconds = patienceNanoseconds

@@ -44,6 +44,8 @@ public struct TurnPlan: Sendable {
     /// Whether the device attacks instead of serving: see `VirtualMachine.trial`.
     var isTrial = false
     public var seed: UInt64
+    /// By which share each device's writes are made to take longer: `--test-slow-dma`.
+    public var slowdown = 0.0
 
     /// The turn ends when there are so many DMAs and so much time has passed.
     public var operations: UInt64

@@ -16,15 +16,13 @@ public struct Progress: Sendable {
         self.width = width
     }
 
-    /// Shows that a cell starts in a round; both are counted from 1.
-    public mutating func show(cell: Int, of cells: Int, round: Int, of rounds: Int, what: String) {
+    /// Shows where the work is, in several numbers such as `round 2 of 10`, what it does, and by the part that is
+    /// `done` of all of it when it will end.
+    public mutating func show(_ places: [String], done: Double, of all: Double, what: String) {
         guard isEnabled else { return }
-        let done = Double(round - 1) * Double(cells) + Double(cell - 1)
-        let left = Double(rounds) * Double(cells) - done
         let elapsed = Double(monotonicNanoseconds() - start)
         let line = Self.line(
-            place: "cell \(cell) of \(cells)", round: "round \(round) of \(rounds)",
-            remaining: done > 0 ? elapsed / done * left : nil, what: what,
+            places, remaining: done > 0 ? elapsed / done * (all - done) : nil, what: what,
             width: width ?? Terminal.width(of: descriptor) ?? 80)
         emit(Self.blank + line)
         isShown = true
@@ -48,10 +46,10 @@ public struct Progress: Sendable {
 
     /// The line's text, shorter than `width`: a full line would move the cursor to the next one.
     static func line(
-        place: String, round: String, remaining: Double?, what: String, width: Int
+        _ places: [String], remaining: Double?, what: String, width: Int
     ) -> String {
         let rest = remaining.map { "ETA " + clock(nanoseconds: $0) }
-        let parts = [place, round, rest, Text.printable(what)].compactMap(\.self)
+        let parts = places + [rest, Text.printable(what)].compactMap(\.self)
         var line = ""
         for part in parts {
             let longer = line.isEmpty ? part : line + "  " + part

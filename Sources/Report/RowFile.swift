@@ -24,7 +24,10 @@ public struct RowFile: Sendable {
             InputFile.read(path, limit: byteLimit), path: path, acceptingCutEnd: acceptingCutEnd)
     }
 
-    init(_ bytes: [UInt8], path: String, acceptingCutEnd: Bool = false) throws(InputError) {
+    /// Takes what was read of `path`, or what a program of that name wrote.
+    public init(
+        _ bytes: [UInt8], path: String, acceptingCutEnd: Bool = false
+    ) throws(InputError) {
         self.path = path
         let isJSON = bytes.first == UInt8(ascii: "{")
         format = isJSON ? .jsonl : .csv

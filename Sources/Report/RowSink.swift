@@ -91,6 +91,11 @@ public struct RowSink: ~Copyable {
         try append(format.line(row))
     }
 
+    /// Writes rows that belong together: all, or none.
+    public mutating func write(_ rows: [Row]) throws(OutputError) {
+        try append(rows.map(format.line).joined())
+    }
+
     private mutating func append(_ text: String) throws(OutputError) {
         let bytes = Array(text.utf8)
         guard let before = wholeBytes else {

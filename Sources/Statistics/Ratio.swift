@@ -1,99 +1,144 @@
+import Glibc
+
 /// How many times as large new values are as base values of the same quantity, which is never
-/// negative.
+/// negative: t tests on logarithms.
+///
+/// Times of computers are skewed, and what disturbs them multiplies, so that the logarithms are nearer to the
+/// normal distribution than the times (Le Boudec, Performance Evaluation, 2010, section 2.3). A difference of means
+/// of logarithms is the logarithm of a ratio of geometric means.
+///
+/// A few values may lie closer together by chance than what they measure repeats. So a deviation counts as at least
+/// `leastDeviation`, and as at least half of the step in which the quantity is counted, over the median.
+///
+/// There is no logarithm of zero. A zero counts as half of the step, or where there is none as half of the smallest
+/// value above zero on either side: less than anything seen.
 public struct Ratio: Sendable {
-    /// The median of the ratios; infinite where most are of something to nothing.
-    public let median: Double
-    /// A confidence interval of 95 % or more; nil of too few values.
-    public let interval: Interval?
-    /// Two-sided: how probable so uneven ratios are where nothing differs.
-    public let p: Double
-    /// The least p that so many values without ties can have; zero where that is next to nothing.
-    public let leastP: Double
+    /// The ratio of the geometric means; infinite of something to nothing at all.
+    public let estimate: Double
+    /// Two-sided: how probable so uneven a ratio is where nothing differs; nil of fewer than two values.
+    public let p: Double?
+    private let test: Test?
+    private let difference: Double
+    /// False where both sides are all zeros, nil where one of them is.
+    private let isKnown: Bool?
 
-    /// Of measurements in pairs, such as the same round of a run: what disturbs both cancels.
+    /// The least standard deviation of logarithms: half a per cent.
+    public static let leastDeviation = 0.005
+
+    /// Of independent values, such as one of each run of two builds: Welch's test, which lets the two sides spread
+    /// differently (Welch, The Generalization of "Student's" Problem, Biometrika 34, 1947).
     ///
-    /// The median of the ratios pair by pair, and `Sample.medianInterval`'s order statistics. The p is
-    /// twice the smaller one of two: the sign test's, which leaves out ratios of exactly one and sees
-    /// a small difference through large drift (Conover, Practical Nonparametric Statistics, 3rd ed.,
-    /// section 3.4), and `RankSum`'s, which can see a large one among many comparisons in few pairs
-    /// and is only too cautious where pairs go together. Doubling makes it safe to choose (Bonferroni).
-    /// Nil without pairs.
-    public init?(pairs: [(base: Double, new: Double)]) {
-        let ratios = pairs.map { Self.quotient($0.new, $0.base) }.sorted()
-        guard let ranks = RankSum(Sample(pairs.map(\.base)), Sample(pairs.map(\.new))) else {
-            return nil
+    /// `step` is that in which the quantity is counted. Nil where a side is empty.
+    public init?(base: Sample, new: Sample, step: Double? = nil) {
+        guard base.count > 0, new.count > 0 else { return nil }
+        let zero = Self.standIn(base.sorted + new.sorted, step)
+        let (old, young) = (
+            Logarithms(base.sorted, zero: zero, step), Logarithms(new.sorted, zero: zero, step)
+        )
+        self.init(
+            difference: young.mean - old.mean, Test(old, young),
+            isNothing: (base.sorted.last == 0, new.sorted.last == 0))
+    }
+
+    /// Of values in pairs, such as those of the same round of a run: what disturbs both cancels. Student's test of
+    /// the differences. Nil without pairs.
+    public init?(pairs: [(base: Double, new: Double)], step: Double? = nil) {
+        guard !pairs.isEmpty else { return nil }
+        let (base, new) = (pairs.map(\.base), pairs.map(\.new))
+        let zero = Self.standIn(base + new, step)
+        let (old, young) = (
+            Logarithms(base, zero: zero, step), Logarithms(new, zero: zero, step)
+        )
+        let differences = zip(young.values, old.values).map { $0 - $1 }
+        self.init(
+            difference: Logarithms.mean(differences),
+            Test(pairs: differences, floor: max(old.floor, young.floor)),
+            isNothing: (base.allSatisfy { $0 == 0 }, new.allSatisfy { $0 == 0 }))
+    }
+
+    private init(difference: Double, _ test: Test?, isNothing: (base: Bool, new: Bool)) {
+        self.test = test
+        self.difference = difference
+        switch isNothing {
+        case (true, true): (estimate, p) = (1, test.map { _ in 1 })
+        case (true, false), (false, true):
+            (estimate, p) = (isNothing.base ? .infinity : 0, test?.p(difference))
+        case (false, false): (estimate, p) = (exp(difference), test?.p(difference))
         }
-        median = Self.middle(count: ratios.count) { ratios[$0] }
-        let rank = FairCoin.rank(tosses: ratios.count)
-        interval =
-            rank > 0 ? Interval(low: ratios[rank - 1], high: ratios[ratios.count - rank]) : nil
-        let (below, above) = (ratios.count { $0 < 1 }, ratios.count { $0 > 1 })
-        let sign = 2 * FairCoin.lowerTails(tosses: below + above)[min(below, above)]
-        p = min(1, 2 * min(sign, ranks.p))
-        leastP = min(1, 2 * min(2 * FairCoin.lowerTails(tosses: ratios.count)[0], ranks.leastP))
+        isKnown = isNothing == (false, false) ? true : isNothing == (true, true) ? false : nil
     }
 
-    /// Of independent samples, such as two runs.
-    ///
-    /// The median of the ratios of every new value to every base value, its interval from the
-    /// Mann-Whitney test, and that test's p: the estimator of Hodges and Lehmann (Hollander, Wolfe
-    /// and Chicken, Nonparametric Statistical Methods, 3rd ed., sections 4.2 and 4.3), of quotients,
-    /// which are ordered as the differences of logarithms are. It assumes that the distributions
-    /// differ by a factor alone. Nil where a sample is empty.
-    public init?(base: Sample, new: Sample) {
-        guard let test = RankSum(base, new) else { return nil }
-        let count = base.count * new.count
-        let quotients = Quotients(base: base.sorted, new: new.sorted)
-        median = Self.middle(count: count) { quotients.smallest($0) }
-        let rank = RankSum.rank(base.count, new.count)
-        interval =
-            rank > 0
-            ? Interval(low: quotients.smallest(rank - 1), high: quotients.smallest(count - rank))
-            : nil
-        p = test.p
-        leastP = test.leastP
+    /// Where the ratio lies with a confidence of 95 %; nil of fewer than two values, and where one side is all zeros.
+    public var interval: Interval? {
+        guard let test, let isKnown else { return nil }
+        guard isKnown else { return Interval(low: 1, high: 1) }
+        let reach = test.reach(0.05)
+        return Interval(low: exp(difference - reach), high: exp(difference + reach))
     }
 
-    /// Nothing to nothing is one.
-    static func quotient(_ new: Double, _ base: Double) -> Double {
-        new == base ? 1 : new / base
+    /// The smallest increase, as a share, that values which spread like these would have shown with a p of
+    /// `significance`; nil where there is no p.
+    public func leastVisible(significance: Double) -> Double? {
+        test.map { exp($0.reach(significance)) - 1 }
     }
 
-    private static func middle(count: Int, _ ordered: (Int) -> Double) -> Double {
-        let upper = ordered(count / 2)
-        return count % 2 == 1 ? upper : ordered(count / 2 - 1) / 2 + upper / 2
+    private static func standIn(_ values: [Double], _ step: Double?) -> Double {
+        (step ?? values.filter { $0 > 0 }.min() ?? 1) / 2
     }
 }
 
-/// All quotients of two sorted samples, in order, without a list of them: there may be billions.
-private struct Quotients {
-    let base: [Double]
-    let new: [Double]
+/// The logarithms of some values, and the floor under their deviation.
+private struct Logarithms {
+    let values: [Double]
+    let mean: Double
+    let floor: Double
 
-    /// The quotient with so many before it in order of size.
-    ///
-    /// Numbers of at least zero are in the order of their bit patterns, so that bisection of the
-    /// patterns finds it in 64 steps.
-    func smallest(_ index: Int) -> Double {
-        var (low, high) = (UInt64(0), Double.infinity.bitPattern)
-        while low < high {
-            let middle = low + (high - low) / 2
-            if count(upTo: Double(bitPattern: middle)) > index {
-                high = middle
-            } else {
-                low = middle + 1
-            }
-        }
-        return Double(bitPattern: low)
+    init(_ numbers: [Double], zero: Double, _ step: Double?) {
+        let positive = numbers.map { $0 > 0 ? $0 : zero }
+        values = positive.map { log($0) }
+        mean = Self.mean(values)
+        floor = max(
+            Ratio.leastDeviation, (step ?? 0) / 2 / (Sample(positive).median ?? .infinity))
     }
 
-    /// The larger the base value, the more new values have a quotient within the limit.
-    private func count(upTo limit: Double) -> Int {
-        var (count, within) = (0, 0)
-        for value in base {
-            while within < new.count, Ratio.quotient(new[within], value) <= limit { within += 1 }
-            count += within
-        }
-        return count
+    static func mean(_ values: [Double]) -> Double {
+        values.reduce(0, +) / Double(values.count)
     }
+
+    /// Of the mean, squared; nil of fewer than two values.
+    var squaredError: Double? { Self.squaredError(values, floor) }
+
+    static func squaredError(_ values: [Double], _ floor: Double) -> Double? {
+        guard values.count > 1 else { return nil }
+        let mean = mean(values)
+        let squares = values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
+        return max(squares / Double(values.count - 1), floor * floor) / Double(values.count)
+    }
+}
+
+/// How well a difference of logarithms is known.
+private struct Test {
+    let error: Double
+    let distribution: StudentT
+
+    init?(_ base: Logarithms, _ new: Logarithms) {
+        guard let b = base.squaredError, let n = new.squaredError else { return nil }
+        error = (b + n).squareRoot()
+        // Welch and Satterthwaite.
+        let (first, second) = (Double(base.values.count - 1), Double(new.values.count - 1))
+        let share = b / (b + n)
+        distribution = StudentT(
+            degrees: 1 / (share * share / first + (1 - share) * (1 - share) / second))
+    }
+
+    init?(pairs differences: [Double], floor: Double) {
+        guard let squared = Logarithms.squaredError(differences, floor) else { return nil }
+        error = squared.squareRoot()
+        distribution = StudentT(degrees: Double(differences.count - 1))
+    }
+
+    func p(_ difference: Double) -> Double { distribution.twoSided(difference / error) }
+
+    /// How far from zero a difference has to be for a p.
+    func reach(_ p: Double) -> Double { distribution.critical(p) * error }
 }

@@ -169,6 +169,7 @@ struct RequestLoop: ~Copyable {
             if let writer {
                 let before = clock.now()
                 let stop = writeChunk(by: writer, stamp, &written)
+                if setup.slowdown > 0 { slowDown(since: before) }
                 sample.writeTicks &+= TickClock.elapsed(from: before, to: clock.now())
                 if let stop {
                     unpinChunk()
@@ -198,6 +199,14 @@ struct RequestLoop: ~Copyable {
             if done < range.count.bytes.rawValue { return GFN(range.lower + done / pageSize) }
         }
         return nil
+    }
+
+    /// Spins for a share of the time that has passed.
+    @inline(never)
+    private func slowDown(since start: UInt64) {
+        let end = clock.now()
+        let extra = UInt64(Double(TickClock.elapsed(from: start, to: end)) * setup.slowdown)
+        while TickClock.elapsed(from: end, to: clock.now()) < extra {}
     }
 
     /// What the turn's faults came to.

@@ -47,6 +47,8 @@ public struct TurnSetup: BitwiseCopyable, Sendable {
     public var bestAddsPerCycle = 0.0
     /// Non-zero: the device serves nothing. It waits for the number of a page on the control socket and attacks that.
     public var isRogue: UInt32 = 0
+    /// By which share a write is made to take longer, for a test of what compares times.
+    public var slowdown: Double = 0
     public var scale: ClockScale
 
     public init(scale: ClockScale) { self.scale = scale }

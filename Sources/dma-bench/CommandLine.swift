@@ -24,13 +24,13 @@ struct DmaBench: ParsableCommand {
             Options marked (list) take a,b,c; those marked (range) also low..high:xN or low..high:+N. The run is the \
             product of all lists. Rows go to standard output as CSV, everything else to standard error.
 
-            Exit status: 0 done, 3 a regression (compare), 4 a strategy that claims safety wrote a private page, 64 usage, 69 the machine lacks \
+            Exit status: 0 done, 3 a regression (compare, ab), 4 a strategy that claims safety wrote a private page, 64 usage, 69 the machine lacks \
             something, 70 internal error or a device died, 74 output could not be written, 130 interrupted.
             """,
         version: Build.description,
         subcommands: [
-            ReportCommand.self, PlotCommand.self, CompareCommand.self, Merge.self, Strategies.self,
-            OutcomesCommand.self, Env.self, SchemaCommand.self,
+            ReportCommand.self, PlotCommand.self, CompareCommand.self, AbCommand.self, Merge.self,
+            Strategies.self, OutcomesCommand.self, Env.self, SchemaCommand.self,
         ])
 
     @Option(parsing: .unconditional, help: "Bytes of one DMA request: 4K, 64M, 1G (range).")
@@ -152,6 +152,12 @@ struct DmaBench: ParsableCommand {
             "Go on until every cell has so many rounds that nothing disturbed, for four times --rounds at most."
     )
     var quietOnly: String?
+    @Option(
+        name: .customLong("repeat"), parsing: .unconditional,
+        help:
+            "Runs, one after the other into the same output, each with new devices and memory: what compare counts."
+    )
+    var repetitions = "1"
     @Option(parsing: .unconditional, help: "DMAs per turn; default: 4 or more in 0.2 s.") var ops:
         String?
     @Option(parsing: .unconditional, help: "Seconds per turn, instead of a number of DMAs.")
@@ -173,6 +179,8 @@ struct DmaBench: ParsableCommand {
     )
     var vcpus: String?
     @Option(parsing: .unconditional, help: "Seed of everything random.") var seed = "1"
+    /// Whether a comparison notices: each write is made to take so much longer.
+    @Option(parsing: .unconditional, help: .hidden) var testSlowDma: String?
 
     @Option(
         parsing: .unconditional,

@@ -11,15 +11,17 @@ struct CompareCommand: ParsableCommand {
         abstract:
             "Compare the rows of two runs, or the strategies of one, and fail on a regression.",
         discussion: """
-            With two files each cell of the second is compared with the same one of the first; with one file and \
-            --col each value of that column with the first, or --base, round by round. A verdict needs 6 rounds \
-            and p < 0.05, adjusted for the number of comparisons; without them it is ~ or inconclusive.
+            With two files each cell of the second is compared with the same one of the first. Each run counts once, \
+            with the median over its rounds: a verdict needs 4 runs on each side (--repeat 4). With one file and \
+            --col each value of that column is compared with the first, or --base, in pairs: run by run from 4 runs \
+            on, else round by round of one run, 6 at least. A verdict needs p < 0.05, adjusted for the number of \
+            comparisons; without it is ~, or inconclusive where a regression beyond --fail-on is not ruled out.
 
               dma-bench compare base.csv new.csv --fail-on 5%
               dma-bench compare --col strategy --base perpage rows.csv
 
             Exit status: 3 where --fail-on finds a regression; 4 where a strategy that claims safety wrote a private \
-            page in the second file and not in the first.
+            page in the second file and not in the first; 64 where there are too few runs for --fail-on to find any.
             """)
 
     @Argument(
@@ -38,46 +40,52 @@ struct CompareCommand: ParsableCommand {
     var metric = "dma_ns_p50"
     @Option(
         parsing: .unconditional,
-        help: "Exit status 3 where a cell is slower by more than this, as in 5%, and surely so.")
+        help: "Exit status 3 where a cell is slower by more than this, as in 5%, with p < 0.05.")
     var failOn: String?
     @Flag(help: "Compare even what was measured in different environments.") var force = false
     @Option(
         parsing: .unconditional, help: "table, csv, markdown or jsonl; default: table.",
         completion: .names(of: Format.self))
     var format: String?
+    /// So many random draws of runs from one file of `ab`: how often would there have been a verdict?
+    @Option(parsing: .unconditional, help: .hidden) var testDraws: String?
     /// A run's own `--format`, wherever it stands, is this one.
     @ParentCommand var root: DmaBench
 
     func run() throws {
+        if let testDraws { return try tellDraws(testDraws) }
         let comparison: Comparison
         let format: Format
         do throws(UsageError) {
-            format = try Choice.named(
-                self.format ?? root.format ?? "table", option: "--format",
-                among: Format.allCases.map { ($0.rawValue, $0) })
+            format = try Verdicts.format(self.format ?? root.format)
             comparison = try compare()
         } catch {
             throw Failure(.usage, error.description)
         }
-        // Where there is no terminal, no line is too long.
-        let width = Terminal.width(of: STDOUT_FILENO) ?? .max
-        try Status.print(comparison.text(format, width: width))
-        if format == .csv || format == .jsonl { comparison.notes.forEach(Status.say) }
-        guard !comparison.cells.isEmpty else {
-            throw Failure(
-                .usage,
-                "\(files.joined(separator: ", ")): nothing to compare; name files of the same plan, or another --metric or --col"
-            )
+        try Verdicts.tell(
+            comparison, of: files.joined(separator: ", "), format, failOn: failOn)
+    }
+
+    private func tellDraws(_ text: String) throws {
+        do throws(UsageError) {
+            let count = Int(try Quantity.count(text, option: "--test-draws", in: 1...100_000))
+            let threshold = try Verdicts.threshold(failOn) ?? 0.05
+            guard files.count == 1 else { throw UsageError("--test-draws: name one file of ab") }
+            var draws = Draws(
+                try read(files[0]).rows, threshold: threshold, draws: count, seed: 1)
+            let lines = draws.lines()
+            guard lines.count > 2 else {
+                throw UsageError("\(files[0]): --test-draws needs four pairs of ab or more")
+            }
+            try? Status.print(lines.joined(separator: "\n") + "\n")
+        } catch {
+            throw Failure(.usage, error.description)
         }
-        try judge(comparison)
     }
 
     private func compare() throws(UsageError) -> Comparison {
-        let metrics = try Quantity.list(metric, option: "--metric") { name throws(UsageError) in
-            try Choice.named(
-                name, option: "--metric", among: Metric.all.map { ($0.name, $0) })
-        }
-        let threshold = try failOn.map { text throws(UsageError) in try Self.percentage(text) }
+        let metrics = try Verdicts.metrics(metric)
+        let threshold = try Verdicts.threshold(failOn)
         guard let column = col else {
             guard files.count == 2, base == nil else {
                 throw UsageError(
@@ -133,27 +141,5 @@ struct CompareCommand: ParsableCommand {
                     + ", or add --force")
         }
         Status.say("dma-bench: warning: \(Text.printable(difference))")
-    }
-
-    private static func percentage(_ text: String) throws(UsageError) -> Double {
-        guard text.hasSuffix("%"), let number = Double(text.dropLast()), number.isFinite,
-            number >= 0
-        else { throw UsageError("--fail-on \(text): write a percentage, as in 5%") }
-        return number / 100
-    }
-
-    private func judge(_ comparison: Comparison) throws {
-        if let first = comparison.violations.first {
-            throw Failure(
-                .safetyViolation,
-                "\(comparison.violations.count) new with violations by a strategy that claims safety; first: \(first)"
-            )
-        }
-        let regressions = comparison.cells.filter(\.isRegression)
-        guard let first = regressions.first else { return }
-        throw Failure(
-            .regression,
-            "\(regressions.count) of \(comparison.cells.count) comparisons slower by more than \(failOn ?? ""); first: \(comparison.describe(first))"
-        )
     }
 }

@@ -5,8 +5,12 @@ import Report
 /// What a run would do, run nothing: its cells, their order, its memory and how long it may take.
 struct DryRun {
     private let plan: Plan
+    private let runs: Int
 
-    init(_ plan: Plan) { self.plan = plan }
+    init(_ plan: Plan, runs: Int = 1) {
+        self.plan = plan
+        self.runs = runs
+    }
 
     func print() throws {
         try Status.print((header + groups + machine).joined(separator: "\n") + "\n")
@@ -17,7 +21,8 @@ struct DryRun {
         let memory = plan.cells.map(\.shape.map.pages).max()!
         let backings = plan.backings.map(\.rawValue).joined(separator: ",")
         return [
-            "\(plan.cells.count) cells x \(request.rounds) rounds = \(plan.turnCount) turns",
+            "\(plan.cells.count) cells x \(request.rounds) rounds"
+                + (runs > 1 ? " x \(runs) runs" : "") + " = \(plan.turnCount * runs) turns",
             "guest memory: \(memory.bytes)\(request.writes ? "" : ", sparse"), backing \(backings)"
                 + (request.pinLimit.map { ", at most \($0.bytes) pinned at once" } ?? ""),
         ]
@@ -59,8 +64,8 @@ struct DryRun {
         let limit = plan.request.tolerance == nil ? "" : "at most "
         lines.append(
             """
-            expected time: \(limit)\(Progress.clock(nanoseconds: estimate.nanoseconds)), of which touching memory \
-            \(Progress.clock(nanoseconds: estimate.prefaultNanoseconds)); an estimate from \
+            expected time: \(limit)\(Progress.clock(nanoseconds: estimate.nanoseconds * Double(runs))), of which touching memory \
+            \(Progress.clock(nanoseconds: estimate.prefaultNanoseconds * Double(runs))); an estimate from \
             \(Estimate.probeBytes.rounded) touched and written here just now, without the cost of locking
             """)
         return lines

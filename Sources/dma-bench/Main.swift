@@ -31,12 +31,12 @@ enum Main {
     }
 
     /// The parser gives options after the name of a subcommand to the run where the run has them too. Those of `plot`
-    /// are its own.
+    /// and `ab` are their own.
     private static func parse(_ arguments: [String]) throws -> any ParsableCommand {
-        guard arguments.first == PlotCommand.configuration.commandName else {
-            return try DmaBench.parseAsRoot(JobFile.expand(arguments))
-        }
-        return try PlotCommand.parseAsRoot(Array(arguments.dropFirst()))
+        let own: [any ParsableCommand.Type] = [PlotCommand.self, AbCommand.self]
+        guard let command = own.first(where: { $0.configuration.commandName == arguments.first })
+        else { return try DmaBench.parseAsRoot(JobFile.expand(arguments)) }
+        return try command.parseAsRoot(Array(arguments.dropFirst()))
     }
 
     /// The first file opened would get the number of a closed stream, and rows or messages with it. What stands there

@@ -55,10 +55,14 @@ struct Merge: ParsableCommand {
         var seen: [[String]: String] = [:]
         var first: (path: String, row: Row)?
         for file in files {
+            var runs: [String: Int] = [:]
             for row in file.rows {
                 if let first, !force { try check(row, file.path, isOf: first.row, first.path) }
                 first = first ?? (file.path, row)
-                let key = row.cell + ["\(row.round)", row.plan ?? ""]
+                // The shards of a plan name their runs differently: their first ones belong together.
+                let run = runs[row.run] ?? runs.count
+                runs[row.run] = run
+                let key = row.cell + ["\(run) \(row.round)", row.plan ?? ""]
                 if let path = seen[key], !keepDuplicates {
                     throw Failure(
                         .usage,

@@ -16,13 +16,13 @@ final class Output {
     /// A run that is resumed starts with the rows it has, which are in its file already.
     init(
         _ format: Format, options: DmaBench, environment: Environment, clock: TickClock,
-        earlier: [EarlierRow]
+        earlier: [Row]
     ) throws {
         self.clock = clock
         do throws(OutputError) {
             rawFile = try options.raw.map { path throws(OutputError) in try RawFile(path) }
             if let path = options.resume {
-                sink = try RowSink.replacing(path, by: earlier.map(\.row), format)
+                sink = try RowSink.replacing(path, by: earlier, format)
             } else {
                 sink = try RowSink(format, path: options.output)
             }

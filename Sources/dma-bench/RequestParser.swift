@@ -62,7 +62,9 @@ enum RequestParser {
         try refuseUnused("--pool", run.pool, request) { $0.info.exclusion == .bounce }
         try refuseUnused("--cache", run.cache, request) { $0.isCached }
         request.writes = !run.noWrite
-        if let tolerance = run.untilStable { request.tolerance = try share(tolerance) }
+        if let tolerance = run.untilStable {
+            request.tolerance = try share(tolerance, "--until-stable")
+        }
         let least = request.tolerance == nil ? 1 : UInt64(Stability.leastRounds)
         request.rounds = Int(
             try Quantity.count(
@@ -90,6 +92,9 @@ enum RequestParser {
                 among: [("poll", false), ("block", true)])
         request.quietRounds = try optional(run.quietOnly, "--quiet-only", 1...1000).map { Int($0) }
         request.seed = try Quantity.count(run.seed, option: "--seed", in: 0...UInt64.max)
+        if let slowdown = run.testSlowDma {
+            request.slowdown = try share(slowdown, "--test-slow-dma")
+        }
         request.shard = try run.shard.map { text throws(UsageError) in try shard(text) }
         return request
     }
@@ -168,10 +173,10 @@ enum RequestParser {
         return try Quantity.count(text, option: option, in: limits)
     }
 
-    private static func share(_ text: String) throws(UsageError) -> Double {
+    private static func share(_ text: String, _ option: String) throws(UsageError) -> Double {
         let digits = text.dropLast()
         guard text.hasSuffix("%"), let percent = Double(digits), percent > 0, percent <= 100 else {
-            throw UsageError("--until-stable \(text): write a percentage above 0, as in 2%")
+            throw UsageError("\(option) \(text): write a percentage above 0, as in 2%")
         }
         return percent / 100
     }

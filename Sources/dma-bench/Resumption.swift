@@ -4,16 +4,22 @@ import Report
 /// A row of an earlier run, and the turn that it is of.
 typealias EarlierRow = (turn: Plan.Turn, row: Row)
 
-/// An unfinished run, found in its file of rows: what of the plan is done, checked to be the same plan on the same
+/// A run, by its name, and the rows of it that stand: neither failed nor interrupted, nor cut off.
+struct EarlierRun {
+    let name: String
+    var rows: [EarlierRow]
+}
+
+/// Unfinished runs, found in their file of rows: what of the plan is done, checked to be the same plan on the same
 /// machine.
 struct Resumption {
-    /// Its identifier; nil where it has no rows.
-    let runName: String?
-    /// The rows that stand: neither failed nor interrupted, nor cut off.
-    let rows: [EarlierRow]
+    /// In the order in which they were started.
+    let runs: [EarlierRun]
 
-    /// `builder` is that of the run which goes on.
-    init(_ path: String, _ options: DmaBench, format: Format, builder: RowBuilder) throws(Failure) {
+    /// `builder` is that of the runs which go on, as many as `count`.
+    init(
+        _ path: String, _ options: DmaBench, format: Format, builder: RowBuilder, runs count: Int
+    ) throws(Failure) {
         func refusal(_ reason: String) -> Failure {
             Failure(.usage, "--resume \(path): \(reason)")
         }
@@ -32,8 +38,9 @@ struct Resumption {
         guard file.unknownColumns.isEmpty else {
             throw refusal("a later version wrote it; use that")
         }
-        guard Set(file.rows.map(\.run)).count <= 1 else {
-            throw refusal("it has rows of several runs; resume each in its own file")
+        let found = Set(file.rows.map(\.run)).count
+        guard found <= count else {
+            throw refusal("it has rows of several runs; add --repeat \(found), or more")
         }
         if let row = file.rows.first {
             guard row.env == builder.environment.hash else {
@@ -55,15 +62,20 @@ struct Resumption {
             uniqueKeysWithValues: builder.plan.cells.map {
                 (builder.planned($0, round: 1, position: 1).cell, $0)
             })
-        var rows: [EarlierRow] = []
+        var runs: [EarlierRun] = []
+        var places: [String: Int] = [:]
         for row in file.rows {
             guard let cell = cells[row.cell] else {
                 throw refusal("it has rows of another --shard; name the one it was started with")
             }
-            if row.isFinal { rows.append((Plan.Turn(cell, round: row.round), row)) }
+            let place = places[row.run] ?? runs.count
+            if place == runs.count {
+                places[row.run] = place
+                runs.append(EarlierRun(name: row.run, rows: []))
+            }
+            if row.isFinal { runs[place].rows.append((Plan.Turn(cell, round: row.round), row)) }
         }
-        runName = file.rows.first?.run
-        self.rows = rows
+        self.runs = runs
     }
 
     /// The option that makes the difference, where rows show it.

@@ -13,24 +13,30 @@ final class RunLog: RunObserver {
     private(set) var firstViolation: String?
     var progress = Progress()
 
-    private let runner: Runner
-    private let builder: RowBuilder
+    private var runner: Runner?
+    private var builder: RowBuilder
     private let output: Output
     private let isForPeople: Bool
+    private let runs: Int
+    private var run = 1
     private var stability = Stability()
     /// Rounds of each cell, by its place in the plan, that nothing disturbed.
     private var quiet: [Int: Int] = [:]
 
-    /// `earlier` is what the run that is resumed has measured.
-    init(
-        runner: Runner, builder: RowBuilder, output: Output, isForPeople: Bool,
-        earlier: [EarlierRow]
-    ) {
-        self.runner = runner
+    init(builder: RowBuilder, output: Output, isForPeople: Bool, runs: Int) {
         self.builder = builder
         self.output = output
         self.isForPeople = isForPeople
-        rows = earlier.map(\.row)
+        self.runs = runs
+    }
+
+    /// The next run starts, counted from 1; `earlier` is what it has measured before it was stopped.
+    func start(run: Int, named name: String, _ runner: Runner, earlier: [EarlierRow]) {
+        self.run = run
+        self.runner = runner
+        builder.runName = name
+        stability = Stability()
+        rows += earlier.map(\.row)
         for (turn, row) in earlier { note(turn, row) }
     }
 
@@ -63,11 +69,11 @@ final class RunLog: RunObserver {
         let isStable = (worst?.spread ?? 0) <= tolerance
         let backing = request.backings.count > 1 ? "\(cells[0].shape.backing.rawValue): " : ""
         if isStable {
-            say("\(backing)stable after \(round) rounds")
+            say("\(ofRun)\(backing)stable after \(round) rounds")
         } else if round == request.rounds, let (cell, spread) = worst {
             let percent = (spread * 1000).rounded() / 10
             say(
-                "\(backing)not stable within \(round) rounds: \(cell.strategy.info.name) "
+                "\(ofRun)\(backing)not stable within \(round) rounds: \(cell.strategy.info.name) "
                     + "\(cell.shape.size.bytes) +-\(percent) %")
         }
         return isStable
@@ -96,7 +102,7 @@ final class RunLog: RunObserver {
     }
 
     func finished(_ result: CellResult) -> Bool {
-        let row = builder.row(result, of: runner)
+        let row = builder.row(result, of: runner!)
         rows.append(row)
         note(Plan.Turn(result.cell, round: result.round), row)
         switch result.ending {
@@ -117,7 +123,7 @@ final class RunLog: RunObserver {
         }
     }
 
-    private var request: Request { runner.plan.request }
+    private var request: Request { builder.plan.request }
 
     /// What is to become stable: the time of a DMA, or that of the locking where nothing is written.
     private func note(_ turn: Plan.Turn, _ row: Row) {
@@ -135,6 +141,13 @@ final class RunLog: RunObserver {
 
     private func show(cell: Int, of cells: Int, round: Int, _ what: String) {
         guard isForPeople else { return }
-        progress.show(cell: cell, of: cells, round: round, of: request.rounds, what: what)
+        let perRun = Double(cells) * Double(request.rounds)
+        progress.show(
+            (runs > 1 ? ["run \(run) of \(runs)"] : [])
+                + ["cell \(cell) of \(cells)", "round \(round) of \(request.rounds)"],
+            done: Double(run - 1) * perRun + Double(round - 1) * Double(cells) + Double(cell - 1),
+            of: Double(runs) * perRun, what: what)
     }
+
+    private var ofRun: String { runs > 1 ? "run \(run): " : "" }
 }

@@ -4,10 +4,12 @@ import Hypervisor
 import Linux
 import Report
 
-/// One run from the command line to the exit status: plan, rows out as they come, the table at the end.
+/// What the command line asks for, to the exit status: plan, rows out as they come, the table at the end. One run, or
+/// several of the same plan.
 struct Session {
     private let options: DmaBench
     private let plan: Plan
+    private let runCount: Int
     private let format: Format
     private let isForPeople: Bool
     private let usesColor: Bool
@@ -16,6 +18,13 @@ struct Session {
         self.options = options
         do throws(UsageError) {
             plan = try Plan(try RequestParser.request(options))
+            runCount = Int(
+                try Quantity.count(options.repetitions, option: "--repeat", in: 1...1000))
+            guard runCount == 1 || options.raw == nil else {
+                throw UsageError(
+                    "--raw \(options.raw ?? ""): its rows do not say of which run they are; leave --repeat out"
+                )
+            }
             format = try Choice.named(
                 options.format ?? "csv", option: "--format",
                 among: Format.allCases.map { ($0.rawValue, $0) }
@@ -34,29 +43,38 @@ struct Session {
     }
 
     func run() throws {
-        if options.dryRun { return try DryRun(plan).print() }
+        if options.dryRun { return try DryRun(plan, runs: runCount).print() }
         let environment = Environment.capture(revision: Build.revision)
-        var builder = RowBuilder(runName: Self.runName(), environment: environment, plan: plan)
-        var earlier: [EarlierRow] = []
+        let builder = RowBuilder(runName: "", environment: environment, plan: plan)
+        var earlier: [EarlierRun] = []
         if let path = options.resume {
-            let resumption = try Resumption(path, options, format: format, builder: builder)
-            earlier = resumption.rows
-            if let name = resumption.runName { builder.runName = name }
+            earlier = try Resumption(
+                path, options, format: format, builder: builder, runs: runCount
+            ).runs
         }
-        let runner: Runner
+        // Before the output is opened: what cannot run must not empty a file.
+        var runner = try makeRunner(earlier.first)
+        let output = try Output(
+            format, options: options, environment: environment, clock: runner.clock,
+            earlier: earlier.flatMap(\.rows).map(\.row))
+        let log = RunLog(
+            builder: builder, output: output, isForPeople: isForPeople, runs: runCount)
+        for run in 1...runCount {
+            let before = run <= earlier.count ? earlier[run - 1] : nil
+            if run > 1 { runner = try makeRunner(before) }
+            let name = before?.name ?? Self.runName() + (runCount > 1 ? "-\(run)" : "")
+            log.start(run: run, named: name, runner, earlier: before?.rows ?? [])
+            try carryOut(runner, log)
+        }
+        if isForPeople, !log.rows.isEmpty { summarise(log) }
+    }
+
+    private func makeRunner(_ earlier: EarlierRun?) throws -> Runner {
         do throws(RunFailure) {
-            runner = try Runner(plan, done: Set(earlier.map(\.turn)))
+            return try Runner(plan, done: Set(earlier?.rows.map(\.turn) ?? []))
         } catch {
             throw Failure(error)
         }
-        let output = try Output(
-            format, options: options, environment: environment, clock: runner.clock,
-            earlier: earlier)
-        let log = RunLog(
-            runner: runner, builder: builder, output: output, isForPeople: isForPeople,
-            earlier: earlier)
-        try carryOut(runner, log)
-        if isForPeople, !log.rows.isEmpty { summarise(log) }
     }
 
     /// Runs the plan. Throws where there is nothing to go on with.
@@ -66,6 +84,7 @@ struct Session {
             complete = try runner.run(watchedBy: log)
         } catch {
             log.progress.erase()
+            if case .interrupted = error, !log.rows.isEmpty { throw interrupted(log) }
             throw Failure(error)
         }
         log.progress.erase()
@@ -78,8 +97,12 @@ struct Session {
                 "\(failure); complete rows before it: \(log.rows.count - 1)")
         }
         if !complete || Interruption.isRequested {
-            throw Failure(.interrupted, "interrupted; rows written so far: \(log.rows.count)")
+            throw interrupted(log)
         }
+    }
+
+    private func interrupted(_ log: RunLog) -> Failure {
+        Failure(.interrupted, "interrupted; rows written so far: \(log.rows.count)")
     }
 
     private func summarise(_ log: RunLog) {

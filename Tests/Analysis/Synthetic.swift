@@ -27,15 +27,36 @@ enum Synthetic {
         }
     }
 
-    /// Cells of different sizes, whose values spread by `noise` around 1 ms times `factor(cell)`.
-    static func run(
-        cells: Int, rounds: Int, noise: Double, _ random: inout SplitMix64,
+    /// A run of one round per value.
+    static func runs(
+        _ dma: [Double?], of strategy: String = "perpage", size: UInt64 = 1 << 30
+    ) -> [Row] {
+        dma.enumerated().map {
+            var row = row(strategy, size: size, dma: $0.element)
+            row.run = "r\($0.offset + 1)"
+            return row
+        }
+    }
+
+    /// Runs of cells of different sizes, around 1 ms times `factor(cell)`: what happens to a run, and what happens to
+    /// a cell of it, spread by `noise` in all, half of its variance each; rounds by a third of it.
+    static func runs(
+        _ count: Int, cells: Int, rounds: Int = 1, noise: Double, _ random: inout SplitMix64,
         factor: (Int) -> Double = { _ in 1 }
     ) -> [Row] {
-        (0..<cells).flatMap { cell in
-            rows(
-                (0..<rounds).map { _ in 1e6 * factor(cell) * exp(noise * random.normal()) },
-                size: UInt64(4096) << cell)
+        (1...count).flatMap { run in
+            let ofRun = noise * 0.5.squareRoot() * random.normal()
+            return (0..<cells).flatMap { cell in
+                let ofCell = ofRun + noise * 0.5.squareRoot() * random.normal()
+                return (1...rounds).map { round in
+                    let value = exp(ofCell + noise / 3 * random.normal())
+                    var row = row(
+                        round: round, size: UInt64(4096) << cell,
+                        dma: 1e6 * factor(cell) * value)
+                    row.run = "r\(run)"
+                    return row
+                }
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ extension EndToEnd {
         private let header: [String]
         private let rows: [ResultRow]
 
-        /// Real rows with times that are known.
+        /// Real rows with times that are known, as if each of eight rounds were a run of its own.
         init() throws {
             directory = try TemporaryDirectory()
             let outcome = try run(
@@ -18,15 +18,17 @@ extension EndToEnd {
                 var fields = row.fields
                 fields["dma_ns_p50"] = "1000\(row["round"])"
                 fields["noisy"] = ""
+                fields["run"] = "r\(row["round"])"
                 return ResultRow(fields: fields)
             }
         }
 
         private func file(
-            _ name: String, _ change: (inout [String: String]) throws -> Void = { _ in }
+            _ name: String, runs: Int = 8,
+            _ change: (inout [String: String]) throws -> Void = { _ in }
         ) throws -> String {
             var text = header.joined(separator: ",") + "\n"
-            for row in rows {
+            for row in rows where try row.count("round") <= runs {
                 var fields = row.fields
                 try change(&fields)
                 text += header.map { fields[$0]! }.joined(separator: ",") + "\n"
@@ -62,6 +64,52 @@ extension EndToEnd {
             #expect(try run("compare", base, new).end == .exited(0))
         }
 
+        /// Four runs are enough for every cell of a sweep, however long they are.
+        @Test func fourRunsOfAHundredTimesTheTimeAreARegression() throws {
+            let (base, new) = (
+                try file("base.csv", runs: 4),
+                try file("new.csv", runs: 4) { $0["dma_ns_p50"]! += "00" }
+            )
+            let outcome = try run("compare", base, new, "--fail-on", "5%")
+            #expect(outcome.end == .exited(3))
+            #expect(outcome.errors.contains("2 of 2 comparisons slower by more than 5%"))
+        }
+
+        /// A gate that nothing could ever fail is no gate.
+        @Test(arguments: [1, 3]) func aGateThatCannotFailIsRefused(runs: Int) throws {
+            let (base, new) = (
+                try file("base.csv"), try file("new.csv", runs: runs) { $0["dma_ns_p50"]! += "00" }
+            )
+            for (one, other) in [(base, new), (new, base)] {
+                let outcome = try run("compare", one, other, "--fail-on", "5%")
+                #expect(outcome.end == .exited(64))
+                #expect(outcome.errorLines.count == 1)
+                #expect(outcome.errors.contains("--fail-on 5%: nothing could ever fail"))
+                #expect(outcome.errors.contains("--repeat 4"))
+                // Without it what is known is shown.
+                let shown = try run("compare", one, other)
+                #expect(shown.end == .exited(0))
+                #expect(
+                    shown.output.contains(runs == 1 ? "  one run\n" : "  3 runs\n"),
+                    "\(shown.output)")
+            }
+        }
+
+        @Test func withinARunRoundsDecide() throws {
+            let one = try file("one.csv") { $0["run"] = "r" }
+            let new = try file("new.csv") {
+                $0["run"] = "r"
+                slower(&$0)
+            }
+            let arguments = ["compare", "--col", "strategy", "--fail-on", "5%"]
+            #expect(try Run(arguments + [one]).finish().end == .exited(0))
+            let outcome = try Run(arguments + [new]).finish()
+            #expect(outcome.end == .exited(3) && outcome.output.contains("8 rounds"))
+            let few = try file("few.csv", runs: 5) { $0["run"] = "r" }
+            let refused = try Run(arguments + [few]).finish()
+            #expect(refused.end == .exited(64) && refused.errors.contains("--rounds 6"))
+        }
+
         @Test func oneFileIsComparedByAColumn() throws {
             let new = try file("new.csv", slower)
             let outcome = try run(
@@ -70,7 +118,8 @@ extension EndToEnd {
             #expect(outcome.end == .exited(0))
             let cells = try Rows(csv: outcome.output).rows
             #expect(cells.map(\.strategy) == ["rangetree", "rangetree"])
-            #expect(cells[0]["verdict"] == "slower" && cells[0]["ratio"] == "10")
+            #expect(cells[0]["verdict"] == "slower")
+            #expect(abs(try cells[0].number("ratio") - 10) < 1e-9)
             #expect(cells[0]["base"] == "perpage" && cells[1]["metric"] == "pin_ns_p50")
         }
 

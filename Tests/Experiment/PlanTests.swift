@@ -233,6 +233,7 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
             ("deviceProcessor", { $0.deviceProcessor = 0 }),
             ("vcpuProcessors", { $0.vcpuProcessors = [0] }), ("vcpus", { $0.vcpus = 1 }),
             ("converterBlocks", { $0.converterBlocks = true }),
+            ("slowdown", { $0.slowdown = 0.05 }),
         ]
         let extent: [(String, (inout Request) -> Void)] = [
             ("rounds", { $0.rounds = 11 }), ("tolerance", { $0.tolerance = 0.02 }),

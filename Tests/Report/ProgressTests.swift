@@ -8,7 +8,7 @@ import Testing
     @Test func lineFitsItsWidth() {
         func line(_ width: Int, remaining: Double? = 125e9) -> String {
             Progress.line(
-                place: "cell 3 of 12", round: "round 4 of 10", remaining: remaining,
+                ["cell 3 of 12", "round 4 of 10"], remaining: remaining,
                 what: "rangetree 1 GiB", width: width)
         }
         #expect(line(80) == "cell 3 of 12  round 4 of 10  ETA 2 min 05 s  rangetree 1 GiB")
@@ -28,7 +28,7 @@ import Testing
         let reader = FileDescriptor(owning: ends[0])
         let writer = FileDescriptor(owning: ends[1])
         var progress = Progress(on: writer.raw, width: 80)
-        progress.show(cell: 1, of: 2, round: 1, of: 2, what: "none")
+        progress.show(["cell 1 of 2"], done: 0, of: 4, what: "none")
         progress.erase()
         #expect(fcntl(reader.raw, F_SETFL, O_NONBLOCK) == 0)
         #expect(written(to: reader) == "")
@@ -43,12 +43,12 @@ import Testing
         var progress = Progress(on: terminal)
         progress.erase()
         #expect(written(to: pseudo.observer) == "")
-        progress.show(cell: 1, of: 2, round: 1, of: 3, what: "none 1 GiB")
+        progress.show(["cell 1 of 2", "round 1 of 3"], done: 0, of: 6, what: "none 1 GiB")
         #expect(written(to: pseudo.observer) == "\r\u{1B}[Kcell 1 of 2  round 1 of 3")
         progress.erase()
         progress.erase()
         #expect(written(to: pseudo.observer) == "\r\u{1B}[K")
-        progress.show(cell: 2, of: 2, round: 1, of: 3, what: "none 1 GiB")
+        progress.show(["cell 2 of 2", "round 1 of 3"], done: 1, of: 6, what: "none 1 GiB")
         #expect(written(to: pseudo.observer).hasPrefix("\r\u{1B}[Kcell 2 of 2"))
     }
 

@@ -30,13 +30,15 @@ extension Comparison {
     private var heading: String {
         let (what, test) =
             switch sides {
-            case .files(let base, let new):
-                ("\(new) against \(base): ratios of all rounds to all", "Mann-Whitney")
+            case .files(let base, let new): ("\(new) against \(base), by runs", "Welch's t test")
+            case .pairs(let base, let new):
+                ("\(new) against \(base), by pairs of runs", "paired t test")
             case .values(let column, let base):
-                ("\(column) against \(base): ratios round by round", "sign test or Mann-Whitney")
+                ("\(column) against \(base), in pairs of runs or rounds", "paired t test")
             }
         let adjustment = testedCount > 1 ? ", adjusted for \(testedCount) comparisons (Holm)" : ""
-        return "\(what), their median and its 95 % interval; p: \(test)\(adjustment)"
+        return "\(what): medians, the ratio of their geometric means and its 95 % interval; "
+            + "p: \(test) of logarithms\(adjustment)"
     }
 
     // MARK: For people
@@ -56,14 +58,15 @@ extension Comparison {
             + (metrics > 1
                 ? [Column(title: "metric", importance: 8, isText: true) { $0.metric.name }] : [])
             + [
-                Column(title: "rounds", importance: 1) {
-                    $0.base.count == $0.new.count
-                        ? "\($0.new.count)" : "\($0.base.count), \($0.new.count)"
+                Column(title: "of", importance: 1) { cell in
+                    cell.base.count == cell.new.count
+                        ? cell.unit.count(cell.new.count)
+                        : "\(cell.base.count), \(cell.unit.count(cell.new.count))"
                 },
                 Column(title: "base", importance: 3) { $0.metric.text($0.base.median) },
                 Column(title: "new", importance: 4) { $0.metric.text($0.new.median) },
-                Column(title: "ratio", importance: 7) { Self.ratio($0.ratio?.median) },
-                Column(title: "95 %", importance: 5) { cell in
+                Column(title: "ratio", importance: 7) { Self.ratio($0.ratio?.estimate) },
+                Column(title: "95 %", importance: 6) { cell in
                     cell.ratio?.interval.map { "\(Self.ratio($0.low)) to \(Self.ratio($0.high))" }
                         ?? Human.missing
                 },
@@ -72,7 +75,10 @@ extension Comparison {
                         $0 < 0.0001 ? "<0.0001" : Human.decimal($0, digits: 2, trimmed: true)
                     } ?? Human.missing
                 },
-                Column(title: "verdict", importance: 10) { $0.verdict.rawValue },
+                Column(title: "would show", importance: 5) {
+                    $0.leastVisible.map(Self.percent) ?? Human.missing
+                },
+                Column(title: "verdict", importance: 10) { $0.verdict.text },
             ]
     }
 
@@ -85,23 +91,23 @@ extension Comparison {
 
     private static let names =
         ["base", "strategy"] + PlanColumn.all.map(\.column.name) + [
-            "metric", "base_rounds", "new_rounds", "base_median", "new_median", "ratio",
-            "ratio_low", "ratio_high", "p", "p_holm", "verdict", "regression",
+            "metric", "unit", "base_count", "new_count", "base_median", "new_median", "ratio",
+            "ratio_low", "ratio_high", "p", "p_holm", "would_show", "verdict", "regression",
         ]
 
     private func values(_ cell: CellComparison) -> [JSON] {
         let base =
             switch sides {
-            case .files(let base, _), .values(_, let base): base
+            case .files(let base, _), .values(_, let base), .pairs(let base, _): base
             }
         func number(_ value: Double?) -> JSON { value.map { JSON($0) } ?? .null }
         return [.string(base), .string(cell.plan.strategy)]
             + PlanColumn.all.map { $0.column.value(of: cell.plan) } + [
-                .string(cell.metric.name), JSON(cell.base.count), JSON(cell.new.count),
-                number(cell.base.median), number(cell.new.median), number(cell.ratio?.median),
-                number(cell.ratio?.interval?.low), number(cell.ratio?.interval?.high),
-                number(cell.ratio?.p), number(cell.adjustedP), .string(cell.verdict.rawValue),
-                .bool(cell.isRegression),
+                .string(cell.metric.name), .string(cell.unit.rawValue), JSON(cell.base.count),
+                JSON(cell.new.count), number(cell.base.median), number(cell.new.median),
+                number(cell.ratio?.estimate), number(cell.ratio?.interval?.low),
+                number(cell.ratio?.interval?.high), number(cell.ratio?.p), number(cell.adjustedP),
+                number(cell.leastVisible), .string(cell.verdict.text), .bool(cell.isRegression),
             ]
     }
 }

@@ -11,6 +11,20 @@ struct MeasuredCell: Sendable {
     fileprivate(set) var rounds: [Row] = []
     /// Whether its strategy claims safety and was caught.
     fileprivate(set) var isViolated = false
+
+    /// One value of each run that has any: the median over its rounds. In the order of the file.
+    func runs(_ metric: Metric) -> [(run: String, value: Double)] {
+        var order: [String] = []
+        var values: [String: [Double]] = [:]
+        for row in rounds {
+            guard let value = metric.value(row) else { continue }
+            if values[row.run] == nil { order.append(row.run) }
+            values[row.run, default: []].append(value)
+        }
+        return order.compactMap { run in
+            Sample(values[run] ?? []).median.map { (run, $0) }
+        }
+    }
 }
 
 /// The cells of a file, and what in it is not measured.

@@ -28,6 +28,16 @@ public struct Metric: Sendable {
         return value
     }
 
+    /// The step in which its values are counted: one, of what is counted; the clock's, as the rows tell it, of what is
+    /// read from it once; nil of everything else.
+    func step(_ rows: [Row]) -> Double? {
+        if column.type == "integer" { return column.unit.isEmpty ? 1 : nil }
+        guard column.unit == "ns", ["_p50", "_p99", "_max"].contains(where: name.hasSuffix) else {
+            return nil
+        }
+        return rows.compactMap(\.clockStepNs).filter { $0 > 0 }.max()
+    }
+
     func text(_ value: Double?) -> String {
         guard let value else { return Human.missing }
         return switch column.unit {

@@ -13,23 +13,65 @@ import Testing
         Comparison(base: base, new: new, metrics: metrics, threshold: threshold)
     }
 
-    @Test func aRegressionNeedsSixRoundsOnBothSides() {
-        for (few, many) in [(5, 8), (8, 5), (1, 8), (8, 1)] {
-            let comparison = compare(
-                Synthetic.rows(Array(steady.prefix(few))),
-                Synthetic.rows(Array(slower.prefix(many))))
-            #expect(comparison.cells.map(\.verdict) == [.inconclusive])
-            #expect(!comparison.cells[0].isRegression)
-            #expect(comparison.notes.contains { $0.hasPrefix("fewer than 6 rounds") })
+    private func runs(_ count: Int, _ values: [Double]) -> [Row] {
+        Synthetic.runs(Array(values.prefix(count)))
+    }
+
+    // MARK: Enough to tell
+
+    @Test func aRegressionNeedsFourRunsOnBothSides() {
+        for (base, new, verdict) in [
+            (3, 8, "3 runs"), (8, 3, "3 runs"), (1, 8, "one run"), (8, 1, "one run"),
+            (3, 3, "3 runs"),
+        ] {
+            let comparison = compare(runs(base, steady), runs(new, slower))
+            #expect(comparison.cells.map(\.verdict.text) == [verdict])
+            #expect(!comparison.cells[0].isRegression && comparison.testedCount == 0)
+            // What is known is shown.
+            #expect(comparison.cells[0].ratio!.estimate > 1.9)
+            #expect(comparison.reasonForNoVerdict?.contains("--repeat 4") == true)
         }
-        let comparison = compare(
-            Synthetic.rows(Array(steady.prefix(6))), Synthetic.rows(Array(slower.prefix(6))))
+        let comparison = compare(runs(4, steady), runs(4, slower))
         #expect(comparison.cells.map(\.verdict) == [.slower])
-        #expect(comparison.cells[0].isRegression)
+        #expect(comparison.cells[0].isRegression && comparison.reasonForNoVerdict == nil)
+    }
+
+    /// However many rounds it has: they are of one run, and another run may have other values throughout.
+    @Test func aRunIsOneValue() {
+        let rounds = (0..<100).map { 100 + Double($0 % 7) }
+        let comparison = compare(
+            Synthetic.rows(rounds), Synthetic.rows(rounds.map { $0 * 3 }))
+        #expect(comparison.cells.map(\.verdict) == [.tooFew(1, .run)])
+        #expect(comparison.cells[0].base.sorted == [103])
+        #expect(
+            comparison.notes.first
+                == "without a verdict: 1 of 1 comparisons; a verdict needs 4 runs or more on each side, and at most "
+                + "twice as many on one as on the other: measure both with --repeat 4")
+    }
+
+    @Test func atMostTwiceAsManyOnOneSide() {
+        let many = (0..<9).map { 100 + Double($0) }
+        #expect(compare(runs(4, steady), runs(8, many)).cells[0].isTested)
+        for (base, new) in [(4, 9), (9, 4)] {
+            let cell = compare(runs(base, many), runs(new, many)).cells[0]
+            #expect(cell.verdict == .uneven && !cell.isTested)
+        }
+    }
+
+    /// Values that one side lacks are no values of either.
+    @Test func aCellThatRunsLackIsLeftOutOfTheFamily() {
+        let (base, new) = (runs(8, steady), runs(8, slower))
+        let few =
+            Synthetic.runs(Array(steady.prefix(3)) + [nil, nil], of: "rangetree")
+            + Synthetic.rows([nil], of: "slots")
+        let comparison = compare(base + few, new + few)
+        #expect(comparison.testedCount == 1)
+        #expect(comparison.cells.map(\.verdict) == [.slower, .tooFew(3, .run)])
+        #expect(comparison.cells[0].adjustedP == comparison.cells[0].ratio?.p)
     }
 
     @Test func slowerByLessThanTheThresholdIsNoRegression() {
-        let (base, new) = (Synthetic.rows(steady), Synthetic.rows(slower))
+        let (base, new) = (Synthetic.runs(steady), Synthetic.runs(slower))
         for (threshold, fails) in [(nil, false), (0.5, true), (1.5, false)] as [(Double?, Bool)] {
             let cell = compare(base, new, threshold: threshold).cells[0]
             #expect(cell.verdict == .slower && cell.isRegression == fails)
@@ -38,17 +80,52 @@ import Testing
         #expect(faster.verdict == .faster && !faster.isRegression)
     }
 
+    /// What the gate cannot rule out is named, with the difference that it would have seen.
+    @Test func undecidedCellsAreTold() throws {
+        let wild: [Double] = [100, 130, 90, 115]
+        let comparison = compare(Synthetic.runs(wild), Synthetic.runs(wild.reversed()))
+        #expect(comparison.cells.map(\.verdict) == [.inconclusive])
+        let least = try #require(comparison.cells[0].leastVisible)
+        #expect(least > 0.2 && least < 0.5)
+        #expect(
+            comparison.notes == [
+                "inconclusive at 5 %: 1 of 1 comparisons, each with the least difference that would "
+                    + "have shown: perpage, dma_ns_p50 (\(Comparison.percent(least)))"
+            ])
+        #expect(compare(Synthetic.runs(wild), Synthetic.runs(wild), threshold: nil).notes == [])
+    }
+
+    /// A clock that advances by 40 ns tells 100 from 140 ns, and nothing between.
+    @Test func theStepOfTheClockIsAFloor() {
+        func runs(_ value: Double, step: Double?) -> [Row] {
+            Synthetic.runs([value, value, value, value]).map {
+                var row = $0
+                row.clockStepNs = step
+                return row
+            }
+        }
+        #expect(compare(runs(100, step: nil), runs(110, step: nil)).cells[0].verdict == .slower)
+        let cell = compare(runs(100, step: 40), runs(110, step: 40)).cells[0]
+        #expect(cell.verdict == .inconclusive)
+        let hot = Metric.all.first { $0.name == "pair_hot_ns" }!
+        #expect(hot.step(runs(100, step: 40)) == nil)
+        #expect(Metric.all.first { $0.name == "refused" }!.step([]) == 1)
+        #expect(Metric.all.first { $0.name == "sync_share" }!.step([]) == nil)
+    }
+
     @Test func ofARateLessIsSlower() {
         func rows(_ values: [Double]) -> [Row] {
             values.enumerated().map {
-                var row = Synthetic.row(round: $0.offset)
+                var row = Synthetic.row()
+                row.run = "\($0.offset)"
                 row.writeBytesPerS = $0.element
                 return row
             }
         }
         let rate = Metric.all.filter { $0.name == "write_bytes_per_s" }
         let fewer = compare(rows(slower), rows(steady), metrics: rate).cells[0]
-        #expect(fewer.verdict == .slower && fewer.isRegression && fewer.ratio!.median == 0.5)
+        #expect(fewer.verdict == .slower && fewer.isRegression)
+        #expect(abs(fewer.ratio!.estimate - 0.5) < 1e-12)
         #expect(compare(rows(steady), rows(slower), metrics: rate).cells[0].verdict == .faster)
     }
 
@@ -63,8 +140,8 @@ import Testing
     // MARK: What is compared with what
 
     @Test func cellsOfOneSideAreListed() {
-        let base = Synthetic.rows(steady, of: "a") + Synthetic.rows(steady, of: "gone")
-        let new = Synthetic.rows(steady, of: "a") + Synthetic.rows(steady, of: "added")
+        let base = Synthetic.runs(steady, of: "a") + Synthetic.runs(steady, of: "gone")
+        let new = Synthetic.runs(steady, of: "a") + Synthetic.runs(steady, of: "added")
         let comparison = compare(base, new)
         #expect(comparison.cells.map(\.plan.strategy) == ["a"])
         #expect(comparison.notes == ["only in base: gone", "only in new: added"])
@@ -82,26 +159,26 @@ import Testing
 
     /// A file that is older than a column has no value in it.
     @Test func aColumnThatOnlyOneFileHasPartsNothing() {
-        var new = Synthetic.rows(steady)
+        var new = Synthetic.runs(steady)
         for index in new.indices {
             (new[index].convertTo, new[index].buffers) = ("private", "same")
         }
-        #expect(compare(Synthetic.rows(steady), new).cells.map(\.verdict) == [.same])
-        #expect(compare(new, Synthetic.rows(steady)).cells.map(\.verdict) == [.same])
+        #expect(compare(Synthetic.runs(steady), new).cells.map(\.verdict) == [.same])
+        #expect(compare(new, Synthetic.runs(steady)).cells.map(\.verdict) == [.same])
     }
 
     /// Two pools in base, and none known in new: neither is the one.
     @Test func anAmbiguousCellIsNotGuessed() {
-        var (small, large) = (Synthetic.rows(steady), Synthetic.rows(steady))
+        var (small, large) = (Synthetic.runs(steady), Synthetic.runs(steady))
         for index in small.indices {
             (small[index].poolBytes, large[index].poolBytes) = (4096, 8192)
         }
-        let unknown = compare(small + large, Synthetic.rows(steady))
+        let unknown = compare(small + large, Synthetic.runs(steady))
         #expect(unknown.cells.isEmpty && unknown.notes == ["only in new: perpage"])
         let known = compare(small + large, large)
         #expect(known.cells.count == 1)
-        #expect(known.notes == ["only in base: pool 4 KiB: perpage"])
-        let both = compare(Synthetic.rows(steady), small + large)
+        #expect(known.notes.first == "only in base: pool 4 KiB: perpage")
+        let both = compare(Synthetic.runs(steady), small + large)
         #expect(both.cells.count == 2)
     }
 
@@ -115,7 +192,7 @@ import Testing
         let sizes = Synthetic.rows(steady, size: 4096) + Synthetic.rows(slower, size: 8192)
         let size = Comparison(sizes, column: "size_bytes", metrics: [.standard], threshold: nil)
         #expect(size.cells.map(\.verdict) == [.slower])
-        #expect(size.cells[0].ratio!.median == 2)
+        #expect(size.cells[0].ratio!.estimate == 2)
     }
 
     /// What only one strategy has does not part it from the others.
@@ -128,26 +205,82 @@ import Testing
         #expect(comparison.cells.map(\.verdict) == [.slower])
     }
 
+    // MARK: Pairs
+
+    private func byStrategy(_ rows: [Row]) -> CellComparison {
+        Comparison(rows, column: "strategy", metrics: [.standard], threshold: 0.05).cells[0]
+    }
+
     @Test func onlyRoundsOfBothArePairs() {
-        let rows =
+        let cell = byStrategy(
             Synthetic.rows([1, nil, 3, 4, 5, 6, 7, 8], of: "a")
-            + Synthetic.rows([2, 2, nil, 8], of: "b")
-        let cell = Comparison(rows, column: "strategy", metrics: [.standard], threshold: nil).cells[
-            0]
+                + Synthetic.rows([2, 2, nil, 8], of: "b"))
         #expect(cell.base.sorted == [1, 4] && cell.new.sorted == [2, 8])
-        #expect(cell.ratio!.median == 2)
+        #expect(abs(cell.ratio!.estimate - 2) < 1e-12)
+        #expect(cell.verdict == .tooFew(2, .round))
+    }
+
+    @Test func withinARunSixRoundsDecide() {
+        for (rounds, verdict) in [(5, Verdict.tooFew(5, .round)), (6, .slower)] {
+            let cell = byStrategy(
+                Synthetic.rows(Array(steady.prefix(rounds)), of: "a")
+                    + Synthetic.rows(Array(slower.prefix(rounds)), of: "b"))
+            #expect(cell.verdict == verdict && cell.unit == .round)
+        }
+    }
+
+    /// Of four runs each is one pair; of fewer the rounds of one run are, and the others are no witnesses.
+    @Test func fromFourRunsOnRunsArePairs() {
+        func rows(_ runs: Int) -> [Row] {
+            (1...runs).flatMap { run in
+                ["a", "b"].flatMap { strategy in
+                    Synthetic.rows(
+                        steady.map { $0 * Double(run) * (strategy == "b" ? 2 : 1) }, of: strategy
+                    ).map {
+                        var row = $0
+                        row.run = "r\(run)"
+                        return row
+                    }
+                }
+            }
+        }
+        let three = byStrategy(rows(3))
+        #expect(three.unit == .round && three.base.sorted == steady && three.verdict == .slower)
+        let four = byStrategy(rows(4))
+        #expect(four.unit == .run && four.verdict == .slower)
+        #expect(four.base.sorted == [103.5, 207, 310.5, 414])
+    }
+
+    /// Old and new drift together; only as pairs do they show that one is slower.
+    @Test func adjacentRunsArePairs() {
+        let drift: [Double] = [100, 200, 400, 800]
+        let (old, new) = (Synthetic.runs(drift), Synthetic.runs(drift.map { $0 * 1.1 }))
+        let pairs = Comparison(
+            pairing: old, named: "old", with: new, named: "new", metrics: [.standard],
+            threshold: 0.05)
+        #expect(pairs.cells.map(\.verdict) == [.slower] && pairs.cells[0].isRegression)
+        #expect(compare(old, new).cells.map(\.verdict) == [.inconclusive])
+        let three = Comparison(
+            pairing: Array(old.prefix(3)), named: "old", with: new, named: "new",
+            metrics: [.standard], threshold: 0.05)
+        #expect(three.cells.map(\.verdict) == [.tooFew(3, .pair)])
+        #expect(
+            three.reasonForNoVerdict
+                == "there are 3 pairs; a verdict needs 4 pairs or more: measure with --pairs 4")
     }
 
     // MARK: Rows that say less, or nothing
 
     @Test func rowsThatAreNotOkAreCountedAndLeftOut() {
-        var rows = Synthetic.rows(steady)
-        rows.append(Synthetic.row(round: 9, dma: 9e9, status: .interrupted))
-        rows.append(Synthetic.row(round: 10, dma: 9e9, status: .failed("x")))
-        rows.append(Synthetic.row(round: 3, dma: 9e9))
+        var rows = Synthetic.runs(steady)
+        var wrong = [
+            Synthetic.row(dma: 9e9, status: .interrupted),
+            Synthetic.row(dma: 9e9, status: .failed("x")), Synthetic.row(dma: 9e9),
+        ]
+        for index in wrong.indices { wrong[index].run = "r3" }
         rows[0].noisy = ["cpu"]
         rows[1].noisy = ["cpu", "warmup"]
-        let comparison = compare(Synthetic.rows(steady), rows)
+        let comparison = compare(Synthetic.runs(steady), rows + wrong)
         #expect(comparison.cells[0].new.sorted == steady)
         #expect(
             comparison.notes == [
@@ -159,10 +292,10 @@ import Testing
     }
 
     @Test func outliersAndASlowFirstRoundAreNamedAndStay() {
-        let comparison = compare(Synthetic.rows(steady), Synthetic.rows([900] + steady))
+        let comparison = compare(Synthetic.runs(steady), Synthetic.runs([900] + steady))
         #expect(comparison.cells[0].new.count == 9)
         #expect(
-            comparison.notes == [
+            comparison.notes.suffix(2) == [
                 "new: outliers in dma_ns_p50, not left out: 1 of 9 rounds",
                 "new: slow first round in dma_ns_p50: perpage (1 cell)",
             ])
@@ -177,7 +310,7 @@ import Testing
         for (base, new) in [(odd, odd), (odd, steady.map { $0 }), (steady.map { $0 }, odd)] {
             for threshold in [nil, 0, 0.05] as [Double?] {
                 let comparison = compare(
-                    Synthetic.rows(base), Synthetic.rows(new), threshold: threshold)
+                    Synthetic.runs(base), Synthetic.runs(new), threshold: threshold)
                 for format in Format.allCases {
                     let text = comparison.text(format, width: 40)
                     #expect(!text.contains(/nan|[^e]-[0-9]/), "\(text)")
@@ -189,9 +322,9 @@ import Testing
 
     @Test func fromNothingToSomethingIsARegression() {
         let zeros = [Double](repeating: 0, count: 8)
-        let cell = compare(Synthetic.rows(zeros), Synthetic.rows(steady)).cells[0]
+        let cell = compare(Synthetic.runs(zeros), Synthetic.runs(steady)).cells[0]
         #expect(cell.verdict == .slower && cell.isRegression)
-        let equal = compare(Synthetic.rows(zeros), Synthetic.rows(zeros)).cells[0]
+        let equal = compare(Synthetic.runs(zeros), Synthetic.runs(zeros)).cells[0]
         #expect(equal.verdict == .same)
     }
 
