@@ -74,6 +74,8 @@ public final class Runner {
     public let clockStepNanoseconds: Double
     /// Whether two processors do the work of two, before anything of ours runs.
     public private(set) var calibration: Calibration?
+    /// The same once all rounds are over; nil before that, and where nothing was left to run.
+    public private(set) var calibrationAtEnd: Calibration?
     /// How much cores have been seen to do in this run.
     public private(set) var probes = CoreProbeLog()
     /// The machine's processors, by cores.
@@ -174,6 +176,7 @@ public final class Runner {
         for backing in plan.backings {
             guard try run(backing, watchedBy: observer) else { return false }
         }
+        if calibration != nil { calibrationAtEnd = try calibrate() }
         return true
     }
 

@@ -39,8 +39,9 @@ final class RunningTurn {
     /// How long the harness sleeps, in milliseconds; less where it has samples to take.
     private static let nap: UInt64 = 20
     private static let napBetweenSamples: UInt64 = 1
-    /// How long devices have for their end once the run has been interrupted: who is within a large request is killed.
-    private static let interruptionMilliseconds: UInt64 = 300
+    /// How long requests in flight have for their end once the run has been interrupted: who is within a large one is
+    /// killed.
+    private static let interruptionMilliseconds: UInt64 = 200
 
     private static var answerDeadline: Deadline { .after(nanoseconds: deviceTimeout) }
 
@@ -168,8 +169,7 @@ final class RunningTurn {
     /// The run has been interrupted: whoever does not come to its end at once is killed. Its pins go with the arena.
     private func interrupt() {
         for device in devices { device.end() }
-        let killed = deviceWatch.endAll(
-            until: .after(milliseconds: Self.interruptionMilliseconds))
+        let killed = deviceWatch.endAll(until: .now)
         for device in devices { device.endService() }
         machine.hasLostDevices = !killed.isEmpty
     }

@@ -18,6 +18,32 @@ public struct Environment: Sendable {
     /// The step of the clock, in nanoseconds; nil where nobody has measured it. It comes with every run anew, right to
     /// some tenths of a percent, and so is no part of `hash`.
     public var clockStepNanoseconds: Double?
+    /// What the processors have shown in a run; nil before one. No part of `hash` either: others may use them.
+    public var processors: Processors?
+
+    /// How much two processors and a core do.
+    public struct Processors: Sendable {
+        /// The work of two threads on two processors, relative to that of one alone: before the run, and after it.
+        public let speedUp: Double?
+        public let speedUpAtEnd: Double?
+        /// The most adds a cycle that a core has done: about half of what it can do where its other hardware thread was
+        /// busy all along.
+        public let addsPerCycle: Double?
+
+        public init(speedUp: Double?, speedUpAtEnd: Double?, addsPerCycle: Double?) {
+            self.speedUp = speedUp
+            self.speedUpAtEnd = speedUpAtEnd
+            self.addsPerCycle = addsPerCycle
+        }
+
+        fileprivate var json: JSON {
+            .object([
+                JSON.Member("two_to_one", Environment.hundredths(speedUp)),
+                JSON.Member("two_to_one_at_end", Environment.hundredths(speedUpAtEnd)),
+                JSON.Member("adds_per_cycle", Environment.hundredths(addsPerCycle)),
+            ])
+        }
+    }
 
     public init(revision: String, stable: JSON, volatile: JSON) {
         self.revision = revision
@@ -69,14 +95,15 @@ public struct Environment: Sendable {
     public var json: JSON {
         .object([
             JSON.Member("env", .string(hash)), JSON.Member("revision", .string(revision)),
-            JSON.Member("clock_step_ns", clockStep),
+            JSON.Member("clock_step_ns", Self.hundredths(clockStepNanoseconds)),
+            JSON.Member("processors", processors?.json ?? Probe.missing),
             JSON.Member("stable", stable), JSON.Member("volatile", volatile),
         ])
     }
 
-    /// To hundredths: finer than it is measured.
-    private var clockStep: JSON {
-        clockStepNanoseconds.map { JSON(($0 * 100).rounded() / 100) } ?? Probe.missing
+    /// Finer than it is measured.
+    private static func hundredths(_ value: Double?) -> JSON {
+        value.map { JSON(($0 * 100).rounded() / 100) } ?? Probe.missing
     }
 
     /// Replaces `path` by the pretty JSON in one step: a reader sees the old file or the new one.

@@ -23,6 +23,7 @@ public struct Summary: Sendable {
             lines += Text.wrapped(
                 "* unsafe: makes no claim that private pages stay unwritten", width: width)
         }
+        if let clockNote { lines += Text.wrapped(clockNote, width: width) }
         for note in notes { lines += Text.wrapped(note, width: width) }
         let answer = Text.wrapped(sentence, width: width)
         lines += color ? answer.map { Style.bold.applied(to: $0) } : answer
@@ -34,6 +35,21 @@ public struct Summary: Sendable {
         let caught = Violations.byStrategy(rows).compactMap(\.text).map { $0 + "." }
         return ([SummaryAnswer(cells).text] + caught).joined(separator: " ")
     }
+
+    /// Where a median is so few steps of the clock that its last digits are the clock's.
+    private var clockNote: String? {
+        guard let step = rows.compactMap(\.clockStepNs).max(), step > Self.fineStep else {
+            return nil
+        }
+        let medians = cells.flatMap { [$0.pin, $0.unpin] }.compactMap { $0 }
+        guard medians.contains(where: { $0 < Self.fewSteps * step }) else { return nil }
+        return
+            "the clock counts in steps of \(Human.duration(step)): a median of a few steps repeats no better"
+    }
+
+    private static let fewSteps = 20.0
+    /// Of a step of a nanosecond or so nobody sees anything.
+    private static let fineStep = 2.0
 
     private func heading(_ measured: [SummaryCell]) -> String {
         let counts = measured.map(\.measured.count)

@@ -77,7 +77,10 @@ public final class DeviceProcess {
     private func strategy(for setup: TurnSetup) throws(TurnFailure) -> any PinStrategy {
         let queue = try Self.layout(setup).area(at: GFN(setup.queueStart))
         do throws(SystemError) {
-            // What the hypervisor has touched since faults here no more; of guest memory what the device is to touch.
+            // What the hypervisor has touched since faults here no more; of guest memory what the device is to touch. On any
+            // processor: devices that share one would do it one after the other.
+            try Processors.allow(everywhere)
+            defer { if let processor { try? Processors.bind(to: processor) } }
             let shouldStop = { [telemetry] in telemetry.shouldStop }
             for range in [setup.buffer.span, queue] {
                 let start = Int(range.start.address)

@@ -10,15 +10,19 @@ final class Output {
     private var sink: RowSink
     private var rawFile: RawFile?
     private let clock: TickClock
+    private var environment: Environment
 
     /// Opens everything, so that what cannot be written fails before anything is measured.
     ///
     /// A run that is resumed starts with the rows it has, which are in its file already.
     init(
         _ format: Format, options: DmaBench, environment: Environment, clock: TickClock,
+        clockStep: Double,
         earlier: [Row]
     ) throws {
         self.clock = clock
+        self.environment = environment
+        self.environment.clockStepNanoseconds = clockStep
         do throws(OutputError) {
             rawFile = try options.raw.map { path throws(OutputError) in try RawFile(path) }
             if let path = options.resume {
@@ -26,14 +30,20 @@ final class Output {
             } else {
                 sink = try RowSink(format, path: options.output)
             }
-            if let path = sink.environmentPath {
-                var environment = environment
-                environment.clockStepNanoseconds = clock.measuredStep()
-                try environment.write(to: path)
-            }
+            try writeEnvironment()
         } catch {
             throw Failure(.inputOutput, error.description)
         }
+    }
+
+    /// Adds what the processors have shown to the environment beside the rows.
+    func note(_ processors: Environment.Processors) throws(OutputError) {
+        environment.processors = processors
+        try writeEnvironment()
+    }
+
+    private func writeEnvironment() throws(OutputError) {
+        if let path = sink.environmentPath { try environment.write(to: path) }
     }
 
     /// Writes a row, after the single DMAs that it sums up.

@@ -56,6 +56,7 @@ struct Session {
         var runner = try makeRunner(earlier.first)
         let output = try Output(
             format, options: options, environment: environment, clock: runner.clock,
+            clockStep: runner.clockStepNanoseconds,
             earlier: earlier.flatMap(\.rows).map(\.row))
         let log = RunLog(
             builder: builder, output: output, isForPeople: isForPeople, runs: runCount)
@@ -65,6 +66,7 @@ struct Session {
             let name = before?.name ?? Self.runName() + (runCount > 1 ? "-\(run)" : "")
             log.start(run: run, named: name, runner, earlier: before?.rows ?? [])
             try carryOut(runner, log)
+            try note(runner, output)
         }
         if isForPeople, !log.rows.isEmpty { summarise(log) }
     }
@@ -98,6 +100,18 @@ struct Session {
         }
         if !complete || Interruption.isRequested {
             throw interrupted(log)
+        }
+    }
+
+    private func note(_ runner: Runner, _ output: Output) throws {
+        do throws(OutputError) {
+            try output.note(
+                Environment.Processors(
+                    speedUp: runner.calibration?.speedUp,
+                    speedUpAtEnd: runner.calibrationAtEnd?.speedUp,
+                    addsPerCycle: runner.probes.best))
+        } catch {
+            throw Failure(.inputOutput, error.description)
         }
     }
 

@@ -79,7 +79,9 @@ extension EndToEnd {
             let json = try JSONSerialization.jsonObject(with: Data(outcome.output.utf8))
             let object = try #require(json as? [String: Any])
             #expect(
-                object.keys.sorted() == ["clock_step_ns", "env", "revision", "stable", "volatile"])
+                object.keys.sorted() == [
+                    "clock_step_ns", "env", "processors", "revision", "stable", "volatile",
+                ])
             #expect(try #require(object["clock_step_ns"] as? Double) > 0)
         }
     }

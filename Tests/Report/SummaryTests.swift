@@ -20,6 +20,18 @@ import Testing
                 """)
     }
 
+    /// Under the table, where it matters: a step of ten nanoseconds, and a median of twelve.
+    @Test(arguments: [(nil, false), (0.4, false), (10.04, true)] as [(Double?, Bool)])
+    func aCoarseClockIsTold(step: Double?, isTold: Bool) {
+        var rows = run()
+        for index in rows.indices { rows[index].clockStepNs = step }
+        let text = Summary(rows).text(width: 200)
+        #expect(
+            text.contains("the clock counts in steps of 10 ns: a median of a few steps") == isTold)
+        for index in rows.indices { (rows[index].pinNsP50, rows[index].unpinNsP50) = (1e6, 1e6) }
+        #expect(!Summary(rows).text(width: 200).contains("the clock counts"))
+    }
+
     @Test func tableOf40Columns() {
         let text = Summary(run()).text(width: 40)
         #expect(
