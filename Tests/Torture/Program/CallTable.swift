@@ -104,7 +104,7 @@ enum CallTable {
         Entry("shutdown", SYS_shutdown, [ENOTCONN]),
         Entry("eventfd2", SYS_eventfd2, descriptors + [ENODEV]),
         // Waiting
-        Entry("poll", SYS_poll, [EINTR, ENOMEM], isOfLoop: true),
+        Entry("ppoll", SYS_ppoll, [EINTR, ENOMEM], isOfLoop: true),
         Entry("futex", SYS_futex, [EAGAIN, EINTR], isOfLoop: true),
         Entry("clock_nanosleep", SYS_clock_nanosleep, [EINTR], isOfLoop: true),
     ]

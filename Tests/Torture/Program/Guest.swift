@@ -74,8 +74,18 @@ struct Guest<S: PinStrategy> {
 }
 
 extension PinStrategy {
+    /// Asks again where nobody could tell in time what is pinned: whoever has the mutex may be off its processor.
     func convert(_ range: PageRange, to state: PageState) throws(ConversionRefusal) {
-        _ = try convert(range, to: state, policy: .deny, hooks: ConversionHooks())
+        let patience = Deadline.after(milliseconds: 10_000)
+        while true {
+            do throws(ConversionRefusal) {
+                _ = try convert(range, to: state, policy: .deny, hooks: ConversionHooks())
+                return
+            } catch {
+                guard case .busy = error, !patience.hasPassed else { throw error }
+                Linux.sleep(until: .after(milliseconds: 1))
+            }
+        }
     }
 }
 

@@ -46,7 +46,7 @@ import Testing
         #expect(status == 0, "\(output)")
         let end = try #require(output.split(separator: "\n").last)
         #expect(end.contains("; 0 wrong, "), "\(output)")
-        for call in ["mmap", "openat", "fdatasync", "memfd_create", "clone3", "poll"] {
+        for call in ["mmap", "openat", "fdatasync", "memfd_create", "clone3", "ppoll"] {
             #expect(output.contains("\n\(call) "), "\(output)")
         }
     }
