@@ -1,5 +1,6 @@
 #!/bin/bash
 # Sabotages the product, one decisive line at a time, and sees that a test notices: Tests/Mutants/run.sh [NAME...]
+# With --places it looks only whether each line is still where its list says.
 #
 # What is sabotaged stands in the lists beside this file, in entries of these lines:
 #
@@ -176,7 +177,7 @@ code() {
 sabotage() { # NAME
     local name=$1
     find_place "$name" || {
-        objection="${file[$name]} does not have this text exactly once: ${old[$name]}"
+        objection=$(lost "$name")
         return 1
     }
     [ -z "${same[$name]-}" ] || { build && code "$name" >"$work/code"; }
@@ -221,7 +222,20 @@ since() { bc <<<"scale=1; ($(date +%s.%N) - $1) / 1" | sed 's/^\./0./'; }
 
 say() { printf '%-30s %s\n' "$1" "$2"; }
 
+lost() { echo "${file[$1]} does not have this text exactly once: ${old[$1]}"; }
+
 read_lists
+if [ "${1-}" = --places ]; then
+    misplaced=0
+    for name in "${names[@]}"; do
+        find_place "$name" || {
+            say "$name" "$(lost "$name")"
+            misplaced=$((misplaced + 1))
+        }
+    done
+    echo "mutants: $misplaced of ${#names[@]} misplaced"
+    exit $((misplaced > 0))
+fi
 chosen=("${names[@]}")
 [ $# = 0 ] || chosen=("$@")
 named=()
