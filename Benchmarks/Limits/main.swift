@@ -10,6 +10,6 @@ let call = Subject("system call") { climits_system_calls(1000) }
 interleave([call], rounds: 11)
 print("a system call: \(Int(Ratio.median(of: call.times.sorted()) / 1000)) ns")
 print(Target.header)
-for group in [lockTargets, writeTargets, programTargets] {
+for group in [lockTargets, waitTargets, writeTargets, programTargets] {
     for target in try group() { print(target.line) }
 }
