@@ -3,8 +3,8 @@ import Telemetry
 
 /// What disturbed a turn so much that its figures show it: the words of the column `noisy`.
 ///
-/// Each threshold is where the disturbance begins to move a median by more than runs of a quiet machine differ:
-/// docs/measuring.md has the figures behind them.
+/// A threshold is where work done or the tail of the conversions begins to suffer, which medians long do not:
+/// docs/measuring.md has the figures behind those of time.
 public enum Disturbance: String, CaseIterable, Sendable {
     /// Two processors do not do the work of two: they are threads of one core, or somebody else has one of them.
     case cpu
