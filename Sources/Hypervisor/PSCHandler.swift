@@ -26,7 +26,7 @@ struct PSCHost: Sendable {
 /// Each thread that asks has a handler of its own, with its own log; what handlers share is safe to share. Whatever the
 /// guest asks is checked here and below; the strategy decides what a pin is worth.
 final class PSCHandler: Hypercalls {
-    private let host: PSCHost
+    let host: PSCHost
     private var strategy: any PinStrategy { host.strategy }
     private var clock: TickClock { host.clock }
     /// Whether keeping devices from private pages by their page tables is part of what a conversion costs.
@@ -190,9 +190,6 @@ final class PSCHandler: Hypercalls {
             return false
         }
     }
-
-    /// Pages that the guest found taken back, of all handlers.
-    var surprises: UInt64 { host.takenBack.found }
 
     /// What has been recorded since the last call, and starts anew.
     func takeLog() -> ConversionLog {
