@@ -30,9 +30,13 @@ extension EndToEnd {
                 device = device ?? run.devices[0]
                 sleep(until: .after(milliseconds: 2))
                 guard let device else { continue }
-                let now = [run.pid, device].flatMap {
-                    [Processes.descriptorCount(of: $0), Processes.threads(of: $0).count]
+                func look() -> [Int] {
+                    [run.pid, device].flatMap {
+                        [Processes.descriptorCount(of: $0), Processes.threads(of: $0).count]
+                    }
                 }
+                // A thread's counters are read from a file, open for an instant: what is kept is there twice.
+                let now = zip(look(), look()).map(min)
                 let turn = run.rowCount
                 while peaks.count <= turn { peaks.append([0, 0, 0, 0]) }
                 peaks[turn] = zip(peaks[turn], now).map(max)
