@@ -110,3 +110,11 @@ int clinux_membarrier_global(void) {
 int clinux_name_thread(const char *name) {
     return prctl(PR_SET_NAME, name) ? -errno : 0;
 }
+
+__attribute__((noinline)) void clinux_call_on_even_stack(void (*body)(void *), void *context) {
+    // What is on top of this frame is skipped to the end of its page.
+    char *const skipped = __builtin_alloca(((uintptr_t)__builtin_frame_address(0) & 4095) + 64);
+    __asm__ volatile("" : : "r"(skipped) : "memory");
+    body(context);
+    __asm__ volatile("" : : "r"(skipped) : "memory");
+}

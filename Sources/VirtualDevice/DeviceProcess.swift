@@ -39,7 +39,11 @@ public final class DeviceProcess {
             }
             return
         }
-        try process?.run()
+        var failure: SystemError?
+        onEvenStack {
+            do throws(SystemError) { try process?.run() } catch { failure = error }
+        }
+        if let failure { throw failure }
     }
 
     /// Takes over the inherited descriptors; the control socket only where all else was to be had.

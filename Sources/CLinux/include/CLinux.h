@@ -42,6 +42,9 @@ int clinux_current_cpu(void);
 int clinux_thread_usage(uint64_t *involuntary_switches, uint64_t *minor_faults);
 /// Names the calling thread, for ps -L: at most 15 bytes.
 int clinux_name_thread(const char *name);
+/// Calls `body` with a stack pointer at the same offset in its page at every start; the kernel draws the main thread's
+/// (arch_align_stack() in arch/x86/kernel/process.c).
+void clinux_call_on_even_stack(void (*body)(void *), void *context);
 int clinux_set_timer_slack(uint64_t nanoseconds);
 /// Waits while `*word == expected`, until `deadline_ns` of CLOCK_MONOTONIC. Works between processes.
 int clinux_futex_wait(const void *word, uint32_t expected, uint64_t deadline_ns);
