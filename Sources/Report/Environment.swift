@@ -106,6 +106,9 @@ public struct Environment: Sendable {
         value.map { JSON(($0 * 100).rounded() / 100) } ?? Probe.missing
     }
 
+    /// Where the environment of the rows in a file lies.
+    public static func path(beside rows: String) -> String { rows + ".env.json" }
+
     /// Replaces `path` by the pretty JSON in one step: a reader sees the old file or the new one.
     public func write(to path: String) throws(OutputError) {
         try OutputFile.replace(path, with: Array(json.pretty.utf8))

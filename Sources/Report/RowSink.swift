@@ -12,7 +12,7 @@ public struct RowSink: ~Copyable {
     /// Bytes of whole rows in a file of its own; nil where the output cannot be cut or synced.
     private var wholeBytes: off_t?
 
-    /// Where the environment belongs beside the rows; nil unless they go to a regular file.
+    /// Where the environment belongs beside the rows; nil unless they go to a regular file that is named as such.
     public let environmentPath: String?
 
     /// Opens and empties `path`, or takes standard output where it is nil, and writes the header.
@@ -82,7 +82,8 @@ public struct RowSink: ~Copyable {
         output = file
         self.name = name
         wholeBytes = isRegular ? 0 : nil
-        environmentPath = isRegular ? name + ".env.json" : nil
+        environmentPath =
+            isRegular && !OutputFile.isDescriptor(name) ? Environment.path(beside: name) : nil
         try append(format.header + rows.map(format.line).joined())
     }
 

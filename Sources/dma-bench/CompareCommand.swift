@@ -128,7 +128,7 @@ struct CompareCommand: ParsableCommand {
         let found = Set(files.flatMap { $0.rows.map(\.env) }).sorted()
         guard found.count > 1 else { return }
         let paths = files.map(\.path)
-        let descriptions = paths.map { $0 + ".env.json" }
+        let descriptions = paths.map { Environment.path(beside: $0) }
         let seen = descriptions.allSatisfy { access($0, R_OK) == 0 }
         let difference =
             "\(paths.joined(separator: ", ")): measured in different environments, env "

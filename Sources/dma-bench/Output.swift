@@ -31,6 +31,11 @@ final class Output {
                 sink = try RowSink(format, path: options.output)
             }
             try writeEnvironment()
+            if let path = options.resume ?? options.output, sink.environmentPath == nil {
+                Status.say(
+                    "dma-bench: the environment is not written, since no file can lie beside "
+                        + "\(Text.printable(path)); 'dma-bench env' prints it")
+            }
         } catch {
             throw Failure(.inputOutput, error.description)
         }

@@ -46,7 +46,7 @@ struct Resumption {
             guard row.env == builder.environment.hash else {
                 throw refusal(
                     "measured in another environment (\(row.env), now \(builder.environment.hash)); "
-                        + "compare 'dma-bench env' with \(path).env.json")
+                        + "compare 'dma-bench env' with \(Environment.path(beside: path))")
             }
             guard row.revision == builder.environment.revision else {
                 throw refusal(

@@ -29,6 +29,36 @@ extension EndToEnd {
             #expect(rows.allSatisfy { $0["env"] == rows[0]["env"] })
         }
 
+        /// No file lies beside a device, or beside a descriptor, whatever is behind that.
+        @Test(arguments: ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "link", "/dev/null"])
+        func besideWhatIsNoFileThereIsNoEnvironment(_ name: String) throws {
+            let directory = try TemporaryDirectory()
+            let output = name == "link" ? directory.file(name) : name
+            if name == "link" { try #require(symlink("/dev/stdout", output) == 0) }
+            defer { unlink(output + ".env.json") }
+            let run = try Run(Self.small + ["-o", output])
+            let outcome = try run.finish()
+            #expect(outcome.end == .exited(0))
+            #expect(access(output + ".env.json", F_OK) == -1)
+            #expect(
+                outcome.errors
+                    == "dma-bench: the environment is not written, since no file can lie beside "
+                    + "\(output); 'dma-bench env' prints it\n")
+            if name != "/dev/null" { #expect(try Rows(csv: outcome.output).rows.count == 4) }
+        }
+
+        @Test func besideAPipeThereIsNoEnvironment() throws {
+            let directory = try TemporaryDirectory()
+            let pipe = directory.file("pipe")
+            try #require(mkfifo(pipe, 0o600) == 0)
+            // A reader that is there, and takes its time.
+            let reader = open(pipe, O_RDWR | O_CLOEXEC)
+            defer { close(reader) }
+            let outcome = try Run(Self.small + ["-o", pipe]).finish()
+            #expect(outcome.end == .exited(0) && directory.names == ["pipe"])
+            #expect(outcome.errors.contains("'dma-bench env' prints it"))
+        }
+
         /// Results are published: nothing in them tells whose machine it was.
         @Test func environmentNamesNoHost() throws {
             let directory = try TemporaryDirectory()

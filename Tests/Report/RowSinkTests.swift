@@ -45,6 +45,26 @@ import Testing
         #expect(sink.environmentPath == nil)
     }
 
+    /// Behind a descriptor is a file, whose name nobody has given; a link of somebody's own is a name.
+    @Test func namesOfDescriptorsAreNoNames() throws {
+        let directory = ScratchDirectory()
+        let path = directory.path + "/rows"
+        let number = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        let file = FileDescriptor(owning: try #require(number >= 0 ? number : nil))
+        for descriptor in ["/proc/self/fd/\(file.raw)", "/dev/fd/\(file.raw)"] {
+            #expect(try RowSink(.csv, path: descriptor).environmentPath == nil)
+            let link = directory.path + "/link"
+            try #require(symlink(descriptor, link) == 0)
+            #expect(try RowSink(.csv, path: link).environmentPath == nil)
+            unlink(link)
+        }
+        let link = directory.path + "/link"
+        try #require(symlink("rows", link) == 0)
+        #expect(try RowSink(.csv, path: link).environmentPath == link + ".env.json")
+        #expect(!OutputFile.isDescriptor("rows") && !OutputFile.isDescriptor("/rows"))
+        #expect(!OutputFile.isDescriptor(directory.path + "/none/rows"))
+    }
+
     @Test func fullDeviceIsReported() {
         #expect(
             message { _ = try RowSink(.csv, path: "/dev/full") }

@@ -13,7 +13,7 @@ extension ReportPage {
         /// Reads `path` and what lies beside it; only rows that cannot be read are an error.
         public static func read(_ path: String) throws(InputError) -> Source {
             let file = try RowFile.read(path)
-            let name = environmentName(path)
+            let name = Environment.path(beside: path)
             do throws(InputError) {
                 let bytes = try InputFile.read(name, limit: environmentLimit)
                 let text = String(decoding: bytes, as: UTF8.self)
@@ -22,8 +22,5 @@ extension ReportPage {
                 return Source(file: file, environment: .failure(error))
             }
         }
-
-        /// Where a run with `-o path` writes it.
-        private static func environmentName(_ path: String) -> String { path + ".env.json" }
     }
 }
