@@ -25,7 +25,8 @@ public final class Column: Sendable {
         isRequired = Value(text: "") == nil
         read = { $0[keyPath: property].json }
         write = { row, text in
-            guard let value = Value(text: text) else { return false }
+            // R's word for a missing value.
+            guard let value = Value(text: text == "NA" ? "" : text) else { return false }
             row[keyPath: property] = value
             return true
         }
@@ -34,7 +35,8 @@ public final class Column: Sendable {
     /// The row's value: a scalar, or null where nothing was measured.
     public func value(of row: Row) -> JSON { read(row) }
 
-    /// Reads what a CSV field holds into the row; false where no run would have written that.
+    /// Reads what a CSV field holds into the row; false where no run would have written that, nor pandas or R that have
+    /// read what a run wrote.
     public func parse(_ text: String, into row: inout Row) -> Bool { write(&row, text) }
 }
 
@@ -48,22 +50,40 @@ protocol ColumnValue: SendableMetatype {
 extension Bool: ColumnValue {
     static var typeName: String { "boolean" }
     var json: JSON { .bool(self) }
-    init?(text: String) { self.init(text) }
+    init?(text: String) {
+        switch text {
+        case "true", "True", "TRUE": self = true
+        case "false", "False", "FALSE": self = false
+        default: return nil
+        }
+    }
+}
+
+/// Where a column has missing values, or numbers that 32 bits do not hold, pandas and R take whole numbers for fractions:
+/// `64.0`, `1e+05`. Nil beyond 2^53, where such a number stands for several.
+private func wholeNumber(_ text: String) -> UInt64? {
+    if let value = UInt64(text) { return value }
+    let isDecimal = text.utf8.allSatisfy { "0123456789.e+E".utf8.contains($0) }
+    guard isDecimal, let value = Double(text), value <= 0x1p53 else { return nil }
+    return UInt64(exactly: value)
 }
 
 extension Int: ColumnValue {
     static var typeName: String { "integer" }
     var json: JSON { JSON(self) }
     init?(text: String) {
-        guard let value = Int(text), value >= 0 else { return nil }
-        self = value
+        guard let value = wholeNumber(text) else { return nil }
+        self.init(exactly: value)
     }
 }
 
 extension UInt64: ColumnValue {
     static var typeName: String { "integer" }
     var json: JSON { JSON(self) }
-    init?(text: String) { self.init(text) }
+    init?(text: String) {
+        guard let value = wholeNumber(text) else { return nil }
+        self = value
+    }
 }
 
 extension Double: ColumnValue {

@@ -54,6 +54,12 @@ private struct RowCollector {
     init(path: String) { self.path = path }
 
     mutating func collect(csv bytes: [UInt8]) throws(InputError) -> Int {
+        if let separator = Self.foreignSeparator(bytes) {
+            throw InputError(
+                path,
+                "its columns are separated by \(separator); save it with commas, and with points in numbers: "
+                    + "to_csv(sep=',', decimal='.') of pandas, write.csv of R")
+        }
         var reader = CSVReader(bytes)
         var fields: [String] = []
         guard try next(&reader, &fields) else {
@@ -72,6 +78,19 @@ private struct RowCollector {
             rows.append(row)
         }
         return reader.offset
+    }
+
+    /// What stands between the names of our columns in the first line, where that is no comma; spreadsheets write so where
+    /// a comma is the decimal sign.
+    private static func foreignSeparator(_ bytes: [UInt8]) -> String? {
+        let header = bytes.prefix { $0 != UInt8(ascii: "\n") }
+        let marks = ["semicolons": UInt8(ascii: ";"), "tabs": UInt8(ascii: "\t")]
+        return marks.first { mark in
+            let names = header.split(separator: mark.value).map { name in
+                String(decoding: name.filter { $0 != UInt8(ascii: "\"") }, as: UTF8.self)
+            }
+            return names.contains("strategy") && names.contains("round")
+        }?.key
     }
 
     /// The next record; false at the end, or before a last one that is not whole.
@@ -131,7 +150,8 @@ private struct RowCollector {
                 path, line: line, "column '\(missing.name)' is missing; was it edited?")
         }
         let columns = names.map { Schema.column($0) }
-        unknownColumns = zip(names, columns).compactMap { $1 == nil ? $0 : nil }
+        // Without a name are the numbers of rows that pandas and R put in front.
+        unknownColumns = zip(names, columns).compactMap { $1 == nil && !$0.isEmpty ? $0 : nil }
         return columns
     }
 

@@ -101,7 +101,7 @@ import Testing
         ("pin_ns_p50", "nan"), ("pin_ns_p50", "inf"), ("pin_ns_p50", "-1"), ("pin_ns_p50", "1e999"),
         ("ops", "-1"), ("ops", "1.5"), ("ops", "18446744073709551616"), ("round", ""),
         ("strategy", ""), ("safe", "yes"), ("status", "fine"), ("status", "failed"),
-        ("device_cpu", "1;x"), ("size_bytes", "1G"),
+        ("device_cpu", "1;x"), ("size_bytes", "1G"), ("ops", "0x10"), ("ops", "9007199254740994.0"),
     ])
     func aValueThatNoRunWritesIsRefused(_ column: String, _ value: String) throws {
         let place = try #require(Schema.columns.firstIndex { $0.name == column })
@@ -111,6 +111,47 @@ import Testing
             isHeader = false
         }
         #expect(Self.refusal(text).hasPrefix("f, line 2: \(column) is '\(value)'"))
+    }
+
+    /// What R and pandas write of what a run wrote: rows have numbers, truth has capitals, texts have quotes, a missing
+    /// value has a name, and whole numbers are fractions.
+    @Test(arguments: [("True", "False", ""), ("TRUE", "FALSE", "NA")])
+    func whatIsSavedAgainIsRead(yes: String, no: String, missing: String) throws {
+        let rows = [Row.full, .planned(), .planned("none", safe: false, sizeBytes: 100_000)]
+        var lines: [String] = []
+        for (number, fields) in try StrictCSV.parse(Self.text(rows)).enumerated() {
+            let saved = zip(Schema.columns, fields).map { column, field in
+                switch (number, column.type) {
+                case (0, _): "\"\(field)\""
+                case (_, "boolean"): field == "true" ? yes : no
+                case (_, _) where field.isEmpty: missing
+                // Beyond that no fraction is exact.
+                case (_, "integer") where field.count < 16:
+                    field == "100000" ? "1e+05" : field + ".0"
+                case (_, "text"): "\"\(field.replacing("\"", with: "\"\""))\""
+                default: field
+                }
+            }
+            lines.append((["\"\(number == 0 ? "" : "\(number)")\""] + saved).joined(separator: ","))
+        }
+        let file = try Self.read(lines.joined(separator: "\n") + "\n")
+        #expect(file.rows == rows)
+        #expect(file.unknownColumns.isEmpty)
+    }
+
+    /// As spreadsheets write it where a comma is the decimal sign, and R's write.csv2.
+    @Test(arguments: [(";", "semicolons"), ("\t", "tabs")])
+    func anotherSeparatorIsNamed(separator: String, name: String) throws {
+        for quote in ["", "\""] {
+            let text = try StrictCSV.parse(Self.text([.planned()])).map { fields in
+                fields.map { quote + $0 + quote }.joined(separator: separator) + "\r\n"
+            }.joined()
+            for text in [text, "\u{FEFF}" + text] {
+                #expect(
+                    Self.refusal(text).hasPrefix(
+                        "f: its columns are separated by \(name); save it with commas"))
+            }
+        }
     }
 
     /// A file of schema 1 has neither its number nor the columns that came with schema 2.
