@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/io_uring.h>
 #include <stdint.h>
 #include <string.h>
@@ -47,6 +48,13 @@ int64_t clinux_raise_locked_memory(void) {
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_MEMLOCK, &limit)) return -errno;
     return limit.rlim_max > INT64_MAX ? INT64_MAX : (int64_t)limit.rlim_max;
+}
+
+bool clinux_may_lock_memory(void) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+    if (syscall(SYS_capget, &header, data)) return false;
+    return data[CAP_TO_INDEX(CAP_IPC_LOCK)].effective & CAP_TO_MASK(CAP_IPC_LOCK);
 }
 
 int clinux_uring_read(int file, void *to, unsigned bytes) {

@@ -72,8 +72,7 @@ public enum Backing: String, CaseIterable, Sendable {
 
     private func probePool(_ bytes: ByteCount, _ files: KernelFiles) throws(BackingUnavailable) {
         guard let pool = HugePagePool(pageBytes: granule.rawValue, files: files) else {
-            throw BackingUnavailable(
-                self, missingPool(files), advice: "choose another --backing")
+            throw missing(missingPool(files), files)
         }
         let needed = pool.pages(for: bytes)
         guard needed <= pool.available else {
@@ -83,6 +82,15 @@ public enum Backing: String, CaseIterable, Sendable {
                 "huge pages of \(granule.rounded): \(needed) needed, \(pool.available) available",
                 advice: pool.reserveCommand(for: bytes) + (self == .hugetlb1G ? ", \(atBoot)" : ""))
         }
+    }
+
+    /// Where /sys is not there, the kernel says nothing of what it has.
+    private func missing(_ what: String, _ files: KernelFiles) -> BackingUnavailable {
+        let sys = KernelFiles.Mount.sys
+        guard files.isMounted(sys) else {
+            return BackingUnavailable(self, sys.absence, advice: sys.advice)
+        }
+        return BackingUnavailable(self, what, advice: "choose another --backing")
     }
 
     private func missingPool(_ files: KernelFiles) -> String {
@@ -100,9 +108,8 @@ public enum Backing: String, CaseIterable, Sendable {
         let path = directory + "/shmem_enabled"
         let sizePath = directory + "/hugepages-2048kB/shmem_enabled"
         guard let global = files.choice(path) else {
-            throw BackingUnavailable(
-                self, "this kernel has no transparent huge pages (CONFIG_TRANSPARENT_HUGEPAGE)",
-                advice: "choose another --backing")
+            throw missing(
+                "this kernel has no transparent huge pages (CONFIG_TRANSPARENT_HUGEPAGE)", files)
         }
         let ofSize = files.choice(sizePath) ?? "inherit"
         switch (global, ofSize) {

@@ -9,8 +9,7 @@ public struct Placement: Sendable, Equatable {
     /// Throws where there is no such node, or none of its memory is for this process.
     public init(node: Int) throws(PlacementFailure) {
         let available = try Self.availableNodes()
-        // Some node has the program's own memory.
-        guard !available.isEmpty else { throw .unsupported }
+        guard !available.isEmpty else { throw .noNodes(.machine) }
         guard available.contains(node) else {
             throw .noSuchNode(node, available: available)
         }
@@ -119,13 +118,21 @@ public struct Placement: Sendable, Equatable {
 public enum PlacementFailure: Error, Equatable, CustomStringConvertible {
     /// The kernel has no NUMA system calls, or a filter denies them.
     case unsupported
+    /// Nobody says which nodes there are.
+    case untold
     case noSuchNode(Int, available: [Int])
     /// Pages that the kernel reports on other nodes, or nowhere: how many, the first and its node.
     case elsewhere(PageCount, of: PageRange, expected: Int, first: GFN, on: Int?)
     case system(SystemError)
 
+    /// Why no node has memory, where some node has the program's own.
+    static func noNodes(_ files: KernelFiles) -> PlacementFailure {
+        files.isMounted(.sys) ? .unsupported : .untold
+    }
+
     public var description: String {
         switch self {
+        case .untold: "\(KernelFiles.Mount.sys.absence); \(KernelFiles.Mount.sys.advice)"
         case .unsupported:
             "the kernel lacks or denies NUMA placement (get_mempolicy(2)); run without --memory-node"
         case .noSuchNode(let node, let available):

@@ -42,7 +42,7 @@ public final class ChildProcess: Sendable {
         try check(
             Self.withStrings(arguments) {
                 clinux_spawn_self($0, raised, Int32(raised.count), &child)
-            }, "posix_spawn", on: "/proc/self/exe")
+            }, "posix_spawn", on: "/proc/self/exe", advice: KernelFiles.machine.adviceOnProc())
         try self.init(started: child)
     }
 

@@ -12,7 +12,9 @@ public struct FileRangeLocks: ~Copyable, Sendable {
     /// A new open file description of the file behind descriptor `number`.
     public init(reopening number: Int32) throws(SystemError) {
         descriptor = FileDescriptor(
-            owning: try check(clinux_reopen(number), "open", on: "/proc/self/fd/\(number)"))
+            owning: try check(
+                clinux_reopen(number), "open", on: "/proc/self/fd/\(number)",
+                advice: KernelFiles.machine.adviceOnProc()))
     }
 
     /// Takes a shared lock; false where an exclusive one is in the way.

@@ -7,7 +7,31 @@ package struct KernelFiles: Sendable {
 
     package static let machine = KernelFiles(root: "")
 
+    /// Where the files lie.
+    package enum Mount: String, CaseIterable, Sendable {
+        case proc = "/proc"
+        case sys = "/sys"
+
+        package var absence: String { "\(rawValue) is not mounted" }
+        package var advice: String {
+            switch self {
+            case .proc: "mount -t proc proc /proc"
+            case .sys: "mount -t sysfs sysfs /sys"
+            }
+        }
+    }
+
     package init(root: String) { self.root = root }
+
+    /// Whether anything is there. Whoever misses a file asks this before saying what the kernel lacks.
+    package func isMounted(_ mount: Mount) -> Bool {
+        !listDirectory(root + mount.rawValue).isEmpty
+    }
+
+    /// What to do where a file below /proc cannot be opened; empty where that is not for want of /proc.
+    package func adviceOnProc() -> String {
+        isMounted(.proc) ? "" : "\(Mount.proc.absence): \(Mount.proc.advice)"
+    }
 
     /// The first `limit` bytes of a file.
     package func text(_ path: String, limit: Int = 1 << 16) -> String? {

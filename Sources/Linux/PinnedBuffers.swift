@@ -41,11 +41,6 @@ public enum LockedMemory {
         UInt64(max(0, clinux_raise_locked_memory()))
     }
 
-    /// Whether the process is exempt from it: CAP_IPC_LOCK among its effective capabilities (proc_pid_status(5)).
-    public static var isExempt: Bool {
-        let lines = (readSmallFile("/proc/self/status") ?? "").split(separator: "\n")
-        let words = lines.first { $0.hasPrefix("CapEff:") }?.split(separator: "\t") ?? []
-        // CAP_IPC_LOCK is number 14 of linux/capability.h.
-        return (words.last.flatMap { UInt64($0, radix: 16) } ?? 0) >> 14 & 1 == 1
-    }
+    /// Whether the process is exempt from it.
+    public static var isExempt: Bool { clinux_may_lock_memory() }
 }

@@ -106,6 +106,36 @@ extension EndToEnd {
             }
         }
 
+        private static let isolation = ["unshare", "--mount", "--map-root-user"]
+        private static let canIsolate: Bool = {
+            let outcome = try? Tool.run(isolation + ["true"], input: []) { false }
+            return outcome?.end == .exited(0)
+        }()
+
+        /// The kernel is not blamed for files that nobody has mounted.
+        @Test(.enabled(if: canIsolate, "needs a mount namespace: run as root"))
+        func ofProcIsToldAsThat() throws {
+            func outcome(without mount: String, _ arguments: String...) throws -> Run.Outcome {
+                let script = "mount -t tmpfs none \(mount) && exec \"$@\""
+                return try Run(
+                    ["--size", "4M", "--rounds", "1"] + arguments,
+                    through: Self.isolation + ["sh", "-c", script, "sh"]
+                ).finish()
+            }
+            let proc = try outcome(without: "/proc")
+            #expect(proc.end == .exited(69) && proc.errorLines.count == 1, "\(proc.errors)")
+            #expect(
+                proc.errors.hasSuffix("; /proc is not mounted: mount -t proc proc /proc\n"),
+                "\(proc.errors)")
+            for option in ["--backing=hugetlb-2m", "--backing=thp", "--memory-node=0"] {
+                let sys = try outcome(without: "/sys", option)
+                #expect(sys.end == .exited(69) && sys.errorLines.count == 1, "\(sys.errors)")
+                #expect(
+                    sys.errors.hasSuffix("/sys is not mounted; mount -t sysfs sysfs /sys\n"),
+                    "\(sys.errors)")
+            }
+        }
+
         /// What is refused in the midst of a turn, to the harness or to a device: the turn's row says so, and the run
         /// ends with what to do. Nobody waits for an answer that cannot be heard.
         @Test(arguments: [

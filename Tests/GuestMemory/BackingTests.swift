@@ -62,13 +62,17 @@ private let transparent = "/sys/kernel/mm/transparent_hugepage"
     }
 
     @Test func missingPageSizesAreSaidToBe() throws {
+        let sys = ["\(pool2M)/nr_hugepages": "0"]
+        func machine(_ flags: String) -> [String: String] {
+            ["/proc/cpuinfo": flags].merging(sys) { one, _ in one }
+        }
         #expect(
-            try refusal(.hugetlb1G, 1, on: ["/proc/cpuinfo": "flags\t: fpu pse\n"])
+            try refusal(.hugetlb1G, 1, on: machine("flags\t: fpu pse\n"))
                 == "backing hugetlb-1g: this processor has no 1 GiB pages "
                 + "(no pdpe1gb in /proc/cpuinfo); choose another --backing")
         for flags in ["flags\t: fpu pdpe1gb\n", ""] {
             #expect(
-                try refusal(.hugetlb1G, 1, on: ["/proc/cpuinfo": flags])
+                try refusal(.hugetlb1G, 1, on: machine(flags))
                     == "backing hugetlb-1g: this kernel has no huge pages of 1 GiB "
                     + "(CONFIG_HUGETLBFS); choose another --backing")
         }
@@ -97,7 +101,16 @@ private let transparent = "/sys/kernel/mm/transparent_hugepage"
     }
 
     @Test func aKernelWithoutTransparentHugePagesSaysSo() throws {
-        #expect(try refusal(.thp, 1, on: [:])?.contains("CONFIG_TRANSPARENT_HUGEPAGE") == true)
+        let machine = ["\(pool2M)/nr_hugepages": "0"]
+        #expect(try refusal(.thp, 1, on: machine)?.contains("CONFIG_TRANSPARENT_HUGEPAGE") == true)
+    }
+
+    /// What the kernel has is not known then.
+    @Test(arguments: [Backing.hugetlb2M, .hugetlb1G, .thp])
+    func withoutSysNothingElseIsBlamed(backing: Backing) throws {
+        #expect(
+            try refusal(backing, 1, on: ["/proc/cpuinfo": "flags\t: fpu\n"])
+                == "backing \(backing.rawValue): /sys is not mounted; mount -t sysfs sysfs /sys")
     }
 
     @Test func regionsAreSparseAndZero() throws {

@@ -1,4 +1,5 @@
 import Linux
+import MadeUpMachine
 import Testing
 
 @testable import GuestMemory
@@ -68,6 +69,17 @@ struct PlacementTests {
         #expect(throws: PlacementFailure.self) {
             try Placement(unchecked: 1000).bind(view.wholeRange, of: view)
         }
+    }
+}
+
+/// No node is known: the kernel has none, or nobody has told.
+@Suite struct UnknownNodesTests {
+    @Test func withoutSysTheKernelIsNotBlamed() throws {
+        #expect(
+            PlacementFailure.noNodes(try MadeUpMachine([:]).files).description
+                == "/sys is not mounted; mount -t sysfs sysfs /sys")
+        let machine = try MadeUpMachine(["/sys/devices/system/node/online": "0\n"])
+        #expect(PlacementFailure.noNodes(machine.files) == .unsupported)
     }
 }
 

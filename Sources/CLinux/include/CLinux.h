@@ -89,6 +89,8 @@ int clinux_uring_set_buffer(int ring, unsigned slot, void *start, size_t bytes);
 int clinux_uring_read(int file, void *to, unsigned bytes);
 /// Raises RLIMIT_MEMLOCK (getrlimit(2)) to its hard limit; that limit in bytes, INT64_MAX for none.
 int64_t clinux_raise_locked_memory(void);
+/// Whether this process has the capability CAP_IPC_LOCK in effect (capget(2)).
+bool clinux_may_lock_memory(void);
 
 // fault.c — userfaultfd(2) for write protection, stores that may fault, SCM_RIGHTS (unix(7)).
 /// Lets `[start, start + bytes)` of this process be write-protected page by page, through the descriptor, by any
