@@ -1,7 +1,8 @@
 import Glibc
 import Linux
 
-/// One line on a terminal that says how far the run is. Without a terminal it writes nothing.
+/// One line on a terminal that says how far the run is. Where there is none, or it cannot erase a line, nothing is
+/// written.
 public struct Progress: Sendable {
     private let descriptor: Int32
     private let isEnabled: Bool
@@ -10,9 +11,11 @@ public struct Progress: Sendable {
     private var isShown = false
 
     /// `width` in characters; where it is nil the terminal is asked at each line.
-    public init(on descriptor: Int32 = STDERR_FILENO, width: Int? = nil) {
+    public init(
+        on descriptor: Int32 = STDERR_FILENO, width: Int? = nil, type: String? = Terminal.type
+    ) {
         self.descriptor = descriptor
-        isEnabled = Terminal.isTerminal(descriptor)
+        isEnabled = Terminal.takesEscapes(descriptor, type: type)
         self.width = width
     }
 

@@ -32,11 +32,11 @@ struct Session {
             let color = try Choice.named(
                 options.color, option: "--color",
                 among: ["auto", "always", "never"].map { ($0, $0) })
-            let isTerminal = Terminal.isTerminal(STDERR_FILENO)
             // https://no-color.org: an empty value says nothing.
             let isUnwanted = getenv("NO_COLOR").map { $0.pointee != 0 } ?? false
-            usesColor = color == "always" || (color == "auto" && isTerminal && !isUnwanted)
-            isForPeople = isTerminal && !options.quiet
+            let isColorful = Terminal.takesEscapes(STDERR_FILENO) && !isUnwanted
+            usesColor = color == "always" || (color == "auto" && isColorful)
+            isForPeople = Terminal.isTerminal(STDERR_FILENO) && !options.quiet
         } catch {
             throw Failure(.usage, error.description)
         }

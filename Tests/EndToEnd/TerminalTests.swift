@@ -60,6 +60,15 @@ extension EndToEnd {
             #expect(always.contains(/\u{1B}\[[0-9]+m/))
         }
 
+        /// Neither a line that is erased again nor colour, unless somebody asks for that; the table is there.
+        @Test func aDumbTerminalGetsNoEscapes() throws {
+            let text = try shown(columns: 80, environment: ["TERM": "dumb"])
+            #expect(text.contains("perpage-swar") && !text.contains("\u{1B}"), "\(text)")
+            let always = try shown(
+                columns: 80, ["--color", "always"], environment: ["TERM": "dumb"])
+            #expect(always.contains(/\u{1B}\[[0-9]+m/))
+        }
+
         @Test func quietShowsNothing() throws {
             #expect(try shown(columns: 80, ["--quiet"]) == "")
         }

@@ -27,7 +27,7 @@ import Testing
         #expect(pipe(&ends) == 0)
         let reader = FileDescriptor(owning: ends[0])
         let writer = FileDescriptor(owning: ends[1])
-        var progress = Progress(on: writer.raw, width: 80)
+        var progress = Progress(on: writer.raw, width: 80, type: "xterm")
         progress.show(["cell 1 of 2"], done: 0, of: 4, what: "none")
         progress.erase()
         #expect(fcntl(reader.raw, F_SETFL, O_NONBLOCK) == 0)
@@ -40,7 +40,7 @@ import Testing
         let terminal = pseudo.terminal.raw
         #expect(Terminal.isTerminal(terminal))
         #expect(Terminal.width(of: terminal) == 30)
-        var progress = Progress(on: terminal)
+        var progress = Progress(on: terminal, type: "xterm")
         progress.erase()
         #expect(written(to: pseudo.observer) == "")
         progress.show(["cell 1 of 2", "round 1 of 3"], done: 0, of: 6, what: "none 1 GiB")
@@ -50,6 +50,15 @@ import Testing
         #expect(written(to: pseudo.observer) == "\r\u{1B}[K")
         progress.show(["cell 2 of 2", "round 1 of 3"], done: 1, of: 6, what: "none 1 GiB")
         #expect(written(to: pseudo.observer).hasPrefix("\r\u{1B}[Kcell 2 of 2"))
+    }
+
+    @Test(arguments: ["dumb", "", nil] as [String?])
+    func aTerminalThatCannotEraseIsLeftAlone(type: String?) throws {
+        let pseudo = try pseudoterminal(width: 80)
+        var progress = Progress(on: pseudo.terminal.raw, type: type)
+        progress.show(["cell 1 of 2"], done: 0, of: 4, what: "none")
+        progress.erase()
+        #expect(written(to: pseudo.observer) == "")
     }
 
     private func written(to file: borrowing FileDescriptor) -> String {
