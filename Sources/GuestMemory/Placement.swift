@@ -51,7 +51,10 @@ public struct Placement: Sendable, Equatable {
         throw .system(
             SystemError(
                 "mbind", code: code, on: "\(range) to node \(node)",
-                advice: code == EIO ? "pages of it were touched before and lie elsewhere" : ""))
+                advice: code == EIO
+                    ? "pages of it were touched before and lie elsewhere"
+                    : "run without --memory-node, or allow it: a filter of system calls may deny it"
+            ))
     }
 
     /// Asks the kernel where each page of `range` is, and throws unless all are on this node.

@@ -72,6 +72,23 @@ extension EndToEnd {
                 outcome.errors == "dma-bench: --strategy \(missing.strategy): \(missing.reason)\n")
         }
 
+        /// Where the kernel tells nothing of memory's place, rows do without; who asks for a place is told why there is
+        /// none. No library has a line of its own.
+        @Test(
+            arguments: [CREFUSE_GET_MEMPOLICY, CREFUSE_MBIND],
+            [EPERM, ENOSYS, EINVAL, EACCES])
+        func ofPlacementIsToldOnce(call: crefuse_call, error: Int32) throws {
+            let refusal = Run.Refusal(call: call, error: error)
+            let plan = ["--size", "4K", "--strategy", "none", "--rounds", "1", "--ops", "1"]
+            let outcome = try Run(plan, refusing: refusal).finish()
+            #expect(outcome.end == .exited(0) && outcome.errors == "", "\(outcome.errors)")
+            let placed = try Run(plan + ["--memory-node", "0"], refusing: refusal).finish()
+            #expect(placed.end == .exited(69), "\(placed.errors)")
+            #expect(
+                placed.errorLines.count == 1
+                    && placed.errors.hasPrefix("dma-bench: --memory-node 0: "), "\(placed.errors)")
+        }
+
         /// Where page tables are to stop wrong writes, no strategy can do without the feature.
         @Test(arguments: missing.filter { $0.strategy == "fault" })
         func ofEnforcementEndsTheRun(_ missing: Missing) throws {

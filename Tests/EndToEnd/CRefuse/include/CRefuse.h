@@ -7,8 +7,10 @@
 enum crefuse_call {
     CREFUSE_EVENTFD = SYS_eventfd2,
     CREFUSE_FALLOCATE = SYS_fallocate,
+    CREFUSE_GET_MEMPOLICY = SYS_get_mempolicy,
     CREFUSE_IO_URING_SETUP = SYS_io_uring_setup,
     CREFUSE_MEMBARRIER = SYS_membarrier,
+    CREFUSE_MBIND = SYS_mbind,
     CREFUSE_MEMFD_CREATE = SYS_memfd_create,
     CREFUSE_PIDFD_OPEN = SYS_pidfd_open,
     CREFUSE_PRCTL = SYS_prctl,
