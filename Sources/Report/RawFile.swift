@@ -3,7 +3,7 @@ import Linux
 
 /// The file of single DMAs, one row of CSV each: gathered in memory, written between turns.
 public final class RawFile {
-    /// The columns, in order; `status` is the device's code, zero for completed. `gap_ns` is the time since the end of
+    /// The columns, in order; times are in nanoseconds, to a tenth of one. `status` is the device's code, zero for completed. `gap_ns` is the time since the end of
     /// the device's previous request, at most that of 2^40 ticks of its clock, which is minutes.
     public static let columns = [
         "round", "strategy", "policy", "size_bytes", "chunk_bytes", "ranges", "devices", "engine",

@@ -63,7 +63,8 @@ final class Output {
         guard let rawFile else { return }
         func nanoseconds(_ ticks: UInt64) -> String {
             let value: Double = clock.nanoseconds(from: ticks)
-            return "\(value)"
+            // Finer than any clock counts.
+            return "\((value * 10).rounded() / 10)"
         }
         rawFile.append([
             "\(round)", cell.strategy.info.name, cell.policy.rawValue,

@@ -122,6 +122,9 @@ extension EndToEnd {
                 #expect(try good.count == row.count("ops"))
                 #expect(try single.count - good.count == row.count("refused"))
                 #expect(good.allSatisfy { $0["bytes"] == "4194304" })
+                for column in raw.header where column.hasSuffix("_ns") {
+                    #expect(single.allSatisfy { $0[column].wholeMatch(of: /[0-9]+\.[0-9]/) != nil })
+                }
                 // No request is there twice.
                 let requests = Set(single.map { "\($0["device"]) \($0["request"])" })
                 #expect(requests.count == single.count)
