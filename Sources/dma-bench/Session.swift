@@ -2,6 +2,7 @@ import Experiment
 import Glibc
 import Hypervisor
 import Linux
+import PinLock
 import Report
 
 /// What the command line asks for, to the exit status: plan, rows out as they come, the table at the end. One run, or
@@ -43,6 +44,7 @@ struct Session {
     }
 
     func run() throws {
+        if isForPeople || (options.dryRun && !options.quiet) { sayWhatCannotBeCaught() }
         if options.dryRun { return try DryRun(plan, runs: runCount).print() }
         let environment = Environment.capture(revision: Build.revision)
         let builder = RowBuilder(runName: "", environment: environment, plan: plan)
@@ -69,6 +71,20 @@ struct Session {
             try note(runner, output)
         }
         if isForPeople, !log.rows.isEmpty { summarise(log) }
+    }
+
+    /// A device never writes where these conversions are: whatever a strategy does wrong, no row will show it. Whoever
+    /// runs safe ones as well wants their times.
+    private func sayWhatCannotBeCaught() {
+        let strategies = plan.request.strategies.map { $0.info }
+        guard plan.request.convertPlace == .outside, !strategies.contains(where: \.isSafe) else {
+            return
+        }
+        let broken = strategies.map(\.name).filter { $0 != None.info.name }
+        guard !broken.isEmpty else { return }
+        Status.say(
+            "dma-bench: broken on purpose: \(broken.joined(separator: ", ")); with conversions outside "
+                + "the buffers nothing can be caught: add --convert-where inside")
     }
 
     private func makeRunner(_ earlier: EarlierRun?) throws -> Runner {

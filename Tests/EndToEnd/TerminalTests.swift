@@ -72,5 +72,10 @@ extension EndToEnd {
         @Test func quietShowsNothing() throws {
             #expect(try shown(columns: 80, ["--quiet"]) == "")
         }
+
+        @Test func thatNothingCanBeCaughtIsTold() throws {
+            let text = try shown(columns: 80, ["--strategy", "toctou"])
+            #expect(text.contains("broken on purpose: toctou; "))
+        }
     }
 }

@@ -50,6 +50,29 @@ extension EndToEnd {
             #expect(directory.names.isEmpty)
         }
 
+        /// Whatever is broken does not show where no device writes; beside safe ones, or without any lock, it is there
+        /// for its times.
+        @Test func thatNothingCanBeCaughtIsTold() throws {
+            let told =
+                "dma-bench: broken on purpose: toctou, srcu-v5; with conversions outside the buffers "
+                + "nothing can be caught: add --convert-where inside\n"
+            for (arguments, errors) in [
+                (["--strategy", "toctou,none,srcu-v5"], told),
+                (["--strategy", "unsafe", "--convert-where", "outside"], told),
+                (["--strategy", "unsafe"], ""), (["--strategy", "none"], ""),
+                (["--strategy", "all"], ""), (["--strategy", "rangetree,toctou"], ""),
+                (["--strategy", "toctou", "--convert-where", "mixed"], ""),
+                (["--strategy", "toctou", "--quiet"], ""),
+            ] {
+                let outcome = try Run(["--dry-run", "--size", "4M"] + arguments).finish()
+                #expect(outcome.end == .exited(0) && outcome.errors == errors, "\(arguments)")
+            }
+            // For people: a script has its rows and no more.
+            let rows = try run(
+                "--size", "4K", "--strategy", "toctou", "--rounds", "1", "--ops", "1")
+            #expect(rows.end == .exited(0) && rows.errors == "")
+        }
+
         @Test func headerIsGoldenAndSoIsItsSchema() throws {
             let outcome = try run(
                 "--size", "4K", "--rounds", "1", "--ops", "1", "--no-write")
