@@ -3,6 +3,8 @@ import Glibc
 
 /// Memory that several processes map: the owner of one mmap(2), which lasts as long as this object.
 ///
+/// No core file holds it (MADV_DONTDUMP of madvise(2)).
+///
 /// Views (the arena, a ring, a region) keep a reference to the mapping beside their typed pointers, so
 /// that no pointer outlives it. What lies in it is position-independent: processes map it at different addresses.
 public final class SharedMapping {
@@ -23,6 +25,9 @@ public final class SharedMapping {
         guard let start, start != MAP_FAILED else {
             throw SystemError("mmap", code: errno, on: "\(name), \(byteCount) bytes")
         }
+        // A core file of hundreds of gigabytes would take the machine with it. One that is larger than it need be is no
+        // reason not to run.
+        madvise(start, byteCount, MADV_DONTDUMP)
         base = start
         self.byteCount = byteCount
         self.name = name

@@ -42,6 +42,29 @@ extension EndToEnd {
             try expectEndByDeath(of: 0, by: SIGKILL, run)
         }
 
+        /// A core file would hold as much as the guest has, of each process.
+        @Test func coreFilesHoldNothingThatIsShared() throws {
+            let run = try Run(Self.long + ["--strategy", "rangetree"])
+            let device = try #require(run.waitForDevices()?[0])
+            #expect(run.waitForTurn())
+            for process in [run.pid, device] {
+                var name: Substring?
+                var names: Set<Substring> = []
+                for line in readFile("/proc/\(process)/smaps").split(separator: "\n") {
+                    if let mapping = line.firstMatch(of: /^[0-9a-f]+-.* \/memfd:(\S+)/) {
+                        name = mapping.1
+                    } else if line.hasPrefix("VmFlags:"), let mapped = name {
+                        names.insert(mapped)
+                        #expect(line.split(separator: " ").contains("dd"), "\(mapped): \(line)")
+                        name = nil
+                    }
+                }
+                #expect(names.count >= 4 && names.contains("guest-memory"), "\(names)")
+            }
+            run.signal(SIGKILL)
+            _ = try run.finish()
+        }
+
         @Test(arguments: [SIGSEGV, SIGTERM])
         func ofADeviceIsToldBySignal(_ signal: Int32) throws {
             let run = try Run(Self.long)
