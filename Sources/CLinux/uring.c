@@ -13,22 +13,21 @@
 
 // glibc has no io_uring. Registering needs no queue: the rings are never mapped.
 
-int clinux_uring_create(unsigned buffer_slots) {
+int clinux_uring_create(void) {
     struct io_uring_params parameters;
     memset(&parameters, 0, sizeof parameters);
+    // The descriptor is close-on-exec by itself (io_uring_setup(2)).
     int ring = (int)syscall(SYS_io_uring_setup, 1, &parameters);
-    if (ring < 0) return -errno;
-    // The descriptor is close-on-exec by itself (io_uring_setup(2)). A sparse table: Linux 5.19.
+    return ring < 0 ? -errno : ring;
+}
+
+int clinux_uring_add_table(int ring, unsigned buffer_slots) {
+    // A sparse table: Linux 5.19.
     struct io_uring_rsrc_register table;
     memset(&table, 0, sizeof table);
     table.nr = buffer_slots;
     table.flags = IORING_RSRC_REGISTER_SPARSE;
-    if (syscall(SYS_io_uring_register, ring, IORING_REGISTER_BUFFERS2, &table, sizeof table) < 0) {
-        int error = errno;
-        close(ring);
-        return -error;
-    }
-    return ring;
+    return syscall(SYS_io_uring_register, ring, IORING_REGISTER_BUFFERS2, &table, sizeof table) < 0 ? -errno : 0;
 }
 
 int clinux_uring_set_buffer(int ring, unsigned slot, void *start, size_t bytes) {

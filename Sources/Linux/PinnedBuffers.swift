@@ -1,4 +1,5 @@
 import CLinux
+import Glibc
 
 /// Memory that the kernel has pinned for this process: io_uring's registered buffers (io_uring_register(2)).
 ///
@@ -14,16 +15,30 @@ public struct PinnedBuffers: ~Copyable {
 
     /// A table of empty slots. Throws ENOSYS or EPERM where the machine has no io_uring for this process.
     public init() throws(SystemError) {
-        let number = try check(
-            clinux_uring_create(UInt32(Self.capacity)), "io_uring_setup", of: .ioUring)
-        ring = FileDescriptor(owning: number)
+        let number = try check(clinux_uring_create(), "io_uring_setup", of: .ioUring)
+        let result = clinux_uring_add_table(number, UInt32(Self.capacity))
+        let ring = FileDescriptor(owning: number)
+        try check(
+            result, "io_uring_register(BUFFERS2)", on: "\(Self.capacity) empty slots",
+            advice: Self.advice(result))
+        self.ring = ring
     }
 
     /// Pins `memory` into an empty slot. Throws ENOMEM at the limit on locked memory.
     public func set(_ slot: Int, _ memory: UnsafeMutableRawBufferPointer) throws(SystemError) {
+        let result = clinux_uring_set_buffer(
+            ring.raw, UInt32(slot), memory.baseAddress, memory.count)
         try check(
-            clinux_uring_set_buffer(ring.raw, UInt32(slot), memory.baseAddress, memory.count),
-            "io_uring_register", advice: LockedMemory.advice)
+            result, "io_uring_register(BUFFERS_UPDATE)", on: "\(memory.count) bytes",
+            advice: Self.advice(result))
+    }
+
+    /// ENOMEM is the limit's, or that of the kernel's own memory, in which its table of pages is to lie in one piece.
+    private static func advice(_ result: Int32) -> String {
+        result == -ENOMEM
+            ? "raise the limit on locked memory (ulimit -l), free memory of the kernel "
+                + "(echo 1 | sudo tee /proc/sys/vm/compact_memory), or choose a smaller --size or --chunk"
+            : KernelFeature.ioUring.advice(for: -result)
     }
 
     /// Lets go of what the slot holds.
@@ -34,8 +49,6 @@ public struct PinnedBuffers: ~Copyable {
 
 /// The limit on memory that a process without CAP_IPC_LOCK may pin (getrlimit(2), RLIMIT_MEMLOCK).
 public enum LockedMemory {
-    static let advice = "raise the limit: ulimit -l unlimited, as root"
-
     /// Raises this process's limit as far as it may itself, and returns it, in bytes.
     public static func raiseLimit() -> UInt64 {
         UInt64(max(0, clinux_raise_locked_memory()))

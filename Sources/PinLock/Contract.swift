@@ -313,9 +313,14 @@ public protocol Pinner: AnyObject {
     /// Lets long-lived pins go that a conversion waits for. Cheap when there is nothing to do; call it between
     /// requests.
     func serviceRevocations()
+
+    /// What the kernel said when it last refused the device a pin: `PinRefusal.tooManyPins` has no room for it. Nil
+    /// where it has refused none.
+    var kernelRefusal: SystemError? { get }
 }
 
 extension Pinner {
+    public var kernelRefusal: SystemError? { nil }
     public func register(_ ranges: [PageRange]) throws(PinRefusal) {}
     public func unregister() {}
     public func serviceRevocations() {}

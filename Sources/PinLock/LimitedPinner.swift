@@ -1,4 +1,5 @@
 import GuestMemory
+import Linux
 
 /// A device's side that may hold so many pages at once, and no more.
 ///
@@ -28,6 +29,8 @@ public final class LimitedPinner: Pinner {
 
     /// Pages that the device holds now.
     public var held: PageCount { PageCount(passing + (keeper?.keptPages ?? 0)) }
+
+    public var kernelRefusal: SystemError? { pinner.kernelRefusal }
 
     public func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
         if tokens == 0 { keeper?.noteIdle() }

@@ -132,7 +132,7 @@ public final class DeviceProcess {
 
         // The device writes the used ring at any time: its queue stays pinned for the turn.
         let start = clock.now()
-        let queuePin = try pinned { () throws(PinRefusal) in
+        let queuePin = try pinned(by: pinner) { () throws(PinRefusal) in
             try pinner.pin(layout.area(at: GFN(setup.queueStart)))
         }
         // However the turn ends: the device lives on.
@@ -141,11 +141,11 @@ public final class DeviceProcess {
             pinner.unpin(queuePin)
         }
         let ranges = setup.buffer.ranges
-        try pinned { () throws(PinRefusal) in try pinner.register(ranges) }
+        try pinned(by: pinner) { () throws(PinRefusal) in try pinner.register(ranges) }
         var ready = DeviceReply(.ready)
         ready.setupPinNanoseconds = clock.nanoseconds(from: clock.now() &- start)
         guard let hot = loop.hotPair(Self.request(setup)) else {
-            throw TurnFailure(description: "the hot loop's pin was refused")
+            throw TurnFailure("the hot loop's pin was refused", of: pinner)
         }
         ready.hotPair = hot
         let countedAtSetup = cache?.counters
@@ -226,12 +226,12 @@ public final class DeviceProcess {
     }
 
     private func pinned<Result>(
-        _ body: () throws(PinRefusal) -> Result
+        by pinner: any Pinner, _ body: () throws(PinRefusal) -> Result
     ) throws(TurnFailure) -> Result {
         do throws(PinRefusal) {
             return try body()
         } catch {
-            throw TurnFailure(description: "a pin at set-up was refused: \(error)")
+            throw TurnFailure("a pin at set-up was refused: \(error)", of: pinner)
         }
     }
 
@@ -272,6 +272,15 @@ struct TurnFailure: Error {
     init(description: String) {
         kind = .failed
         self.description = description
+    }
+
+    /// What was refused; where it was the kernel that did, its own words.
+    init(_ description: String, of pinner: any Pinner) {
+        if let error = pinner.kernelRefusal {
+            self.init(error)
+        } else {
+            self.init(description: description)
+        }
     }
 
     init(_ error: SystemError) {

@@ -27,6 +27,9 @@ extension EndToEnd {
         private static let filter = "a seccomp filter, as containers have one, must allow it"
         private static let uring = "it needs Linux 5.19 with CONFIG_IO_URING; \(filter)"
         private static let uringSwitch = "sudo sysctl kernel.io_uring_disabled=0; \(filter)"
+        private static let memory =
+            "raise the limit on locked memory (ulimit -l), free memory of the kernel "
+            + "(echo 1 | sudo tee /proc/sys/vm/compact_memory), or choose a smaller --size or --chunk"
         private static let fault =
             "it needs Linux 6.4 with CONFIG_USERFAULTFD, and 4 KiB pages; \(filter)"
         private static let barrier = "it needs Linux 4.16 with CONFIG_MEMBARRIER; \(filter)"
@@ -34,6 +37,9 @@ extension EndToEnd {
         static let missing = [
             Missing("kernelpin", CREFUSE_IO_URING_SETUP, EPERM, "io_uring_setup", uringSwitch),
             Missing("kernelpin", CREFUSE_IO_URING_SETUP, ENOSYS, "io_uring_setup", uring),
+            Missing(
+                "kernelpin", CREFUSE_IO_URING_REGISTER, ENOMEM,
+                "io_uring_register(BUFFERS2) (16384 empty slots)", memory),
             Missing("fault", CREFUSE_USERFAULTFD, EPERM, "userfaultfd", filter),
             Missing("fault", CREFUSE_USERFAULTFD, ENOSYS, "userfaultfd", fault),
             Missing("epoch", CREFUSE_MEMBARRIER, EPERM, registration, filter),
@@ -180,6 +186,33 @@ extension EndToEnd {
                 #expect(rows.count == 1 && rows[0]["status"].hasPrefix("failed:\(name): "))
                 run.expectNoSurvivors()
             }
+        }
+
+        /// What the kernel says to a pin comes through, whole.
+        @Test(arguments: [
+            ("kernelpin", CREFUSE_IO_URING_UPDATE, ENOMEM, "io_uring_register(BUFFERS_UPDATE) ("),
+            ("ofd", CREFUSE_SET_LOCK, ENOLCK, "fcntl(F_OFD_SETLK): "),
+        ])
+        func ofAPinEndsTheRun(
+            strategy: String, call: crefuse_call, error: Int32, name: String
+        ) throws {
+            let run = try Run(
+                [
+                    "--size", "4M", "--strategy", strategy, "--rounds", "1", "--convert-rate", "0",
+                ], refusing: Run.Refusal(call: call, error: error))
+            let outcome = try run.finish(within: 30)
+            #expect(outcome.end == .exited(69), "\(outcome.errors)")
+            // Where there is no io_uring at all, that was told.
+            if try !Rows(csv: outcome.output).rows.isEmpty {
+                #expect(
+                    outcome.errorLines.count == 1
+                        && outcome.errors.hasPrefix("dma-bench: device 0: \(name)")
+                        && outcome.errors.contains(": \(SystemError.message(error)); "),
+                    "\(outcome.errors)")
+                let advice = strategy == "kernelpin" ? Self.memory : "complete rows"
+                #expect(outcome.errors.contains("; \(advice)"), "\(outcome.errors)")
+            }
+            run.expectNoSurvivors()
         }
 
         private static let withoutBarrier =

@@ -1,3 +1,4 @@
+import Glibc
 import GuestMemory
 import Linux
 import Testing
@@ -67,6 +68,23 @@ struct KernelPinTests {
         for pin in pins { device.unpin(pin) }
         #expect(refusalOfPin(range(0..<1), by: device) == nil)
         #expect(try strategy.audit() == nil)
+    }
+
+    /// Nothing stays pinned, and the kernel's words are there for whoever asks, also through a limit.
+    @Test func whatTheKernelRefusesIsTold() throws {
+        let file = try SharedMapping.create(name: "cut", byteCount: Int(8 * pageSize))
+        let device = try strategy.pinner(
+            for: DeviceID(0), in: DeviceSurroundings(memory: GuestView(file), hypervisor: -1))
+        #expect(refusalOfPin(range(0..<4), by: device) == nil && device.kernelRefusal == nil)
+        // Behind the end of a file there is nothing to pin.
+        try #require(ftruncate(file.fileDescriptor, 0) == 0)
+        let limited = LimitedPinner(device, limit: PageCount(8))
+        #expect(refusalOfPin(range(0..<4), by: limited) == .tooManyPins(GFN(0)))
+        for refusal in [device.kernelRefusal, limited.kernelRefusal] {
+            #expect(refusal?.call == "io_uring_register(BUFFERS_UPDATE)")
+            #expect(refusal?.code == EFAULT && refusal?.subject == "16384 bytes")
+        }
+        #expect(strategy.arena.livePins == 0)
     }
 
     private func eventually(_ condition: () -> Bool) -> Bool {

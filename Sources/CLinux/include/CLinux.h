@@ -81,8 +81,10 @@ int clinux_eventfd(void);
 int clinux_wait_readable(const int *descriptors, int count, int64_t timeout_ns, uint64_t *mask);
 
 // uring.c — io_uring_setup(2), io_uring_register(2): buffers that the kernel keeps pinned.
-/// A ring without queues, with a table of `buffer_slots` empty slots; its descriptor.
-int clinux_uring_create(unsigned buffer_slots);
+/// A ring without queues; its descriptor.
+int clinux_uring_create(void);
+/// Gives the ring a table of `buffer_slots` empty slots.
+int clinux_uring_add_table(int ring, unsigned buffer_slots);
 /// Pins `[start, start + bytes)`, at most 1 GiB, into a slot, or lets go of what is in it where `start` is NULL.
 int clinux_uring_set_buffer(int ring, unsigned slot, void *start, size_t bytes);
 /// Reads from `file` into memory as an io_uring operation (IORING_OP_READ), and waits for it: bytes, or -errno.

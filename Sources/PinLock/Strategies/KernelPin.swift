@@ -59,6 +59,8 @@ public struct KernelPin: StandsOnTree {
         private let tree: RangeTree.Device
         private let kernel: KernelReferences?
 
+        public var kernelRefusal: SystemError? { kernel?.refusal }
+
         init(_ tree: RangeTree.Device, kernel: KernelReferences?) {
             self.tree = tree
             self.kernel = kernel
@@ -90,6 +92,9 @@ final class KernelReferences {
     private var first: [UInt16]
     private var next: [UInt16]
 
+    /// What the kernel said when it last refused references.
+    private(set) var refusal: SystemError?
+
     private static let none = UInt16.max
 
     init(_ memory: GuestView) throws(SystemError) {
@@ -112,6 +117,7 @@ final class KernelReferences {
             do throws(SystemError) {
                 try buffers.set(Int(slot), UnsafeMutableRawBufferPointer(rebasing: part))
             } catch {
+                refusal = error
                 empty.append(slot)
                 giveBack(entry)
                 return false

@@ -103,6 +103,7 @@ public struct OFDLock: PinStrategy {
         private let file: FileRangeLocks
         private let journal: JournalWriter
         private var coverage = PinCoverage()
+        public private(set) var kernelRefusal: SystemError?
 
         init(
             _ arena: Arena, _ forest: Forest, _ file: consuming FileRangeLocks, _ device: DeviceID
@@ -138,6 +139,7 @@ public struct OFDLock: PinStrategy {
                     ? nil : arena.table.refusal(of: range)
             } catch {
                 // The kernel has no room for another lock.
+                kernelRefusal = error
                 return .tooManyPins(range.start)
             }
         }

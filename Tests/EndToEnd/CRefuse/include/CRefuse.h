@@ -1,20 +1,25 @@
 // Programs that the kernel refuses a system call, as it does where a feature is missing or forbidden.
 #pragma once
+#include <linux/io_uring.h>
 #include <spawn.h>
 #include <sys/syscall.h>
 
-/// The numbers of system calls, which Swift does not see.
+/// The numbers of system calls, which Swift does not see; in the upper half the second argument, where only the calls
+/// with that one are meant.
 enum crefuse_call {
     CREFUSE_EVENTFD = SYS_eventfd2,
     CREFUSE_FALLOCATE = SYS_fallocate,
     CREFUSE_GET_MEMPOLICY = SYS_get_mempolicy,
     CREFUSE_IO_URING_SETUP = SYS_io_uring_setup,
+    CREFUSE_IO_URING_REGISTER = SYS_io_uring_register,
+    CREFUSE_IO_URING_UPDATE = SYS_io_uring_register | IORING_REGISTER_BUFFERS_UPDATE << 16,
     CREFUSE_MEMBARRIER = SYS_membarrier,
     CREFUSE_MBIND = SYS_mbind,
     CREFUSE_MEMFD_CREATE = SYS_memfd_create,
     CREFUSE_PIDFD_OPEN = SYS_pidfd_open,
     CREFUSE_PRCTL = SYS_prctl,
     CREFUSE_PPOLL = SYS_ppoll,
+    CREFUSE_SET_LOCK = SYS_fcntl | 37 << 16, // F_OFD_SETLK
     CREFUSE_SOCKETPAIR = SYS_socketpair,
     CREFUSE_USERFAULTFD = SYS_userfaultfd,
 };
