@@ -51,6 +51,10 @@ struct PlotCommand: ParsableCommand {
                 files.joined(separator: ", "),
                 "no row of strategy '\(unknown)'; name others with --strategy")
         }
+        let shown = wanted.map { wanted in rows.filter { wanted.contains($0.strategy) } } ?? rows
+        if let problem = Unmeasured.problem(shown) {
+            throw InputError(files.joined(separator: ", "), "nothing to draw: \(problem)")
+        }
         return Figures(of: rows, sources: files, strategies: wanted)
     }
 

@@ -56,11 +56,11 @@ struct ReportCommand: ParsableCommand {
     /// Medians over two machines would be those of neither.
     private func refuse(_ sources: [ReportPage.Source]) throws {
         let rows = sources.flatMap(\.file.rows)
-        guard let first = rows.first else {
-            throw Failure(
-                .usage, "\(files.joined(separator: ", ")): no rows; name a file that has some")
+        if let problem = Unmeasured.problem(rows) {
+            throw Failure(.usage, "\(files.joined(separator: ", ")): \(problem)")
         }
-        guard !force, let other = rows.first(where: { $0.env != first.env }) else { return }
+        guard !force, let first = rows.first, let other = rows.first(where: { $0.env != first.env })
+        else { return }
         throw Failure(
             .usage,
             """

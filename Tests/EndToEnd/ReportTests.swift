@@ -1,3 +1,5 @@
+import CRefuse
+import Glibc
 import Testing
 
 extension EndToEnd {
@@ -61,6 +63,32 @@ extension EndToEnd {
             #expect(directory.names == ["rows.csv", "rows.csv.env.json"])
             try writeFile(file, String(header))
             try expect([file], 64, "no rows")
+        }
+
+        /// What there is, and why it does not do, also for pictures.
+        @Test func rowsOfWhichNoneWasMeasuredAreTold() throws {
+            let directory = try TemporaryDirectory()
+            let file = directory.file("rows.csv")
+            _ = try Run(
+                [
+                    "--size", "4M", "--strategy", "kernelpin,rangetree", "--rounds", "2", "--ops",
+                    "1", "-o", file,
+                ], refusing: Run.Refusal(call: CREFUSE_IO_URING_SETUP, error: EPERM)
+            ).finish()
+            let lines = readFile(file).split(separator: "\n")
+            let kept = [lines[0]] + lines.filter { $0.contains(",kernelpin,") }
+            try writeFile(file, kept.joined(separator: "\n") + "\n")
+            let status = try Rows(csv: readFile(file)).rows[0]["status"]
+            #expect(kept.count == 3 && status.hasPrefix("unavailable:io_uring_setup: "))
+            let problem =
+                "2 rows, none of them measured: 'kernelpin' \(status) (2 rows); "
+                + "name a file with rows that are 'ok'\n"
+            let report = try run("report", file, "--no-pictures")
+            #expect(report.end == .exited(64) && report.output == "")
+            #expect(report.errors == "dma-bench: \(file): \(problem)")
+            let plot = try run("plot", file, "--out", directory.file("pictures"))
+            #expect(plot.end == .exited(64) && plot.output == "")
+            #expect(plot.errors == "dma-bench: \(file): nothing to draw: \(problem)")
         }
 
         /// Not replaced: whoever is root would be without the device.
