@@ -1,4 +1,5 @@
 import ArgumentParser
+import Experiment
 import Glibc
 import Linux
 import PinLock
@@ -33,10 +34,27 @@ enum Main {
     /// The parser gives options after the name of a subcommand to the run where the run has them too. Those of `plot`
     /// and `ab` are their own.
     private static func parse(_ arguments: [String]) throws -> any ParsableCommand {
+        try checkHelp(arguments)
         let own: [any ParsableCommand.Type] = [PlotCommand.self, AbCommand.self]
         guard let command = own.first(where: { $0.configuration.commandName == arguments.first })
         else { return try DmaBench.parseAsRoot(JobFile.expand(arguments)) }
         return try command.parseAsRoot(Array(arguments.dropFirst()))
+    }
+
+    /// The parser's own answer to a name that it does not know is the help of the whole program.
+    private static func checkHelp(_ arguments: [String]) throws(Failure) {
+        guard arguments.first == "help" else { return }
+        let names =
+            DmaBench.configuration.subcommands.compactMap { $0.configuration.commandName } + [
+                "help"
+            ]
+        do throws(UsageError) {
+            for name in arguments.dropFirst() where !name.hasPrefix("-") {
+                _ = try Choice.named(name, option: "help", among: names.map { ($0, $0) })
+            }
+        } catch {
+            throw Failure(.usage, error.description)
+        }
     }
 
     /// The first file opened would get the number of a closed stream, and rows or messages with it. What stands there

@@ -5,6 +5,7 @@ import Report
 /// One file of the rows of several: of the shards of a plan, or of its runs.
 struct Merge: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "merge",
         abstract: "Put the rows of several files into one, sorted by round.",
         discussion: """
             For the shards of a plan (--shard), or for several runs of it. Rows of a round stay in the order of the \

@@ -6,6 +6,7 @@ import Telemetry
 
 struct Strategies: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "strategies",
         abstract: "Print every strategy: how it works, whether it is safe, who pays, what it needs."
     )
 
@@ -31,6 +32,7 @@ struct Strategies: ParsableCommand {
 
 struct Env: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "env",
         abstract: "Print the environment that results depend on, as JSON.")
 
     func run() throws {

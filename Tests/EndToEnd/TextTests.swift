@@ -19,6 +19,26 @@ extension EndToEnd {
             #expect(try help.output == run("--help").output)
         }
 
+        @Test func helpOfEverySubcommandIsItsOwn() throws {
+            let help = try run("--help").output
+            let commands = try #require(help.split(separator: "SUBCOMMANDS:").last)
+                .matches(of: /\n  ([a-z]+)\s/).map { String($0.1) }
+            #expect(commands.count == 9)
+            for command in commands {
+                let outcome = try run("help", command)
+                #expect(outcome.end == .exited(0) && outcome.errors == "", "\(command)")
+                #expect(outcome.output.contains("USAGE: dma-bench \(command)"))
+            }
+        }
+
+        @Test(arguments: [["bogus"], ["merg"], ["schema", "bogus"]])
+        func helpOfWhatIsNotThereIsWrong(_ names: [String]) throws {
+            let outcome = try Run(["help"] + names).finish()
+            #expect(outcome.end == .exited(64) && outcome.output == "")
+            #expect(outcome.errors.hasPrefix("dma-bench: help \(names.last!): unknown; "))
+            #expect(outcome.errorLines.count == 1 && outcome.errors.contains("report, plot"))
+        }
+
         /// Nobody reads on so narrow a terminal, but nobody is hurt either.
         @Test(arguments: ["1", "26", "39"])
         func helpSurvivesANarrowTerminal(_ columns: String) throws {
