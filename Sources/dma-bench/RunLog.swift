@@ -56,7 +56,7 @@ final class RunLog: RunObserver {
 
     func repeating(_ cell: Cell, round: Int) {
         say(
-            "round \(round) of \(cell.strategy.info.name) \(cell.shape.size.bytes) is taken again: "
+            "round \(round) of '\(cell.strategy.info.name)' \(cell.shape.size.bytes) is taken again: "
                 + "somebody was stopped in it")
     }
 
@@ -73,7 +73,7 @@ final class RunLog: RunObserver {
         } else if round == request.rounds, let (cell, spread) = worst {
             let percent = (spread * 1000).rounded() / 10
             say(
-                "\(ofRun)\(backing)not stable within \(round) rounds: \(cell.strategy.info.name) "
+                "\(ofRun)\(backing)not stable within \(round) rounds: '\(cell.strategy.info.name)' "
                     + "\(cell.shape.size.bytes) +-\(percent) %")
         }
         return isStable
@@ -91,7 +91,7 @@ final class RunLog: RunObserver {
         if round == request.rounds * Runner.patience {
             say(
                 "this machine is not quiet enough: after \(round) rounds "
-                    + "\(fewest.strategy.info.name) \(fewest.shape.size.bytes) has \(found) of \(wanted)"
+                    + "'\(fewest.strategy.info.name)' \(fewest.shape.size.bytes) has \(found) of \(wanted)"
             )
         }
         return false

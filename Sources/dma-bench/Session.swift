@@ -145,7 +145,7 @@ struct Session {
         throw Failure(
             .safetyViolation,
             """
-            \(broken.strategy) claims safety, but private pages were written in round \(broken.round): \
+            strategy '\(broken.strategy)' claims safety, but private pages were written in round \(broken.round): \
             violations_private=\(broken.violationsPrivate ?? 0), violations_stale=\(broken.violationsStale ?? 0); \
             first: \(log.firstViolation ?? "unknown")
             """)

@@ -295,7 +295,7 @@ extension EndToEnd {
             }
             let outcome = try run.finish()
             #expect(outcome.end == .exited(0))
-            let repeated = "round 1 of \(strategy) 64M is taken again: somebody was stopped in it"
+            let repeated = "round 1 of '\(strategy)' 64M is taken again: somebody was stopped in it"
             let lines = outcome.errors.split(separator: "\n")
             #expect(lines.count { $0.contains(repeated) } == min(stops, 2), "\(outcome.errors)")
             let row = try #require(Rows(csv: outcome.output).rows.first)

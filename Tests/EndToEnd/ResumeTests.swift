@@ -149,7 +149,7 @@ extension EndToEnd {
             try writeFile(file, marked.joined(separator: "\n") + "\n")
             let outcome = try Run(Self.plan + ["--rounds", "1", "--resume", file]).finish()
             #expect(outcome.end == .exited(4))
-            #expect(outcome.errors.hasPrefix("dma-bench: perpage claims safety"))
+            #expect(outcome.errors.hasPrefix("dma-bench: strategy 'perpage' claims safety"))
         }
 
         // MARK: Refusals

@@ -87,7 +87,10 @@ extension EndToEnd {
                 try writeFile(path, text.replacing(old, with: new))
                 return path
             }
-            try expectRefusal([file, file], "in round 1 is in \(file) as well; --keep-duplicates")
+            try expectRefusal(
+                [file, file],
+                "strategy '\(row.strategy)' with \(row["size_bytes"]) bytes in round 1 is in \(file) as well; "
+                    + "--keep-duplicates")
             let both = try merge(file, file, "--keep-duplicates")
             #expect(try Rows(csv: both.output).rows.count == 72)
 
@@ -129,7 +132,7 @@ extension EndToEnd {
             #expect(outcome.end == .exited(0))
             #expect(try Rows(csv: outcome.output).rows.count == 14)
             let line =
-                /dma-bench: not stable within 7 rounds: (none|rangetree) 4M \+-[0-9.]+ %\n/
+                /dma-bench: not stable within 7 rounds: '(none|rangetree)' 4M \+-[0-9.]+ %\n/
             #expect(outcome.errors.wholeMatch(of: line) != nil, "\(outcome.errors)")
         }
 
