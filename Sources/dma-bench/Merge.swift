@@ -9,8 +9,8 @@ struct Merge: ParsableCommand {
         abstract: "Put the rows of several files into one, sorted by round.",
         discussion: """
             For the shards of a plan (--shard), or for several runs of it. Rows of a round stay in the order of the \
-            files and in the order within each. -o writes to a file, which may be one of those read; --format is \
-            csv or jsonl.
+            files and in the order within each. -o writes to a file, which may be one of those read, and the \
+            environments of all of them beside it; --format is csv or jsonl.
             """)
 
     @Argument(help: "Files of rows, CSV or JSON lines.") var files: [String]
@@ -31,7 +31,13 @@ struct Merge: ParsableCommand {
         let rows = try merged(try files.map { path throws(Failure) in try Self.read(path) })
         do throws(OutputError) {
             if let output = root.output {
-                _ = try RowSink.replacing(output, by: rows, format)
+                // Before the file is replaced, which may be one of those read.
+                let environments = MergedEnvironments(of: files)
+                let sink = try RowSink.replacing(output, by: rows, format)
+                if let path = sink.environmentPath { try environments.write(to: path) }
+                for file in environments.missing {
+                    Status.say("dma-bench: no environment of \(Text.printable(file)) is known")
+                }
             } else {
                 var sink = try RowSink(format)
                 for row in rows { try sink.write(row) }

@@ -1,3 +1,5 @@
+import Foundation
+import Glibc
 import Testing
 
 extension EndToEnd {
@@ -66,6 +68,43 @@ extension EndToEnd {
             // Into one of its own inputs.
             #expect(try merge(file, "-o", file).end == .exited(0))
             #expect(readFile(file) == text)
+        }
+
+        /// The machine of every file is known of what they became, also when that is merged again.
+        @Test func mergeKeepsEnvironments() throws {
+            let shards = try (1...3).map { try measure("\($0).csv", "--shard", "\($0)/3") }
+            /// Members of an array one by one, each spelt in one way.
+            func environments(_ file: String) throws -> [String] {
+                let json = try JSONSerialization.jsonObject(
+                    with: Data(readFile(file + ".env.json").utf8))
+                return try (json as? [Any] ?? [json]).map {
+                    let data = try JSONSerialization.data(
+                        withJSONObject: $0, options: .sortedKeys)
+                    return String(decoding: data, as: UTF8.self)
+                }
+            }
+            let (two, three) = (directory.file("two.csv"), directory.file("three.csv"))
+            #expect(try merge(shards[0], shards[1], "-o", two).errors == "")
+            #expect(try merge(two, shards[2], "-o", three).errors == "")
+            let single = try shards.flatMap(environments)
+            #expect(single.count == 3 && Set(single).count == 3)
+            #expect(try environments(two) == Array(single[..<2]))
+            #expect(try environments(three) == single)
+            let page = try run("report", three, "--no-pictures").output
+            #expect(page.contains("Environment of \(three)</summary>"))
+            #expect(!page.contains("not the one that the rows name"))
+
+            // One stays as it is, and where there is none nothing is made up.
+            let one = directory.file("one.csv")
+            #expect(try merge(shards[0], "-o", one).errors == "")
+            #expect(readFile(one + ".env.json") == readFile(shards[0] + ".env.json"))
+            unlink(shards[0] + ".env.json")
+            unlink(one + ".env.json")
+            let without = try merge(shards[0], "-o", one)
+            #expect(
+                without.end == .exited(0)
+                    && without.errors == "dma-bench: no environment of \(shards[0]) is known\n")
+            #expect(access(one + ".env.json", F_OK) == -1)
         }
 
         @Test func mergeRefusesWhatDoesNotBelongTogether() throws {
