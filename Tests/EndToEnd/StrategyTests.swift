@@ -113,7 +113,9 @@ extension EndToEnd {
             ["prlimit", "--memlock=65536:65536"]
             + (getuid() == 0 ? ["setpriv", "--bounding-set=-ipc_lock"] : [])
         private static let missingRight =
-            "64K of locked memory are allowed, 4M needed; run as root: ulimit -l unlimited"
+            "the limit on locked memory (ulimit -l) is 64K, 4M are needed; raise it to 4096 KiB or more: "
+            + "memlock in /etc/security/limits.conf, LimitMEMLOCK= of a service, --ulimit memlock= of a "
+            + "container; or run as root"
 
         @Test func whatIsMissingIsARowAmongOthers() throws {
             let outcome = try Run(

@@ -48,6 +48,17 @@ struct KernelPinTests {
         #expect(strategy.arena.livePins == 0)
     }
 
+    /// First the limit, and to what; whoever may do that may also be root.
+    @Test func aLimitTooLowSaysWhichAndWhatItTakes() {
+        let text = KernelPin.shortage(limit: ByteCount(8 << 20), needed: ByteCount(64 << 20))
+        #expect(
+            text == """
+                the limit on locked memory (ulimit -l) is 8M, 64M are needed; raise it to 65536 KiB or more: memlock \
+                in /etc/security/limits.conf, LimitMEMLOCK= of a service, --ulimit memlock= of a container; or run \
+                as root
+                """)
+    }
+
     @Test func theyGoWithTheDevice() throws {
         let before = pinnedPages
         var device: KernelPin.Device? = try makePinner()

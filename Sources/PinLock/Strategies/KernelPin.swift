@@ -35,8 +35,17 @@ public struct KernelPin: StandsOnTree {
         }
         let limit = LockedMemory.raiseLimit()
         guard limit < pages.bytes.rawValue, !LockedMemory.isExempt else { return nil }
-        return
-            "\(ByteCount(limit)) of locked memory are allowed, \(pages.bytes) needed; run as root: ulimit -l unlimited"
+        return shortage(limit: ByteCount(limit), needed: pages.bytes)
+    }
+
+    /// `limit` is the hard one, which users cannot raise themselves.
+    static func shortage(limit: ByteCount, needed: ByteCount) -> String {
+        let kibibytes = (needed.rawValue + 1023) / 1024
+        return """
+            the limit on locked memory (ulimit -l) is \(limit), \(needed) are needed; raise it to \(kibibytes) KiB \
+            or more: memlock in /etc/security/limits.conf, LimitMEMLOCK= of a service, --ulimit memlock= of a \
+            container; or run as root
+            """
     }
 
     let tree: RangeTree
