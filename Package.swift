@@ -1,7 +1,7 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// Every floor imports only floors below it; docs/design.md draws the house.
+// A module imports only modules of layers below its own; docs/design.md has them all.
 let strict: [SwiftSetting] = [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)]
 let strictC: [CSetting] = [.treatAllWarnings(as: .error)]
 
@@ -35,45 +35,45 @@ let package = Package(
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     ],
     targets: [
-        // Floor 0: C, one system call or instruction each
+        // Layer 0: C, one system call or instruction each
         .target(
             name: "CLinux",
             cSettings: strictC + [
                 .define("DMA_BENCH_REVISION", to: "\"\(revision ?? "unknown")\"")
             ]),
         .systemLibrary(name: "CNuma", pkgConfig: "numa", providers: [.apt(["libnuma-dev"])]),
-        // Floor 1: the kernel in Swift
+        // Layer 1: the kernel in Swift
         room("Linux", on: "CLinux"),
-        // Floor 1 as well: numbers alone
+        // Layer 1 as well: numbers alone
         room("Statistics"),
-        // Floor 2
+        // Layer 2
         room("GuestMemory", on: "Linux", "CLinux", "CNuma"),
         room(
             "Telemetry", on: "Linux", "CLinux",
             .product(name: "Histogram", package: "hdrhistogram-swift")),
-        // Floor 3
+        // Layer 3
         room("PinLock", on: "GuestMemory", "Linux", "CLinux"),
         room("DmaWriter", on: "GuestMemory", "Linux", "CLinux"),
         room("Virtqueue", on: "GuestMemory"),
-        // Floor 4
+        // Layer 4
         room("Guest", on: "Virtqueue", "GuestMemory", "Statistics", "Telemetry", "Linux"),
         room(
             "VirtualDevice", on: "PinLock", "DmaWriter", "Virtqueue", "GuestMemory", "Telemetry",
             "Linux"),
-        // Floor 5
+        // Layer 5
         room(
             "Hypervisor",
             on: "Guest", "VirtualDevice", "PinLock", "DmaWriter", "Virtqueue", "GuestMemory",
             "Telemetry", "Linux"),
-        // Floor 6
+        // Layer 6
         room(
             "Experiment", on: "Hypervisor", "VirtualDevice", "Guest", "PinLock", "DmaWriter",
             "Virtqueue",
             "GuestMemory", "Statistics", "Telemetry", "Linux"),
         room("Report", on: "Statistics", "Linux"),
-        // Floor 7
+        // Layer 7
         room("Analysis", on: "Report", "Statistics", "Linux"),
-        // Floor 8
+        // Layer 8
         .executableTarget(
             name: "dma-bench",
             dependencies: [
