@@ -55,32 +55,32 @@ let package = Package(
         room("PinLock", on: "GuestMemory", "Linux", "CLinux"),
         room("DmaWriter", on: "GuestMemory", "Linux", "CLinux"),
         room("Virtqueue", on: "GuestMemory"),
-        // Layer 4
-        room("Guest", on: "Virtqueue", "GuestMemory", "Statistics", "Telemetry", "Linux"),
-        room(
-            "VirtualDevice", on: "PinLock", "DmaWriter", "Virtqueue", "GuestMemory", "Telemetry",
-            "Linux"),
+        // Layer 4: what a turn is asked to do, from the command line to the device
+        room("Settings", on: "PinLock", "DmaWriter", "GuestMemory"),
         // Layer 5
         room(
-            "Hypervisor",
-            on: "Guest", "VirtualDevice", "PinLock", "DmaWriter", "Virtqueue", "GuestMemory",
+            "Guest", on: "Settings", "Virtqueue", "GuestMemory", "Statistics", "Telemetry", "Linux"),
+        room(
+            "VirtualDevice", on: "Settings", "PinLock", "DmaWriter", "Virtqueue", "GuestMemory",
             "Telemetry", "Linux"),
         // Layer 6
         room(
-            "Experiment", on: "Hypervisor", "VirtualDevice", "Guest", "PinLock", "DmaWriter",
-            "Virtqueue",
-            "GuestMemory", "Statistics", "Telemetry", "Linux"),
-        room("Report", on: "Statistics", "Linux"),
+            "Hypervisor",
+            on: "Guest", "VirtualDevice", "Settings", "PinLock", "DmaWriter", "Virtqueue",
+            "GuestMemory", "Telemetry", "Linux"),
         // Layer 7
-        room("Analysis", on: "Report", "Statistics", "Linux"),
+        room(
+            "Experiment", on: "Hypervisor", "VirtualDevice", "Guest", "Settings", "PinLock",
+            "DmaWriter", "Virtqueue", "GuestMemory", "Statistics", "Telemetry", "Linux"),
+        room("Report", on: "Statistics", "Linux"),
         // Layer 8
+        room("Analysis", on: "Report", "Statistics", "Linux"),
+        // Layer 9
         .executableTarget(
             name: "dma-bench",
             dependencies: [
-                "Analysis", "Report", "Experiment", "Hypervisor", "VirtualDevice", "PinLock",
-                "DmaWriter",
-                "GuestMemory",
-                "Telemetry", "Linux", "CLinux",
+                "Analysis", "Report", "Experiment", "Hypervisor", "VirtualDevice", "Settings",
+                "PinLock", "DmaWriter", "GuestMemory", "Telemetry", "Linux", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -94,16 +94,22 @@ let package = Package(
         suite("Report", on: "Report", "Linux", "MadeUpMachine"),
         suite("Analysis", on: "Analysis", "Report", "Statistics", "Linux"),
         suite(
-            "Guest", on: "Guest", "Virtqueue", "DmaWriter", "GuestMemory", "Statistics",
+            "Guest", on: "Guest", "Settings", "Virtqueue", "DmaWriter", "GuestMemory", "Statistics",
             "Telemetry", "Linux"),
         suite(
             "VirtualDevice",
-            on: "VirtualDevice", "PinLock", "DmaWriter", "Virtqueue", "GuestMemory", "Statistics",
+            on: "VirtualDevice", "Settings", "PinLock", "DmaWriter", "Virtqueue", "GuestMemory",
+            "Statistics",
             "Telemetry", "Linux"),
         suite(
             "Hypervisor",
-            on: "Hypervisor", "Guest", "PinLock", "DmaWriter", "Virtqueue", "GuestMemory", "Linux"),
-        suite("Experiment", on: "Experiment", "Guest", "PinLock", "DmaWriter", "GuestMemory"),
+            on: "Hypervisor", "Guest", "Settings", "PinLock", "DmaWriter", "Virtqueue",
+            "GuestMemory",
+            "Linux"),
+        suite(
+            "Experiment", on: "Experiment", "Settings", "Guest", "PinLock", "DmaWriter",
+            "GuestMemory"),
+        suite("Options", on: "dma-bench", "Experiment", "Settings", "Report"),
         suite(
             "EndToEnd", on: "dma-bench", "Linux", "CLinux", "CRefuse",
             excluding: ["Golden", "CRefuse"]),

@@ -3,7 +3,7 @@ import Glibc
 import GuestMemory
 
 /// How the bytes of a DMA get into guest memory.
-public enum FillEngine: String, CaseIterable, Sendable {
+public enum FillEngine: String, CaseIterable, BitwiseCopyable, Sendable {
     /// Non-temporal stores of the widest kind the processor has: past the caches, as a device's
     /// are.
     case nt

@@ -17,35 +17,33 @@ public struct Estimate: Sendable {
     public init(_ plan: Plan) throws(SystemError) {
         let request = plan.request
         let processors = try Processors.allowed().count
-        let probe = try Probe(request.engines[0], isNeeded: request.writes)
+        let probe = try Probe(request.settings.engine, isNeeded: request.settings.writes)
         prefaultNanoseconds = plan.backings.reduce(0) { sum, backing in
-            let pages = plan.cells.filter { $0.shape.backing == backing }.map(\.shape.map.pages)
+            let pages = plan.cells.filter { $0.settings.backing == backing }.map(\.map.pages)
             let bytes = Double(pages.max()!.bytes.rawValue)
             return sum + bytes * probe.touchNanoseconds / Double(processors)
         }
-        let turns = plan.cells.reduce(0) { $0 + Self.turn($1, request, probe, processors) }
+        let turns = plan.cells.reduce(0) { $0 + Self.turn($1, probe, processors) }
         nanoseconds = prefaultNanoseconds + turns * Double(request.rounds)
     }
 
     private static func turn(
-        _ cell: Cell, _ request: Request, _ probe: Probe, _ processors: Int
+        _ cell: Cell, _ probe: Probe, _ processors: Int
     ) -> Double {
-        let shape = cell.shape
-        let sharing = (Double(shape.devices) / Double(max(1, processors - 1))).rounded(.up)
-        let dma = Double(shape.size.bytes.rawValue) * probe.writeNanoseconds * sharing
+        let settings = cell.settings
+        let sharing = (Double(settings.devices) / Double(max(1, processors - 1))).rounded(.up)
+        let dma = Double(settings.size.bytes.rawValue) * probe.writeNanoseconds * sharing
         // Sharing the buffers, canaries, and the look at every page afterwards.
-        let boot = 10e6 + Double(shape.map.pages.rawValue) * 100
+        let boot = 10e6 + Double(cell.map.pages.rawValue) * 100
         // Five batches of 2 to 4 ms, and what it takes to find their length.
         let hotLoop = 18e6
         // Three to eight windows of at least 2 ms.
-        let warmUp = request.writes ? 5 * max(3e6, dma) : 0
+        let warmUp = settings.writes ? 5 * max(3e6, dma) : 0
         let measured =
-            if let seconds = request.seconds {
-                seconds * 1e9
-            } else if let operations = request.operations {
-                Double(operations) * dma
-            } else {
-                max(200e6, 4 * dma)
+            switch settings.length {
+            case .usual: max(200e6, 4 * dma)
+            case .operations(let count): Double(count) * dma
+            case .seconds(let seconds): seconds * 1e9
             }
         return boot + hotLoop + warmUp + measured + dma / 2
     }

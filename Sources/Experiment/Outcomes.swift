@@ -2,6 +2,7 @@ import GuestMemory
 import Hypervisor
 import Linux
 import PinLock
+import Settings
 import Telemetry
 
 /// What comes of broken rules under every strategy that claims safety.
@@ -20,9 +21,11 @@ public struct Outcomes {
             throw .unavailable("outcomes: \(reason)")
         }
         var request = Request()
-        request.sizes = [PageCount(16)]
-        request.strategies = Registry.all.filter { $0.info.isSafe }
-        request.convertRates = [0]
+        request.settings.size = PageCount(16)
+        request.settings.convertRate = 0
+        request.vary(
+            \.strategy, over: Registry.all.filter { $0.info.isSafe }.map { StrategyID($0) },
+            option: "--strategy")
         let plan: Plan
         do throws(UsageError) {
             plan = try Plan(request)
@@ -60,7 +63,7 @@ public struct Outcomes {
         func prefaulting(_ share: Double) {}
         func starting(_ cell: Cell, turn: Int, of turns: Int, round: Int) {}
         func repeating(_ cell: Cell, round: Int) {}
-        func isEnough(of cells: [Cell], round: Int) -> Bool { false }
+        func decided(_ verdict: StoppingRule.Verdict, on cells: [Cell], after round: Int) {}
         func took(_ sample: DMASample, _ cell: Cell, round: Int, device: DeviceID) {}
         func finished(_ result: CellResult) -> Bool { true }
     }

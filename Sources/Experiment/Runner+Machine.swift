@@ -8,7 +8,7 @@ extension Runner {
     func makeMachine(
         _ backing: Backing, _ cells: [Cell], _ observer: some RunObserver
     ) throws(RunFailure) -> VirtualMachine {
-        let pages = cells.map(\.shape.map.pages).max()!
+        let pages = cells.map(\.map.pages).max()!
         let memory: SharedMapping
         do {
             memory = try backing.createRegion(pages.bytes)
@@ -17,7 +17,7 @@ extension Runner {
         }
         let view = GuestView(memory, pages: pages)
         try place(view)
-        if plan.request.writes {
+        if plan.request.settings.writes {
             do throws(PrefaultFailure) {
                 try view.prefault(
                     view.wholeRange, threads: machineProcessors.count,
@@ -30,8 +30,8 @@ extension Runner {
         }
         do throws(SystemError) {
             return try VirtualMachine(
-                memory: memory, pages: pages, isSparse: !plan.request.writes,
-                deviceProcessors: processors(devices: cells.map(\.shape.devices).max()!).devices,
+                memory: memory, pages: pages, isSparse: !plan.request.settings.writes,
+                deviceProcessors: processors(devices: cells.map(\.settings.devices).max()!).devices,
                 clock: clock)
         } catch {
             throw .unavailable("\(error)")
@@ -40,9 +40,9 @@ extension Runner {
 
     /// Whether the guests of one backing fit, before anything is touched.
     public static func checkMemory(_ plan: Plan, _ backing: Backing) throws(RunFailure) {
-        let cells = plan.cells.filter { $0.shape.backing == backing }
-        let pages = cells.map(\.shape.map.pages).max()!
-        let touched = plan.request.writes ? pages.bytes : ByteCount(0)
+        let cells = plan.cells.filter { $0.settings.backing == backing }
+        let pages = cells.map(\.map.pages).max()!
+        let touched = plan.request.settings.writes ? pages.bytes : ByteCount(0)
         let node = plan.request.memoryNode
         do {
             try backing.probe(touched)
@@ -56,7 +56,7 @@ extension Runner {
         } catch let shortage as MemoryShortage {
             throw .unavailable(
                 "\(shortage); choose a smaller --size"
-                    + (plan.request.writes
+                    + (plan.request.settings.writes
                         ? ", or --no-write to measure synchronisation alone" : ""))
         } catch {
             throw .unavailable("\(error)")
@@ -65,10 +65,10 @@ extension Runner {
 
     /// What table, tree and ledger take for the pages that are ever shared.
     public static func metadata(_ plan: Plan, on backing: Backing) -> ByteCount {
-        let cells = plan.cells.filter { $0.shape.backing == backing }
+        let cells = plan.cells.filter { $0.settings.backing == backing }
         return ByteCount(
             cells.map { cell -> UInt64 in
-                let shared = cell.shape.map.buffers.reduce(0) { $0 + $1.span.count.rawValue }
+                let shared = cell.map.buffers.reduce(0) { $0 + $1.span.count.rawValue }
                 let perStrategy = cell.strategy.metadataByteCount(pages: PageCount(shared))
                 return UInt64(perStrategy) + shared * 16
             }.max() ?? 0)

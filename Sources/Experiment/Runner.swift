@@ -9,8 +9,7 @@ import VirtualDevice
 /// What came of one cell in one round.
 public struct CellResult {
     public enum Ending {
-        /// With where its devices and vCPUs were to run.
-        case measured(TurnOutcome, ProcessorLayout)
+        case measured(TurnOutcome, disturbedBy: [Disturbance])
         case failed(MachineError)
         /// The machine lacks what the strategy needs.
         case unavailable(String)
@@ -56,8 +55,8 @@ public protocol RunObserver: AnyObject {
     func starting(_ cell: Cell, turn: Int, of turns: Int, round: Int)
     /// The turn begins anew: somebody was stopped in it.
     func repeating(_ cell: Cell, round: Int)
-    /// Whether the cells have been measured often enough; asked after each round.
-    func isEnough(of cells: [Cell], round: Int) -> Bool
+    /// A round of the cells is over, and whether it was the last.
+    func decided(_ verdict: StoppingRule.Verdict, on cells: [Cell], after round: Int)
     /// One measured DMA.
     func took(_ sample: DMASample, _ cell: Cell, round: Int, device: DeviceID)
     /// The result of a turn; false ends the run.
@@ -85,15 +84,20 @@ public final class Runner {
     let machineProcessors: [Int]
     /// What an earlier run has measured.
     private let done: Set<Plan.Turn>
+    private var rule: StoppingRule
     /// Why strategies cannot run here, by their names.
     private var unavailable: [String: String] = [:]
 
     /// Checks what can be checked before anything is touched.
     ///
-    /// Turns of `done` are left out.
-    public init(_ plan: Plan, done: Set<Plan.Turn> = []) throws(RunFailure) {
+    /// Turns that an earlier run has measured are left out, and count.
+    public init(
+        _ plan: Plan, earlier: [Plan.Turn: StoppingRule.Note] = [:]
+    ) throws(RunFailure) {
         self.plan = plan
-        self.done = done
+        done = Set(earlier.keys)
+        rule = StoppingRule(plan.request)
+        for (turn, note) in earlier { rule.take(note, of: turn) }
         let allowed: [Int]
         do throws(SystemError) {
             allowed = try Processors.allowed()
@@ -112,12 +116,13 @@ public final class Runner {
         clock = TickClock.calibrated()
         clockNanoseconds = clock.measuredCost()
         clockStepNanoseconds = clock.measuredStep()
-        for engine in plan.request.engines where !engine.isAvailable {
+        for engine in plan.request.values(of: \.engine) where !engine.isAvailable {
             throw .unavailable(
                 "--engine \(engine.rawValue): this processor has no such instructions; use memset")
         }
         if let node = plan.request.memoryNode { _ = try Self.placement(node) }
-        if plan.request.enforces, let reason = Fault.unavailability(pinning: PageCount(0)) {
+        if plan.request.settings.enforces, let reason = Fault.unavailability(pinning: PageCount(0))
+        {
             throw .unavailable("--enforce mmu: \(reason)")
         }
         unavailable = Self.unavailableStrategies(plan)
@@ -131,8 +136,8 @@ public final class Runner {
 
     private static func unavailableStrategies(_ plan: Plan) -> [String: String] {
         var reasons: [String: String] = [:]
-        let pinned = plan.cells.map { $0.shape.map.buffers.reduce(0) { $0 + $1.pages.rawValue } }
-        for strategy in plan.request.strategies {
+        let pinned = plan.cells.map { $0.map.buffers.reduce(0) { $0 + $1.pages.rawValue } }
+        for strategy in plan.request.values(of: \.strategy).map(\.type) {
             reasons[strategy.info.name] = strategy.unavailability(
                 pinning: PageCount(pinned.max() ?? 0))
         }
@@ -157,7 +162,7 @@ public final class Runner {
         wishes.devices = plan.request.deviceProcessor
         wishes.vcpus = plan.request.vcpuProcessors
         wishes.vcpuCount = plan.request.vcpus
-        wishes.sleeps = plan.request.usesEventfd
+        wishes.sleeps = plan.request.settings.usesEventfd
         return ProcessorLayout(devices: devices, cores: cores, wishes: wishes)
     }
 
@@ -184,8 +189,7 @@ public final class Runner {
         _ backing: Backing, watchedBy observer: some RunObserver
     ) throws(RunFailure) -> Bool {
         var machine: VirtualMachine?
-        let rounds = plan.request.rounds * (plan.request.quietRounds == nil ? 1 : Self.patience)
-        for round in 1...rounds {
+        for round in 1...rule.mostRounds {
             let turns = plan.round(round, on: backing)
             for (index, (cell, position)) in turns.enumerated()
             where !done.contains(Plan.Turn(cell, round: round)) {
@@ -200,16 +204,31 @@ public final class Runner {
                     let result = runTurn(
                         machine!, cell, round: round, position: position, observer)
                 else { return false }
+                rule.take(note(of: result), of: Plan.Turn(cell, round: round))
                 guard observer.finished(result) else { return false }
                 if case .failed = result.ending { return false }
             }
-            if observer.isEnough(of: turns.map(\.cell), round: round) { break }
+            let cells = turns.map(\.cell)
+            let verdict = rule.verdict(on: cells, after: round)
+            observer.decided(verdict, on: cells, after: round)
+            if verdict.isEnough { break }
         }
         return true
     }
 
-    /// With `--quiet-only` rounds go on for so many times `--rounds`.
-    public static let patience = 4
+    private func note(of result: CellResult) -> StoppingRule.Note {
+        guard case .measured(let outcome, let disturbances) = result.ending else {
+            // What cannot run here holds nobody up.
+            return StoppingRule.Note(figure: nil, isQuiet: true)
+        }
+        let figure =
+            result.cell.settings.writes
+            ? outcome.measurements.requests.dma.percentile(50).map { Double($0) }
+            : outcome.hotPair.nanoseconds
+        return StoppingRule.Note(
+            figure: outcome.wasInterrupted ? nil : figure, isQuiet: disturbances.isEmpty)
+    }
+
     /// How often a turn is taken again in which somebody was stopped.
     private static let stopLimit = 3
 
@@ -242,7 +261,11 @@ public final class Runner {
                 for (device, sample) in samples {
                     observer.took(sample, cell, round: round, device: device)
                 }
-                return result(.measured(outcome, turn.processors))
+                return result(
+                    .measured(
+                        outcome,
+                        disturbedBy: Disturbance.of(
+                            outcome, turn.processors, best: probes.best, calibration)))
             } catch {
                 if case .interrupted = error { return nil }
                 return result(.failed(error))
@@ -253,45 +276,17 @@ public final class Runner {
 
     func unavailability(of cell: Cell) -> String? {
         if let reason = unavailable[cell.strategy.info.name] { return reason }
-        guard cell.strategy.info.exclusion == .faults, plan.request.writes,
-            cell.shape.backing.isHugetlb
+        guard cell.strategy.info.exclusion == .faults, cell.settings.writes,
+            cell.settings.backing.isHugetlb
         else { return nil }
         return "page tables protect huge pages as a whole; use --backing memfd or thp"
     }
 
     func turnPlan(_ cell: Cell, round: Int) -> TurnPlan {
-        let request = plan.request
-        var turn = TurnPlan(
-            strategy: cell.strategy, map: cell.shape.map,
-            processors: processors(devices: cell.shape.devices))
-        turn.policy = cell.policy
-        turn.entrySize = request.entrySize
-        turn.engine = cell.engine
-        turn.lanes = request.lanes
-        turn.writes = request.writes
-        turn.chunk = cell.chunk
-        if let cache = cell.cache { turn.cache = cache }
-        turn.pinLimit = request.pinLimit
-        turn.converterBlocks = request.converterBlocks
-        turn.convertRate = cell.convertRate.hertz
-        turn.convertPages = cell.convertPages
-        turn.convertPlace = request.convertPlace
-        turn.frees = request.frees
-        turn.enforces = request.enforces
-        turn.faultPolicy = request.faultPolicy
-        turn.slowdown = request.slowdown
+        var settings = cell.settings
         // The same conversions for every strategy of a round, others in each round.
-        turn.seed = request.seed &+ UInt64(round)
-        if let seconds = request.seconds {
-            turn.nanoseconds = UInt64(seconds * 1e9)
-            turn.nanosecondLimit = turn.nanoseconds
-            turn.operations = 1
-        } else if let operations = request.operations {
-            turn.nanoseconds = 0
-            turn.nanosecondLimit = .max
-            turn.operations = operations
-            turn.isExact = true
-        }
-        return turn
+        settings.seed &+= UInt64(round)
+        return TurnPlan(
+            settings, map: cell.map, processors: processors(devices: settings.devices))
     }
 }

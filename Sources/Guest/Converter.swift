@@ -1,4 +1,5 @@
 import GuestMemory
+import Settings
 import Statistics
 import Telemetry
 
@@ -9,14 +10,10 @@ import Telemetry
 /// hypercall; while it is pending, the vCPU's other programs go on. The converter leaves the guest as it was: a page
 /// that was taken from its home state goes back with the next conversion.
 public final class Converter: GuestProgram {
-    /// Which pages: shared ones of the DMA buffers, private ones elsewhere, or one of each by turns of a coin.
-    public enum Place: String, CaseIterable, Sendable {
-        case inside, outside, mixed
-    }
-
     private let map: MemoryMap
     private let pages: UInt64
-    private let place: Place
+    /// Which pages: shared ones of the DMA buffers, private ones elsewhere, or one of each by turns of a coin.
+    private let place: ConversionPlace
     /// Ticks between two of them; zero in a closed loop.
     private let interval: Double
     private let hypercalls: any Hypercalls
@@ -41,7 +38,7 @@ public final class Converter: GuestProgram {
     /// A converter of `rate` conversions a second, infinity for one after the other, of `pages` pages each. They start
     /// at a multiple of their number: of guest memory outside the buffers, of a buffer's range inside.
     public init(
-        map: MemoryMap, rate: Double, pages: PageCount, place: Place, seed: UInt64,
+        map: MemoryMap, rate: Double, pages: PageCount, place: ConversionPlace, seed: UInt64,
         clock: TickClock, hypercalls: any Hypercalls, control: TurnControl
     ) {
         precondition(rate > 0, "a converter at rate \(rate)")
@@ -55,7 +52,7 @@ public final class Converter: GuestProgram {
     }
 
     /// Whether the guest has a place for conversions of that many pages.
-    public static func fits(_ pages: PageCount, place: Place, in map: MemoryMap) -> Bool {
+    public static func fits(_ pages: PageCount, place: ConversionPlace, in map: MemoryMap) -> Bool {
         let inside = pages.rawValue <= map.buffers[0].pagesPerRange
         let outside = 2 * pages.rawValue <= map.free.count.rawValue
         switch place {

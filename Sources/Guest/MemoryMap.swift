@@ -1,4 +1,5 @@
 import GuestMemory
+import Settings
 import Virtqueue
 
 /// How a guest lays out its memory: DMA buffers from address 0, then a virtqueue per device, then free memory.
@@ -11,16 +12,6 @@ import Virtqueue
 /// With a pool the devices' buffers are pools, one each, and the targets of the requests lie between them and the
 /// virtqueues: the guest's own, never shared.
 public struct MemoryMap: Sendable, Equatable {
-    /// Where the devices' buffers lie.
-    public enum Placement: String, CaseIterable, Sendable {
-        /// Each at an alignment of its own.
-        case disjoint
-        /// All in one and the same place.
-        case same
-        /// One behind the other, without a gap: pages of two devices may share a cache line of RMP entries.
-        case adjacent
-    }
-
     /// Guest memory that no buffer takes, unless more is asked for.
     public static let freeBytes = ByteCount(64 << 20)
 
@@ -100,7 +91,7 @@ public struct MemoryMap: Sendable, Equatable {
     /// guest's memory, nil for what the buffers need and `freeBytes`.
     public init(
         devices: Int, pagesPerRange: PageCount, rangeCount: Int, misalignment: PageCount,
-        pool: PageCount? = nil, placement: Placement = .disjoint, total: PageCount?
+        pool: PageCount? = nil, placement: BufferPlacement = .disjoint, total: PageCount?
     ) throws(MemoryMapError) {
         let entry = pagesPerRange.rawValue
         let stride = rangeCount == 1 ? entry : entry + 1

@@ -2,7 +2,7 @@ import CLinux
 import Linux
 
 /// What guest memory is made of: the kernel's page sizes behind one anonymous shared file.
-public enum Backing: String, CaseIterable, Sendable {
+public enum Backing: String, CaseIterable, BitwiseCopyable, Sendable {
     /// A memfd of 4 KiB pages.
     case memfd
     /// A memfd of reserved 2 MiB pages.

@@ -27,7 +27,7 @@ public let pagesPerLargeEntry: UInt64 = 512
 public let pagesPerGiB: UInt64 = 1 << 18
 
 /// A number of 4 KiB pages.
-public struct PageCount: Hashable, Comparable, Sendable, CustomStringConvertible {
+public struct PageCount: BitwiseCopyable, Hashable, Comparable, Sendable, CustomStringConvertible {
     public let rawValue: UInt64
 
     @inlinable public init(_ rawValue: UInt64) { self.rawValue = rawValue }

@@ -221,7 +221,7 @@ final class RunningTurn {
         for (index, device) in devices.enumerated() {
             calls[processors.vcpu(ofDriver: index)].append(device.call.descriptor.raw)
         }
-        if plan.convertRate > 0, !plan.converterBlocks {
+        if plan.settings.convertRate != 0, !plan.settings.converterBlocks {
             programs[0].insert(makeConverter(converterPort), at: 0)
         }
         var vcpus = zip(programs, calls).filter { !$0.0.isEmpty }.map { programs, calls in
@@ -230,7 +230,7 @@ final class RunningTurn {
                 idling: processors.vcpusSleep
                     ? .sleep { _ = FileDescriptor.waitNotified(calls, until: $0) } : .poll)
         }
-        if plan.convertRate > 0, plan.converterBlocks {
+        if plan.settings.convertRate != 0, plan.settings.converterBlocks {
             let converter = makeConverter(BlockingHypercalls(converterPort, guest.control))
             vcpus.append(
                 VCPU(
@@ -242,8 +242,8 @@ final class RunningTurn {
 
     private func makeConverter(_ hypercalls: any Hypercalls) -> Converter {
         Converter(
-            map: plan.map, rate: plan.convertRate, pages: plan.convertPages,
-            place: plan.convertPlace, seed: plan.seed, clock: machine.clock,
+            map: plan.map, rate: plan.settings.convertRate.hertz, pages: plan.settings.convertPages,
+            place: plan.settings.convertPlace, seed: plan.settings.seed, clock: machine.clock,
             hypercalls: hypercalls, control: guest.control)
     }
 
@@ -308,7 +308,7 @@ final class RunningTurn {
             throw .system(failure)
         }
         // What the guest has freed is allocated again before the next turn, which would pay for it.
-        if plan.frees, plan.writes {
+        if plan.settings.frees, plan.settings.writes {
             try system { () throws(SystemError) in
                 try guest.view.mapping.populate(
                     0..<Int(plan.map.pages.bytes.rawValue), shouldStop: shouldStop)
@@ -323,7 +323,7 @@ final class RunningTurn {
             conversions: converterPort.takeLog(),
             setupPSCNanoseconds: guest.setupPSCNanoseconds, setupPinNanoseconds: setupPin,
             hotPair: hotPairs.sorted { $0.nanoseconds < $1.nanoseconds }[hotPairs.count / 2],
-            violationsPrivate: plan.writes ? guest.oracle.violations + wrongStores : nil,
+            violationsPrivate: plan.settings.writes ? guest.oracle.violations + wrongStores : nil,
             violationsStale: isPinned ? stale : 0,
             firstViolation: guest.oracle.report ?? firstWrongStore
                 ?? (isPinned ? measurements.firstStale : nil),

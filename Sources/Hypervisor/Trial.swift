@@ -29,7 +29,6 @@ extension VirtualMachine {
     /// pages write-protected in the device.
     public func trial(_ plan: TurnPlan) throws(MachineError) -> Trial {
         var plan = plan
-        plan.enforces = true
         plan.isTrial = true
         let turn = RunningTurn(
             machine: self, plan: plan, guest: try boot(plan), shouldStop: { false })

@@ -94,14 +94,14 @@ extension VirtualMachine {
             throw .system(error)
         }
         let host = PSCHost(
-            strategy: plan.strategy.init(arena: arena), policy: plan.policy,
-            timeout: plan.patienceNanoseconds,
-            oracle: PrivatePageOracle(view: frames, ledger: ledger, isAwake: plan.writes),
+            strategy: plan.strategy.init(arena: arena), policy: plan.settings.policy,
+            timeout: plan.timeoutNanoseconds,
+            oracle: PrivatePageOracle(view: frames, ledger: ledger, isAwake: plan.settings.writes),
             mmu: DeviceMMU(),
-            memory: PrivateMemory(shared: view, frames: frames, frees: plan.frees),
+            memory: PrivateMemory(shared: view, frames: frames, frees: plan.settings.frees),
             protects: plan.protects, takenBack: TakenBackPages(), clock: clock,
             wakeDevices: { [devices] in for device in devices { device.wake() } })
-        let control = TurnControl(limits(of: plan), devices: plan.map.buffers.count)
+        let control = TurnControl(plan.limits(clock), devices: plan.map.buffers.count)
         let drivers: [Driver]
         do throws(PrepareError) {
             drivers = try makeDrivers(plan, view, control)
@@ -141,20 +141,11 @@ extension VirtualMachine {
                         kick: plan.processors.devicesSleep ? { device.wake() } : nil,
                         isSettled: { telemetry.settling != .underWay },
                         measure: { telemetry.measuresFrom = $0 }),
-                    clock: clock, listens: plan.processors.vcpusSleep, copies: plan.writes))
+                    clock: clock, listens: plan.processors.vcpusSleep, copies: plan.settings.writes)
+            )
         }
         return drivers
     }
-
-    private func limits(of plan: TurnPlan) -> TurnControl.Limits {
-        let longest = clock.ticks(fromNanoseconds: plan.nanosecondLimit)
-        return TurnControl.Limits(
-            operations: plan.operations, isExact: plan.isExact,
-            shortest: clock.ticks(fromNanoseconds: plan.nanoseconds), longest: longest,
-            warmUp: min(longest, clock.ticks(fromNanoseconds: Self.longestWarmUp)))
-    }
-
-    private static let longestWarmUp: UInt64 = 60_000_000_000
 }
 
 /// A booted guest and what serves it.

@@ -21,7 +21,7 @@ struct TurnChecks {
         if let complaint = try guest.strategy.audit() {
             return "\(plan.strategy.info.name): \(complaint)"
         }
-        guard plan.writes else { return nil }
+        guard plan.settings.writes else { return nil }
         if plan.map.sharedPages > PageCount(0) { return mixedComplaint() }
         for (index, generations) in lastCompleted where !shouldStop() {
             for (number, generation) in generations.enumerated() {
@@ -83,6 +83,6 @@ struct TurnChecks {
     private func missing(_ range: PageRange, _ stamps: [Stamp]) -> Int {
         Verification.missingLines(
             in: UnsafeRawBufferPointer(guest.view.bytes(of: range)), expectedOneOf: stamps,
-            engine: plan.engine, coverage: .oneLinePerPage)
+            engine: plan.settings.engine, coverage: .oneLinePerPage)
     }
 }

@@ -1,89 +1,84 @@
-import DmaWriter
 import Guest
-import GuestMemory
 import Linux
 import PinLock
+import Settings
+import Telemetry
 import VirtualDevice
 
-/// What happens in one turn: one strategy, one guest, DMAs until there are enough.
+/// What happens in one turn: its settings, the guest's memory map, and where everybody runs.
 public struct TurnPlan: Sendable {
-    public var strategy: any PinStrategy.Type
-    public var policy: ConflictPolicy.Kind
-    public var entrySize: EntrySize
-    public var map: MemoryMap
-    public var engine: FillEngine
-    public var lanes: Int
-    /// False pins and unpins only.
-    public var writes: Bool
-    public var chunk: PageCount
-    /// What each device keeps pinned between requests at most, under a strategy that keeps any.
-    public var cache: PageCount
-    /// What the devices may hold pinned at once, together and in equal parts; nil for as much as they like.
-    public var pinLimit: PageCount?
+    public let settings: TurnSettings
+    public let map: MemoryMap
     /// Where devices and vCPUs run, and who of them sleeps.
-    public var processors: ProcessorLayout
-
-    /// Conversions a second; zero for none, infinity for one after the other.
-    public var convertRate: Double
-    public var convertPages: PageCount
-    public var convertPlace: Converter.Place
-    /// Whether the guest frees the pages that it makes private: what it leaves are holes.
-    public var frees: Bool
-    /// How long a conversion waits for a pin, and a pin for a conversion.
-    public var patienceNanoseconds: UInt64
-    /// Whether the converter's thread sleeps where a conversion waits, with a thread of its own, instead of polling.
-    public var converterBlocks: Bool
+    public let processors: ProcessorLayout
     /// Whether each sample is wanted.
-    public var streamsSamples: Bool
+    public var streamsSamples = false
     /// The most that a core has been seen to do in this run, in adds a cycle; zero where nothing is known.
-    public var bestAddsPerCycle: Double
-    /// Whether private pages are write-protected in the devices.
-    public var enforces: Bool
-    /// What a device does that faults, under a strategy that lets it.
-    public var faultPolicy: FaultPolicy
+    public var bestAddsPerCycle = 0.0
+    /// How long a conversion waits for a pin, and a pin for a conversion.
+    let timeoutNanoseconds: UInt64 = 1_000_000_000
     /// Whether the device attacks instead of serving: see `VirtualMachine.trial`.
     var isTrial = false
-    public var seed: UInt64
-    /// By which share each device's writes are made to take longer: `--test-slow-dma`.
-    public var slowdown = 0.0
 
-    /// The turn ends when there are so many DMAs and so much time has passed.
-    public var operations: UInt64
-    /// Whether it is no more DMAs than that.
-    public var isExact: Bool
-    public var nanoseconds: UInt64
-    /// It ends after so much time in any case, once there is one DMA and none is in flight.
-    public var nanosecondLimit: UInt64
-
-    public init(
-        strategy: any PinStrategy.Type, map: MemoryMap, processors: ProcessorLayout
-    ) {
-        self.strategy = strategy
+    /// `map` is that of a guest of those settings.
+    public init(_ settings: TurnSettings, map: MemoryMap, processors: ProcessorLayout) {
+        precondition(settings.devices == map.buffers.count, "a buffer for each device")
+        self.settings = settings
         self.map = map
-        policy = .deny
-        entrySize = .small
-        engine = .nt
-        lanes = 1
-        writes = true
-        chunk = map.buffers[0].pages
-        cache = map.buffers[0].pages
         self.processors = processors
-        converterBlocks = false
-        streamsSamples = false
-        bestAddsPerCycle = 0
-        convertRate = 0
-        convertPages = PageCount(1)
-        convertPlace = .outside
-        frees = false
-        patienceNanoseconds = 1_000_000_000
-        enforces = false
-        faultPolicy = .abort
-        seed = 1
-        operations = 4
-        isExact = false
-        nanoseconds = 200_000_000
-        nanosecondLimit = 60_000_000_000
     }
+
+    var strategy: any PinStrategy.Type { settings.strategy.type }
+
+    /// Whether the devices' page tables keep them from private pages.
+    var protects: Bool {
+        settings.writes && (settings.enforces || isTrial || strategy.info.exclusion == .faults)
+    }
+
+    /// What the device at `index` is told of the turn.
+    func setup(ofDevice index: Int, scale: ClockScale) -> TurnSetup {
+        var setup = TurnSetup(settings, scale: scale)
+        setup.sleeps = processors.devicesSleep
+        setup.calls = processors.vcpusSleep
+        setup.isProtected = protects
+        setup.queueSize = UInt32(map.queueLayout.queueSize)
+        setup.queueDataDescriptors = UInt32(map.queueLayout.dataDescriptors)
+        setup.queueStart = map.queueStarts[index]
+        setup.guestPages = map.pages
+        setup.buffer = map.buffers[index]
+        setup.requestPages = (map.targets.first ?? map.buffers[index]).pages
+        setup.piecesPerRequest = map.piecesPerRequest
+        setup.retryNanoseconds = timeoutNanoseconds
+        setup.streamsSamples = streamsSamples
+        setup.bestAddsPerCycle = bestAddsPerCycle
+        setup.isRogue = isTrial
+        return setup
+    }
+
+    /// When there are enough DMAs, and when it must end.
+    func limits(_ clock: TickClock) -> TurnControl.Limits {
+        func ticks(_ nanoseconds: UInt64) -> UInt64 { clock.ticks(fromNanoseconds: nanoseconds) }
+        var limits = TurnControl.Limits(
+            operations: 4, isExact: false, shortest: ticks(200_000_000),
+            longest: ticks(Self.longest), warmUp: ticks(Self.longest))
+        switch settings.length {
+        case .usual: break
+        case .operations(let count):
+            limits.operations = count
+            limits.isExact = true
+            limits.shortest = 0
+            limits.longest = ticks(.max)
+        case .seconds(let seconds):
+            limits.operations = 1
+            limits.shortest = ticks(UInt64(seconds * 1e9))
+            limits.longest = limits.shortest
+            limits.warmUp = min(limits.warmUp, limits.longest)
+        }
+        return limits
+    }
+
+    /// In nanoseconds: of a turn whose length nobody gave, and of any turn's warm-up.
+    private static let longest: UInt64 = 60_000_000_000
 }
 
 /// Why the machine cannot go on.

@@ -60,7 +60,7 @@ public final class VirtualMachine {
     /// Makes the guest of `plan` wholly private and unpinned, with nothing converted yet.
     func reset(for plan: TurnPlan, shouldStop: () -> Bool) throws(SystemError) {
         arena = try arena.reset(
-            pages: plan.map.pages, entrySize: plan.entrySize, shouldStop: shouldStop)
+            pages: plan.map.pages, entrySize: plan.settings.entrySize, shouldStop: shouldStop)
         try ledger.zero(shouldStop: shouldStop)
     }
 
@@ -78,7 +78,7 @@ public final class VirtualMachine {
     func isRehearsed(_ plan: TurnPlan) -> Bool {
         guard rehearsed != nil else { return true }
         return !rehearsed!.insert(
-            "\(plan.strategy.info.name) \(plan.entrySize) \(plan.map.buffers) \(plan.map.targets)"
+            "\(plan.strategy.info.name) \(plan.settings.entrySize) \(plan.map.buffers) \(plan.map.targets)"
         )
         .inserted
     }

@@ -2,7 +2,7 @@ import GuestMemory
 import Linux
 
 /// The bytes behind one RMP entry.
-public enum EntrySize: UInt64, Sendable, Equatable {
+public enum EntrySize: UInt64, BitwiseCopyable, Sendable {
     case small = 4096
     case large = 2_097_152
 

@@ -57,7 +57,7 @@ public enum ConflictPolicy: Sendable, Equatable {
     case revoke(until: Deadline)
 
     /// A policy without its deadline: what a strategy supports, what a user names.
-    public enum Kind: String, Sendable, CaseIterable {
+    public enum Kind: String, BitwiseCopyable, Sendable, CaseIterable {
         case deny, wait, revoke
     }
 }

@@ -25,3 +25,19 @@ public enum Registry {
         all.first { $0.info.name == name }
     }
 }
+
+/// A strategy of the registry by its place there: plain data, for settings that cross to another process of the same
+/// executable.
+public struct StrategyID: BitwiseCopyable, Hashable, Sendable {
+    private let place: UInt32
+
+    /// The strategy must be in the registry.
+    public init(_ strategy: any PinStrategy.Type) {
+        guard let place = Registry.all.firstIndex(where: { $0 == strategy }) else {
+            preconditionFailure("\(strategy.info.name) is not in the registry")
+        }
+        self.place = UInt32(place)
+    }
+
+    public var type: any PinStrategy.Type { Registry.all[Int(place)] }
+}

@@ -23,27 +23,27 @@ public struct Row: Sendable, Equatable {
     }
 
     public internal(set) var schema = Schema.version
-    public var run: String
-    public var round: Int
-    public var position: Int
-    public var strategy: String
-    public var safe: Bool
-    public var policy: String
-    public var sizeBytes: UInt64
-    public var entryBytes: UInt64
-    public var chunkBytes: UInt64
-    public var ranges: Int
-    public var misalignBytes: UInt64
-    public var devices: Int
-    public var engine: String
-    public var lanes: Int
-    public var backing: String
+    public var run = ""
+    public var round = 0
+    public var position = 0
+    public var strategy = ""
+    public var safe = false
+    public var policy = ""
+    public var sizeBytes: UInt64 = 0
+    public var entryBytes: UInt64 = 0
+    public var chunkBytes: UInt64 = 0
+    public var ranges = 0
+    public var misalignBytes: UInt64 = 0
+    public var devices = 0
+    public var engine = ""
+    public var lanes = 0
+    public var backing = ""
     public var memoryNode: Int?
     public var deviceCpu: [Int] = []
     public var vcpuCpu: [Int] = []
     public var convertRateHz: Double?
-    public var convertPages: UInt64
-    public var convertWhere: String
+    public var convertPages: UInt64 = 0
+    public var convertWhere = ""
     public var ops: UInt64?
     public var refused: UInt64?
     public var pinNsP50: Double?
@@ -78,8 +78,8 @@ public struct Row: Sendable, Equatable {
     public var copyNsP50: Double?
     public var clockNs: Double?
     public var noisy: [String] = []
-    public var status: Status
-    public var env: String
+    public var status = Status.ok
+    public var env = ""
     public var outsideShare: Double?
     public var enforce: String?
     public var onFault: String?
@@ -142,35 +142,8 @@ public struct Row: Sendable, Equatable {
     public var stops: UInt64?
     public var ranCpu: [Int] = []
 
-    /// A row of the plan with nothing measured yet; `env` is `Environment.hash`.
-    public init(
-        run: String, round: Int, position: Int, strategy: String, safe: Bool, policy: String,
-        sizeBytes: UInt64, entryBytes: UInt64, chunkBytes: UInt64, ranges: Int,
-        misalignBytes: UInt64, devices: Int, engine: String, lanes: Int, backing: String,
-        convertRateHz: Double?, convertPages: UInt64, convertWhere: String, status: Status,
-        env: String
-    ) {
-        self.run = run
-        self.round = round
-        self.position = position
-        self.strategy = strategy
-        self.safe = safe
-        self.policy = policy
-        self.sizeBytes = sizeBytes
-        self.entryBytes = entryBytes
-        self.chunkBytes = chunkBytes
-        self.ranges = ranges
-        self.misalignBytes = misalignBytes
-        self.devices = devices
-        self.engine = engine
-        self.lanes = lanes
-        self.backing = backing
-        self.convertRateHz = convertRateHz
-        self.convertPages = convertPages
-        self.convertWhere = convertWhere
-        self.status = status
-        self.env = env
-    }
+    /// A row of nothing yet.
+    public init() {}
 }
 
 extension Row {
@@ -179,10 +152,4 @@ extension Row {
     public static let distributionPercents: [Double] = [
         1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99, 99.9, 99.99, 100,
     ]
-
-    /// What a file's columns are read into.
-    static let blank = Row(
-        run: "", round: 0, position: 0, strategy: "", safe: false, policy: "", sizeBytes: 0,
-        entryBytes: 0, chunkBytes: 0, ranges: 0, misalignBytes: 0, devices: 0, engine: "", lanes: 0,
-        backing: "", convertRateHz: 0, convertPages: 0, convertWhere: "", status: .ok, env: "")
 }

@@ -73,7 +73,7 @@ private struct RowCollector {
                     path, line: line,
                     "\(fields.count) fields under a header of \(columns.count); was it edited?")
             }
-            var row = Row.blank
+            var row = Row()
             for (column, field) in zip(columns, fields) { try column?.fill(&row, field, self) }
             rows.append(row)
         }
@@ -123,7 +123,7 @@ private struct RowCollector {
             } catch {
                 throw InputError(path, line: line, "not a JSON object of scalars; was it edited?")
             }
-            var row = Row.blank
+            var row = Row()
             for (column, member) in zip(try columns(members.map(\.name)), members) {
                 try column?.fill(&row, member.text, self)
             }

@@ -79,32 +79,36 @@ public final class DeviceProcess {
     }
 
     private func strategy(for setup: TurnSetup) throws(TurnFailure) -> any PinStrategy {
-        let queue = try Self.layout(setup).area(at: GFN(setup.queueStart))
-        do throws(SystemError) {
+        let queue = try Self.layout(setup).area(at: setup.queueStart)
+        return try TurnFailure.telling {
             // What the hypervisor has touched since faults here no more; of guest memory what the device is to touch. On any
             // processor: devices that share one would do it one after the other.
-            try Processors.allow(everywhere)
-            defer { if let processor { try? Processors.bind(to: processor) } }
-            let shouldStop = { [telemetry] in telemetry.shouldStop }
-            for range in [setup.buffer.span, queue] {
-                let start = Int(range.start.address)
-                try memory.mapPopulated(
-                    start..<start + Int(range.count.bytes.rawValue), shouldStop: shouldStop)
+            try onAnyProcessor {
+                let shouldStop = { [telemetry] in telemetry.shouldStop }
+                for range in [setup.buffer.span, queue] {
+                    let start = Int(range.start.address)
+                    try memory.mapPopulated(
+                        start..<start + Int(range.count.bytes.rawValue), shouldStop: shouldStop)
+                }
+                try arena.mapPopulated(shouldStop: shouldStop)
+                try ledger.mapPopulated(shouldStop: shouldStop)
             }
-            try arena.mapPopulated(shouldStop: shouldStop)
-            try ledger.mapPopulated(shouldStop: shouldStop)
-            return Registry.all[Int(setup.strategy)].init(arena: try Arena(attaching: arena))
-        } catch {
-            throw TurnFailure(error)
+            return setup.strategy.init(arena: try Arena(attaching: arena))
         }
     }
 
+    /// Lets `body`, and the threads that it starts, run where they like; the device's own processor is its place again
+    /// afterwards.
+    private func onAnyProcessor<Result>(_ body: () throws -> Result) throws -> Result {
+        try Processors.allow(everywhere)
+        defer { if let processor { try? Processors.bind(to: processor) } }
+        return try body()
+    }
+
     private static func layout(_ setup: TurnSetup) throws(TurnFailure) -> VirtqueueLayout {
-        do throws(LayoutError) {
-            return try VirtqueueLayout(
+        try TurnFailure.telling {
+            try VirtqueueLayout(
                 queueSize: Int(setup.queueSize), dataDescriptors: Int(setup.queueDataDescriptors))
-        } catch {
-            throw TurnFailure(description: error.description)
         }
     }
 
@@ -112,36 +116,40 @@ public final class DeviceProcess {
     private func serve<S: PinStrategy>(
         _ strategy: S, _ setup: TurnSetup, _ done: inout DeviceReply
     ) throws(TurnFailure) {
-        let view = GuestView(memory, pages: PageCount(setup.guestPages))
-        let layout = try Self.layout(setup)
-        let clock = TickClock(scale: setup.scale)
-        let unlimited = try makePinner(strategy, view)
+        let turn = DeviceTurn(
+            device: device, setup: setup, layout: try Self.layout(setup),
+            view: GuestView(memory, pages: setup.guestPages),
+            ledger: ConversionLedger(ledger, pages: setup.guestPages),
+            clock: TickClock(scale: setup.scale), telemetry: telemetry)
+        let clock = turn.clock
+        let unlimited = try TurnFailure.telling {
+            try strategy.pinner(
+                for: device,
+                in: DeviceSurroundings(
+                    memory: turn.view, hypervisor: InheritedDescriptor.service))
+        }
         let cache = unlimited as? any CachingPinner
-        cache?.limit = PageCount(setup.cachePages)
-        let limit = PageCount(setup.pinLimitPages)
+        cache?.limit = setup.settings.cache ?? turn.setup.requestPages
         let pinner: any Pinner =
-            limit == PageCount(0) ? unlimited : LimitedPinner(unlimited, limit: limit)
+            setup.pinLimit.map { LimitedPinner(unlimited, limit: $0) } ?? unlimited
         var loop = RequestLoop(
-            device: device, pinner: pinner, view: view, clock: clock,
-            ledger: ConversionLedger(ledger, pages: PageCount(setup.guestPages)),
-            writer: try makeWriter(setup), setup: setup, telemetry: telemetry,
-            notifications: try makeNotifications(setup), layout: layout,
+            turn, pinner: pinner, writer: try makeWriter(setup),
+            notifications: try makeNotifications(setup),
             faults: FaultRecovery(
-                policy: Self.faultPolicy(setup), table: strategy.arena.table,
+                policy: setup.faultPolicy, table: strategy.arena.table,
                 hypervisor: InheritedDescriptor.service, patience: setup.retryNanoseconds))
 
         // The device writes the used ring at any time: its queue stays pinned for the turn.
         let start = clock.now()
-        let queuePin = try pinned(by: pinner) { () throws(PinRefusal) in
-            try pinner.pin(layout.area(at: GFN(setup.queueStart)))
+        let queuePin = try TurnFailure.telling(of: pinner) {
+            try pinner.pin(turn.layout.area(at: setup.queueStart))
         }
         // However the turn ends: the device lives on.
         defer {
             pinner.unregister()
             pinner.unpin(queuePin)
         }
-        let ranges = setup.buffer.ranges
-        try pinned(by: pinner) { () throws(PinRefusal) in try pinner.register(ranges) }
+        try TurnFailure.telling(of: pinner) { try pinner.register(setup.buffer.ranges) }
         var ready = DeviceReply(.ready)
         ready.setupPinNanoseconds = clock.nanoseconds(from: clock.now() &- start)
         guard let hot = loop.hotPair(Self.request(setup)) else {
@@ -149,12 +157,16 @@ public final class DeviceProcess {
         }
         ready.hotPair = hot
         let countedAtSetup = cache?.counters
-        let protection = try makeProtection(setup)
-        try reply(ready)
-        if let protection { try send(protection) }
-        let broken = setup.isRogue == 0 ? loop.run() : nil
-        if setup.isRogue != 0 { done.attack = try attack(with: pinner, view, setup) }
-        if let broken { throw TurnFailure(description: "the virtqueue is broken: \(broken)") }
+        let protection = setup.isProtected ? try makeProtection() : nil
+        try TurnFailure.telling { try control.send(ready) }
+        if let protection {
+            try TurnFailure.telling { try protection.send(to: control.descriptor) }
+        }
+        if setup.isRogue {
+            done.attack = try attack(with: pinner, turn)
+        } else if let broken = loop.run() {
+            throw TurnFailure(description: "the virtqueue is broken: \(broken)")
+        }
         done.faults = loop.faultTotals
         done.longestPinWaitNanoseconds = loop.longestPinWait
         done.interference = loop.finish()
@@ -162,104 +174,51 @@ public final class DeviceProcess {
     }
 
     private func attack(
-        with pinner: any Pinner, _ view: GuestView, _ setup: TurnSetup
+        with pinner: any Pinner, _ turn: DeviceTurn
     ) throws(TurnFailure) -> RogueReport {
-        guard let writer = try makeWriter(setup) else { return RogueReport() }
-        do throws(SystemError) {
-            guard let (page, _) = try control.receive(UInt64.self) else { return RogueReport() }
-            return RogueDevice(pinner: pinner, view: view, writer: writer).attack(GFN(page))
-        } catch {
-            throw TurnFailure(error)
-        }
+        guard let writer = try makeWriter(turn.setup),
+            let (page, _) = try TurnFailure.telling({ try control.receive(UInt64.self) })
+        else { return RogueReport() }
+        return RogueDevice(pinner: pinner, view: turn.view, writer: writer).attack(GFN(page))
     }
 
     /// All that the device pins for one request: of a pool as much as its pieces take, one after the other.
     private static func request(_ setup: TurnSetup) -> [PageRange] {
-        let (buffer, pages) = (setup.buffer, setup.requestPages)
+        let (buffer, pages) = (setup.buffer, setup.requestPages.rawValue)
         guard pages > buffer.pages.rawValue else { return buffer.ranges }
         return stride(from: 0, to: pages, by: Int(buffer.pages.rawValue)).map {
             PageRange(start: buffer.start, count: min(buffer.pages.rawValue, pages - $0))
         }
     }
 
-    private static func faultPolicy(_ setup: TurnSetup) -> FaultPolicy? {
-        setup.faultPolicy == 0 ? nil : FaultPolicy.allCases[Int(setup.faultPolicy) - 1]
-    }
-
     /// Lets private pages be protected here, as long as it lives: until the turn ends.
-    private func makeProtection(_ setup: TurnSetup) throws(TurnFailure) -> WriteProtection? {
-        guard setup.enforces != 0 else { return nil }
-        do throws(SystemError) {
-            return try WriteProtection(
+    private func makeProtection() throws(TurnFailure) -> WriteProtection {
+        try TurnFailure.telling {
+            try WriteProtection(
                 of: UnsafeMutableRawBufferPointer(start: memory.base, count: memory.byteCount))
-        } catch {
-            throw TurnFailure(error)
-        }
-    }
-
-    private func send(_ protection: borrowing WriteProtection) throws(TurnFailure) {
-        do throws(SystemError) {
-            try protection.send(to: control.descriptor)
-        } catch {
-            throw TurnFailure(error)
-        }
-    }
-
-    private func makePinner<S: PinStrategy>(
-        _ strategy: S, _ view: GuestView
-    ) throws(TurnFailure) -> S.Device {
-        do throws(SystemError) {
-            return try strategy.pinner(
-                for: device,
-                in: DeviceSurroundings(memory: view, hypervisor: InheritedDescriptor.service))
-        } catch {
-            throw TurnFailure(error)
-        }
-    }
-
-    private func reply(_ message: DeviceReply) throws(TurnFailure) {
-        do throws(SystemError) {
-            try control.send(message)
-        } catch {
-            throw TurnFailure(error)
-        }
-    }
-
-    private func pinned<Result>(
-        by pinner: any Pinner, _ body: () throws(PinRefusal) -> Result
-    ) throws(TurnFailure) -> Result {
-        do throws(PinRefusal) {
-            return try body()
-        } catch {
-            throw TurnFailure("a pin at set-up was refused: \(error)", of: pinner)
         }
     }
 
     private func makeWriter(_ setup: TurnSetup) throws(TurnFailure) -> DmaWriter? {
-        guard setup.writes != 0 else { return nil }
-        do throws(SystemError) {
-            // Lanes run where they like, next to the device's own processor.
-            if setup.lanes > 1 { try Processors.allow(everywhere) }
-            defer { if setup.lanes > 1, let processor { try? Processors.bind(to: processor) } }
-            return try DmaWriter(
-                engine: FillEngine.allCases[Int(setup.engine)], lanes: Int(setup.lanes),
-                device: UInt16(device.rawValue), expectsFaults: setup.enforces != 0)
-        } catch {
-            throw TurnFailure(error)
+        let settings = setup.settings
+        guard settings.writes else { return nil }
+        func make() throws -> DmaWriter {
+            try DmaWriter(
+                engine: settings.engine, lanes: settings.lanes, device: UInt16(device.rawValue),
+                expectsFaults: setup.isProtected)
+        }
+        // Lanes run where they like, next to the device's own processor.
+        return try TurnFailure.telling {
+            try settings.lanes > 1 ? onAnyProcessor(make) : make()
         }
     }
 
     private func makeNotifications(_ setup: TurnSetup) throws(TurnFailure) -> Notifications {
-        do throws(SystemError) {
-            func copy(_ number: Int32) throws(SystemError) -> FileDescriptor {
-                try .duplicate(number)
-            }
-            return Notifications(
-                sleeps: setup.sleeps != 0, calls: setup.calls != 0,
-                kick: try copy(InheritedDescriptor.kick),
-                call: try copy(InheritedDescriptor.call))
-        } catch {
-            throw TurnFailure(error)
+        try TurnFailure.telling {
+            Notifications(
+                sleeps: setup.sleeps, calls: setup.calls,
+                kick: try .duplicate(InheritedDescriptor.kick),
+                call: try .duplicate(InheritedDescriptor.call))
         }
     }
 }
@@ -275,16 +234,31 @@ struct TurnFailure: Error {
     }
 
     /// What was refused; where it was the kernel that did, its own words.
-    init(_ description: String, of pinner: any Pinner) {
-        if let error = pinner.kernelRefusal {
-            self.init(error)
+    init(_ description: String, of pinner: (any Pinner)?) {
+        if let error = pinner?.kernelRefusal {
+            self.init(kind: .refused, description: error.description)
         } else {
             self.init(description: description)
         }
     }
 
-    init(_ error: SystemError) {
-        kind = .refused
-        description = error.description
+    /// Does what may fail, and says why it did; `pinner` is whose pins are asked for.
+    static func telling<Result: ~Copyable>(
+        of pinner: (any Pinner)? = nil, _ body: () throws -> Result
+    ) throws(TurnFailure) -> Result {
+        do {
+            return try body()
+        } catch let error as SystemError {
+            throw TurnFailure(kind: .refused, description: error.description)
+        } catch let error as PinRefusal {
+            throw TurnFailure("a pin at set-up was refused: \(error)", of: pinner)
+        } catch {
+            throw TurnFailure(description: "\(error)")
+        }
+    }
+
+    private init(kind: DeviceReply.Kind, description: String) {
+        self.kind = kind
+        self.description = description
     }
 }

@@ -2,16 +2,7 @@ import DmaWriter
 import GuestMemory
 import Linux
 import PinLock
-
-/// What a device does when a store of its faults, because the page has become private under the write.
-public enum FaultPolicy: String, CaseIterable, Sendable {
-    /// The request fails, and says how far it got.
-    case abort
-    /// The device waits until the guest has shared the page again, or the request's deadline, and writes on.
-    case retry
-    /// The hypervisor takes the page back, and the guest is told at its next use of it.
-    case convertBack = "convert-back"
-}
+import Settings
 
 /// What a turn's faults came to: plain data for the control socket.
 public struct FaultTotals: BitwiseCopyable, Sendable {

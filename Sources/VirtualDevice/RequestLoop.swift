@@ -10,15 +10,12 @@ import Virtqueue
 /// It knows its queue, a pinner and a writer; no hypervisor and no experiment. One thread, nothing allocated per
 /// request. Each request leaves one sample.
 struct RequestLoop: ~Copyable {
-    let device: DeviceID
-    let pinner: any Pinner
-    let view: GuestView
-    let clock: TickClock
-    let ledger: ConversionLedger
-    let writer: DmaWriter?
-    let setup: TurnSetup
-    let telemetry: DeviceTelemetry
-    let notifications: Notifications
+    private let turn: DeviceTurn
+    private let pinner: any Pinner
+    private let writer: DmaWriter?
+    private let notifications: Notifications
+    private let chunkPages: UInt64
+    private let slowdown: Double
 
     private var queue: DeviceQueue
     private var request: DeviceRequest
@@ -35,30 +32,27 @@ struct RequestLoop: ~Copyable {
     private var previousEnd: UInt64?
     private var lastLook: UInt64
 
+    private var clock: TickClock { turn.clock }
+
     init(
-        device: DeviceID, pinner: any Pinner, view: GuestView, clock: TickClock,
-        ledger: ConversionLedger,
-        writer: DmaWriter?, setup: TurnSetup, telemetry: DeviceTelemetry,
-        notifications: consuming Notifications, layout: VirtqueueLayout, faults: FaultRecovery
+        _ turn: DeviceTurn, pinner: any Pinner, writer: DmaWriter?,
+        notifications: consuming Notifications, faults: FaultRecovery
     ) {
-        self.faults = faults
-        self.device = device
+        self.turn = turn
         self.pinner = pinner
-        self.view = view
-        self.clock = clock
-        self.ledger = ledger
         self.writer = writer
-        self.setup = setup
-        self.telemetry = telemetry
         self.notifications = notifications
-        queue = DeviceQueue(layout, at: GFN(setup.queueStart), in: view)
-        request = DeviceRequest(for: layout)
-        recorder = RequestRecorder(telemetry, setup: setup, clock: clock)
-        watch = InterferenceWatch(clock: clock)
-        lastLook = clock.now()
-        pins = PinStack(capacity: layout.queueSize)
-        cursor.reserve(layout.queueSize)
-        pauses = RetryPauses(seed: UInt64(device.rawValue + 1))
+        self.faults = faults
+        chunkPages = turn.setup.chunkPages
+        slowdown = turn.setup.settings.slowdown
+        queue = DeviceQueue(turn.layout, at: turn.setup.queueStart, in: turn.view)
+        request = DeviceRequest(for: turn.layout)
+        recorder = RequestRecorder(turn.telemetry, setup: turn.setup, clock: turn.clock)
+        watch = InterferenceWatch(clock: turn.clock)
+        lastLook = turn.clock.now()
+        pins = PinStack(capacity: turn.layout.queueSize)
+        cursor.reserve(turn.layout.queueSize)
+        pauses = RetryPauses(seed: UInt64(turn.device.rawValue + 1))
     }
 
     /// Serves the queue until the hypervisor ends the turn; why the queue is broken, where it is.
@@ -73,7 +67,7 @@ struct RequestLoop: ~Copyable {
             case .broken(let reason):
                 return reason
             case .empty:
-                if telemetry.shouldStop { return nil }
+                if turn.telemetry.shouldStop { return nil }
                 pinner.serviceRevocations()
                 wait(&idle)
                 continue
@@ -88,7 +82,7 @@ struct RequestLoop: ~Copyable {
     private mutating func wait(_ idle: inout Backoff) {
         guard !notifications.sleeps else {
             let hasMore = queue.enableNotifications()
-            if !hasMore, !telemetry.shouldStop { notifications.waitForKick() }
+            if !hasMore, !turn.telemetry.shouldStop { notifications.waitForKick() }
             queue.suppressNotifications()
             lastLook = clock.now()
             return
@@ -119,12 +113,12 @@ struct RequestLoop: ~Copyable {
     func finish() -> Interference {
         // In this order: the first touch of the memory for statistics is nobody's page fault.
         let interference = watch.finish()
-        recorder.statistics.store(in: telemetry.statistics)
+        recorder.statistics.store(in: turn.telemetry.statistics)
         return interference
     }
 
     private mutating func serve() {
-        if !isMeasuring, request.generation >= telemetry.measuresFrom { beginMeasuring() }
+        if !isMeasuring, request.generation >= turn.telemetry.measuresFrom { beginMeasuring() }
         // A request that is there already begins at once, or somebody has taken the processor away; but to read a long
         // chain takes its time.
         if request.ranges.count <= Self.shortChain {
@@ -145,7 +139,7 @@ struct RequestLoop: ~Copyable {
 
     /// Pins, writes and unpins the request, a chunk at a time; stops at the first chunk that cannot be pinned.
     private mutating func transfer(_ sample: inout DMASample) -> StatusRecord {
-        let stamp = Stamp(device: UInt16(device.rawValue), generation: request.generation)
+        let stamp = Stamp(device: UInt16(turn.device.rawValue), generation: request.generation)
         writer?.prepare(stamp)
         faults.start()
         cursor.start(request.ranges.count)
@@ -155,7 +149,7 @@ struct RequestLoop: ~Copyable {
             sample.gapTicks = TickClock.elapsed(from: previousEnd, to: first)
         }
         defer { previousEnd = first &+ sample.totalTicks }
-        while cursor.next(of: request.ranges, chunkPages: setup.chunkPages) {
+        while cursor.next(of: request.ranges, chunkPages: chunkPages) {
             let start = clock.now()
             let refusal = pinChunk(&sample.retries)
             let pinned = clock.now()
@@ -165,11 +159,11 @@ struct RequestLoop: ~Copyable {
                 return refusal.status(bytesWritten: written)
             }
 
-            let mark = ledger.mark()
+            let mark = turn.ledger.mark()
             if let writer {
                 let before = clock.now()
                 let stop = writeChunk(by: writer, stamp, &written)
-                if setup.slowdown > 0 { slowDown(since: before) }
+                if slowdown > 0 { slowDown(since: before) }
                 sample.writeTicks &+= TickClock.elapsed(from: before, to: clock.now())
                 if let stop {
                     unpinChunk()
@@ -194,7 +188,7 @@ struct RequestLoop: ~Copyable {
         by writer: DmaWriter, _ stamp: Stamp, _ written: inout UInt64
     ) -> GFN? {
         for range in cursor.chunk {
-            let done = faults.write(range, in: view, by: writer, stamp)
+            let done = faults.write(range, in: turn.view, by: writer, stamp)
             written += done
             if done < range.count.bytes.rawValue { return GFN(range.lower + done / pageSize) }
         }
@@ -205,7 +199,7 @@ struct RequestLoop: ~Copyable {
     @inline(never)
     private func slowDown(since start: UInt64) {
         let end = clock.now()
-        let extra = UInt64(Double(TickClock.elapsed(from: start, to: end)) * setup.slowdown)
+        let extra = UInt64(Double(TickClock.elapsed(from: start, to: end)) * slowdown)
         while TickClock.elapsed(from: end, to: clock.now()) < extra {}
     }
 
@@ -215,7 +209,9 @@ struct RequestLoop: ~Copyable {
     /// The device's half of the oracle: no page of the chunk was converted since it was pinned.
     private func checkForConversions(since mark: ConversionLedger.Mark, _ sample: inout DMASample) {
         for range in cursor.chunk {
-            guard let converted = ledger.pagesConverted(in: range, since: mark) else { continue }
+            guard let converted = turn.ledger.pagesConverted(in: range, since: mark) else {
+                continue
+            }
             if sample.stalePages == 0 {
                 sample.firstGFN = UInt32(truncatingIfNeeded: converted.first.rawValue)
             }
@@ -256,7 +252,7 @@ struct RequestLoop: ~Copyable {
     ) -> PinRefusal? {
         let start = monotonicNanoseconds()
         defer { longestPinWait = max(longestPinWait, monotonicNanoseconds() - start) }
-        let deadline = Deadline.after(nanoseconds: setup.retryNanoseconds)
+        let deadline = Deadline.after(nanoseconds: turn.setup.retryNanoseconds)
         var refusal = first
         pauses.startOver()
         while case .converting = refusal, !deadline.hasPassed {
@@ -280,13 +276,13 @@ struct RequestLoop: ~Copyable {
     /// One pin and unpin of `ranges` in a warm loop, without a write; nil where the pin is refused.
     mutating func hotPair(_ ranges: [PageRange]) -> HotPair? {
         var pairs = 1
-        var batches = HotPair.Batches(bestAddsPerCycle: setup.bestAddsPerCycle)
+        var batches = HotPair.Batches(bestAddsPerCycle: turn.setup.bestAddsPerCycle)
         while !batches.isEnough {
             let before = batches.probe(clock)
             let start = clock.now()
             for _ in 0..<pairs {
                 cursor.start(ranges.count)
-                while cursor.next(of: ranges, chunkPages: setup.chunkPages) {
+                while cursor.next(of: ranges, chunkPages: chunkPages) {
                     if tryPinChunk() != nil { return nil }
                     unpinChunk()
                 }
@@ -300,6 +296,17 @@ struct RequestLoop: ~Copyable {
         }
         return batches.result
     }
+}
+
+/// What a device knows for the length of a turn: what it was told, and what it shares with whom.
+struct DeviceTurn {
+    let device: DeviceID
+    let setup: TurnSetup
+    let layout: VirtqueueLayout
+    let view: GuestView
+    let ledger: ConversionLedger
+    let clock: TickClock
+    let telemetry: DeviceTelemetry
 }
 
 /// The pins of one chunk, in memory of a fixed size: what lies between two reads of the clock stays small.

@@ -19,9 +19,9 @@ struct RequestRecorder: ~Copyable {
         self.telemetry = telemetry
         self.clock = clock
         piecesPerRequest = max(setup.piecesPerRequest, 1)
-        streams = setup.streamsSamples != 0
+        streams = setup.streamsSamples
         samples = telemetry.ring.producer()
-        warmUp = WarmUp(writes: setup.writes != 0)
+        warmUp = WarmUp(writes: setup.settings.writes)
     }
 
     /// Takes what came of a piece, which is a whole request where there is no pool.

@@ -1,57 +1,59 @@
-import DmaWriter
 import GuestMemory
 import PinLock
+import Settings
 import Telemetry
 
-/// What a device is told at the start of a turn: which strategy to pin with, where its queue and its buffer are.
+/// What a device is told at the start of a turn: its settings, and where its queue and its buffer are.
 ///
 /// Plain data: it crosses the control socket as it lies in memory, between two processes of one executable.
 public struct TurnSetup: BitwiseCopyable, Sendable {
-    /// Place of the strategy in `Registry.all`, of the engine in `FillEngine.allCases`.
-    public var strategy: UInt32 = 0
-    public var engine: UInt32 = 0
-    public var lanes: UInt32 = 1
-    /// Zero pins and unpins only.
-    public var writes: UInt32 = 1
-    /// Non-zero sleeps on the kick descriptor instead of polling.
-    public var sleeps: UInt32 = 0
-    /// Non-zero calls the driver where that wants to be, since it sleeps.
-    public var calls: UInt32 = 0
+    public var settings: TurnSettings
+    /// Whether the device sleeps on the kick descriptor instead of polling.
+    public var sleeps = false
+    /// Whether it calls the driver where that wants to be, since it sleeps.
+    public var calls = false
+    /// Whether the hypervisor write-protects private pages in the device: it sends a `WriteProtection` behind its
+    /// `ready`.
+    public var isProtected = false
 
     public var queueSize: UInt32 = 0
     public var queueDataDescriptors: UInt32 = 0
-    public var queueStart: UInt64 = 0
-
-    public var guestPages: UInt64 = 0
+    public var queueStart = GFN(0)
+    public var guestPages = PageCount(0)
     public var buffer = ScatterLayout(start: GFN(0), pagesPerRange: PageCount(1), rangeCount: 1)
     /// Pages of a whole request. Where it has more than the buffer, that is a pool, and the request comes in pieces.
-    public var requestPages: UInt64 = 0
-    /// A request is pinned, written and unpinned in pieces of at most so many pages.
-    public var chunkPages: UInt64 = 0
-    /// Pages that the device keeps pinned between requests at most, under a strategy that keeps any.
-    public var cachePages: UInt64 = 0
-    /// Pages that the device may hold at once, its queue's included; zero where there is no limit.
-    public var pinLimitPages: UInt64 = 0
-    /// How long a request tries to pin pages that are being converted.
-    public var retryNanoseconds: UInt64 = 0
-    /// Non-zero lets the hypervisor write-protect private pages in the device: the device sends a `WriteProtection`
-    /// behind its `ready`.
-    public var enforces: UInt32 = 0
-    /// One more than the place in `FaultPolicy.allCases`; zero where a fault is a violation.
-    public var faultPolicy: UInt32 = 0
+    public var requestPages = PageCount(0)
     /// In how many pieces a request comes.
     public var piecesPerRequest: UInt64 = 1
-    /// Non-zero: each sample goes through the telemetry's ring, and the device waits while that is full.
-    public var streamsSamples: UInt32 = 0
+    /// How long a request tries to pin pages that are being converted.
+    public var retryNanoseconds: UInt64 = 0
+    /// Whether each sample goes through the telemetry's ring, where the device waits while that is full.
+    public var streamsSamples = false
     /// The most that a core has been seen to do in this run, in adds a cycle; zero where nothing is known.
     public var bestAddsPerCycle = 0.0
-    /// Non-zero: the device serves nothing. It waits for the number of a page on the control socket and attacks that.
-    public var isRogue: UInt32 = 0
-    /// By which share a write is made to take longer, for a test of what compares times.
-    public var slowdown: Double = 0
+    /// Whether the device serves nothing. It waits for the number of a page on the control socket and attacks that.
+    public var isRogue = false
     public var scale: ClockScale
 
-    public init(scale: ClockScale) { self.scale = scale }
+    public init(_ settings: TurnSettings, scale: ClockScale) {
+        self.settings = settings
+        self.scale = scale
+    }
+
+    var strategy: any PinStrategy.Type { settings.strategy.type }
+
+    /// A request is pinned, written and unpinned in segments of at most so many pages; none is larger than the buffer.
+    var chunkPages: UInt64 { min(settings.chunk ?? buffer.pages, buffer.pages).rawValue }
+
+    /// The device's part of what all may hold at once, its queue's pages included; nil where there is no limit.
+    var pinLimit: PageCount? {
+        settings.pinLimit.map { PageCount($0.rawValue / UInt64(settings.devices)) }
+    }
+
+    /// What a store that faults leads to; nil where it is a violation.
+    var faultPolicy: FaultPolicy? {
+        strategy.info.exclusion == .faults ? settings.faultPolicy : nil
+    }
 }
 
 /// A device's answer on the control socket; a text may follow it.

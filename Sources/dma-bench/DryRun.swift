@@ -18,32 +18,32 @@ struct DryRun {
 
     private var header: [String] {
         let request = plan.request
-        let memory = plan.cells.map(\.shape.map.pages).max()!
+        let memory = plan.cells.map(\.map.pages).max()!
         let backings = plan.backings.map(\.rawValue).joined(separator: ",")
         return [
             "\(plan.cells.count) cells x \(request.rounds) rounds"
                 + (runs > 1 ? " x \(runs) runs" : "") + " = \(plan.turnCount * runs) turns",
-            "guest memory: \(memory.bytes)\(request.writes ? "" : ", sparse"), backing \(backings)"
-                + (request.pinLimit.map { ", at most \($0.bytes) pinned at once" } ?? ""),
+            "guest memory: \(memory.bytes)\(request.settings.writes ? "" : ", sparse"), backing \(backings)"
+                + (request.settings.pinLimit.map { ", at most \($0.bytes) pinned at once" } ?? ""),
         ]
     }
 
     private var groups: [String] {
-        let request = plan.request
-        return plan.groups.enumerated().map { index, group in
+        plan.groups.enumerated().map { index, group in
             let cell = group[0]
             let order = plan.order(ofGroup: index, round: 1).map { cell in
                 cell.strategy.info.name
-                    + (cell.shape.pool.map { " (pool \($0.bytes))" } ?? "")
-                    + (cell.cache.map { " (cache \($0.bytes))" } ?? "")
+                    + (cell.pool.map { " (pool \($0.bytes))" } ?? "")
+                    + (cell.settings.cache.map { " (cache \($0.bytes))" } ?? "")
             }.joined(separator: ", ")
-            let misalignment = cell.shape.misalignment
+            let settings = cell.settings
+            let misalignment = settings.misalignment
             return """
-                size \(cell.shape.size.bytes), chunk \(cell.chunk.bytes), ranges \(cell.shape.ranges), \
+                size \(settings.size.bytes), chunk \(cell.chunk.bytes), ranges \(settings.ranges), \
                 \(misalignment == PageCount(0) ? "" : "misaligned by \(misalignment), ")devices \
-                \(cell.shape.devices), engine \(request.writes ? cell.engine.rawValue : "none"), policy \
-                \(cell.policy.rawValue), \(cell.convertRate) conversions/s of \(cell.convertPages) \
-                \(request.convertPlace.rawValue): \(order)
+                \(settings.devices), engine \(settings.writes ? settings.engine.rawValue : "none"), policy \
+                \(settings.policy.rawValue), \(settings.convertRate) conversions/s of \(settings.convertPages) \
+                \(settings.convertPlace.rawValue): \(order)
                 """
         }
     }

@@ -67,10 +67,10 @@ final class Output {
             return "\((value * 10).rounded() / 10)"
         }
         rawFile.append([
-            "\(round)", cell.strategy.info.name, cell.policy.rawValue,
-            "\(cell.shape.size.bytes.rawValue)", "\(cell.chunk.bytes.rawValue)",
-            "\(cell.shape.ranges)", "\(cell.shape.devices)", cell.engine.rawValue,
-            "\(cell.convertRate)", "\(cell.convertPages.rawValue)",
+            "\(round)", cell.strategy.info.name, cell.settings.policy.rawValue,
+            "\(cell.settings.size.bytes.rawValue)", "\(cell.chunk.bytes.rawValue)",
+            "\(cell.settings.ranges)", "\(cell.settings.devices)", cell.settings.engine.rawValue,
+            "\(cell.settings.convertRate)", "\(cell.settings.convertPages.rawValue)",
             "\(device.rawValue)",
             "\(sample.generation)", "\(sample.status)", "\(sample.bytes)",
             nanoseconds(sample.pinTicks),

@@ -8,6 +8,16 @@ typealias EarlierRow = (turn: Plan.Turn, row: Row)
 struct EarlierRun {
     let name: String
     var rows: [EarlierRow]
+
+    /// What they tell of whether there are enough rounds.
+    func notes(writes: Bool) -> [Plan.Turn: StoppingRule.Note] {
+        Dictionary(
+            rows.map { turn, row in
+                let isMeasured = row.status == .ok || row.status == .violation
+                let figure = isMeasured ? writes ? row.dmaNsP50 : row.pairHotNs : nil
+                return (turn, StoppingRule.Note(figure: figure, isQuiet: row.noisy.isEmpty))
+            }, uniquingKeysWith: { _, last in last })
+    }
 }
 
 /// Unfinished runs, found in their file of rows: what of the plan is done, checked to be the same plan on the same

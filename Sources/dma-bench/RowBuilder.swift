@@ -15,37 +15,22 @@ struct RowBuilder {
         self.runName = runName
         self.environment = environment
         self.plan = plan
-        planHash = Text.hash(plan.identity)
+        planHash = Text.hash(plan.request.identity)
     }
 
     /// What was asked for, with nothing measured.
     func planned(_ cell: Cell, round: Int, position: Int) -> Row {
-        let request = plan.request
         let info = cell.strategy.info
-        var row = Row(
-            run: runName, round: round, position: position, strategy: info.name,
-            safe: info.isSafe, policy: cell.policy.rawValue,
-            sizeBytes: cell.shape.size.bytes.rawValue,
-            entryBytes: request.entrySize.rawValue, chunkBytes: cell.chunk.bytes.rawValue,
-            ranges: cell.shape.ranges, misalignBytes: cell.shape.misalignment.bytes.rawValue,
-            devices: cell.shape.devices, engine: request.writes ? cell.engine.rawValue : "none",
-            lanes: request.lanes, backing: cell.shape.backing.rawValue,
-            convertRateHz: cell.convertRate.hertz.isFinite ? cell.convertRate.hertz : nil,
-            convertPages: cell.convertPages.rawValue, convertWhere: request.convertPlace.rawValue,
-            status: .ok, env: environment.hash)
-        row.revision = environment.revision
+        var row = Row()
+        row.run = runName
+        row.round = round
+        row.position = position
+        row.strategy = info.name
+        row.safe = info.isSafe
         row.exclusion = info.exclusion.rawValue
-        row.buffers = request.placement.rawValue
-        if cell.convertRate != 0 {
-            row.convertLoop = cell.convertRate == .max ? "closed" : "open"
-            row.convertWait = request.converterBlocks ? "block" : "poll"
-        }
-        row.convertTo = request.frees ? "free" : "private"
-        row.enforce = request.enforces ? "mmu" : "none"
-        if info.exclusion == .faults { row.onFault = request.faultPolicy.rawValue }
-        row.poolBytes = cell.shape.pool?.bytes.rawValue
-        row.cacheBytes = cell.cache?.bytes.rawValue
-        row.pinLimitBytes = request.pinLimit?.bytes.rawValue
+        for option in DmaBench.requestOptions { option.fill(cell, &row) }
+        row.env = environment.hash
+        row.revision = environment.revision
         row.plan = planHash
         return row
     }
@@ -53,25 +38,23 @@ struct RowBuilder {
     func row(_ result: CellResult, of runner: Runner) -> Row {
         let cell = result.cell
         var row = planned(cell, round: result.round, position: result.position)
-        row.sharedPages = cell.shape.map.sharedPages.rawValue
-        row.sharedLines = cell.shape.map.sharedLines(
+        row.sharedPages = cell.map.sharedPages.rawValue
+        row.sharedLines = cell.map.sharedLines(
             entryByteCount: UInt64(RMPTable.entryByteCount))
         row.memoryNode = runner.memoryNode
-        let processors = runner.processors(devices: cell.shape.devices)
+        let processors = runner.processors(devices: cell.settings.devices)
         row.deviceCpu = processors.devices
         row.vcpuCpu = processors.vcpus
         row.notify =
             processors.vcpusSleep ? "eventfd" : processors.devicesSleep ? "devices" : "poll"
-        row.metadataBytes = UInt64(cell.strategy.metadataByteCount(pages: cell.shape.map.pages))
+        row.metadataBytes = UInt64(cell.strategy.metadataByteCount(pages: cell.map.pages))
         row.clockNs = runner.clockNanoseconds
         row.clockStepNs = runner.clockStepNanoseconds
         switch result.ending {
-        case .measured(let outcome, let processors):
+        case .measured(let outcome, let disturbances):
             fill(&row, outcome, of: cell)
             fill(&row, interferenceOf: outcome, best: runner.probes.best)
-            row.noisy = Disturbance.of(
-                outcome, processors, best: runner.probes.best, runner.calibration
-            ).map(\.rawValue)
+            row.noisy = disturbances.map(\.rawValue)
         case .unavailable(let reason): row.status = .unavailable(reason)
         case .failed(let error):
             row.status = .failed(error.description)
@@ -102,7 +85,7 @@ struct RowBuilder {
         row.cacheEvictions = outcome.cache?.evictions
         row.violationsPrivate = outcome.violationsPrivate
         row.violationsStale = outcome.violationsStale
-        if cell.convertRate != 0 {
+        if cell.settings.convertRate != 0 {
             fill(&row, outcome.conversions)
             row.pinWaitNsMax = outcome.longestPinWait.map { Double($0) }
         }
@@ -154,7 +137,7 @@ struct RowBuilder {
         row.convertCallNsP50 = log.call.percentile(50).map { Double($0) }
         row.convertCallNsP99 = log.call.percentile(99).map { Double($0) }
         // A thread that sleeps cannot tell what was taken from it.
-        if !plan.request.converterBlocks {
+        if !plan.request.settings.converterBlocks {
             row.convertUndisturbedNsP99 = log.undisturbed.percentile(99).map { Double($0) }
             row.conversionsDisturbed = log.done - log.undisturbed.count
         }

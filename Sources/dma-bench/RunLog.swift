@@ -19,9 +19,6 @@ final class RunLog: RunObserver {
     private let isForPeople: Bool
     private let runs: Int
     private var run = 1
-    private var stability = Stability()
-    /// Rounds of each cell, by its place in the plan, that nothing disturbed.
-    private var quiet: [Int: Int] = [:]
 
     init(builder: RowBuilder, output: Output, isForPeople: Bool, runs: Int) {
         self.builder = builder
@@ -35,9 +32,7 @@ final class RunLog: RunObserver {
         self.run = run
         self.runner = runner
         builder.runName = name
-        stability = Stability()
         rows += earlier.map(\.row)
-        for (turn, row) in earlier { note(turn, row) }
     }
 
     var shouldStop: Bool { Interruption.isRequested }
@@ -49,52 +44,37 @@ final class RunLog: RunObserver {
     func starting(_ cell: Cell, turn: Int, of turns: Int, round: Int) {
         show(
             cell: turn, of: turns, round: round,
-            "\(cell.strategy.info.name) \(cell.shape.size.bytes)")
+            "\(cell.strategy.info.name) \(cell.settings.size.bytes)")
     }
 
     var wantsSamples: Bool { output.wantsSamples }
 
     func repeating(_ cell: Cell, round: Int) {
         say(
-            "round \(round) of '\(cell.strategy.info.name)' \(cell.shape.size.bytes) is taken again: "
+            "round \(round) of '\(cell.strategy.info.name)' \(cell.settings.size.bytes) is taken again: "
                 + "somebody was stopped in it")
     }
 
-    func isEnough(of cells: [Cell], round: Int) -> Bool {
-        if let wanted = request.quietRounds { return isQuiet(cells, round, wanted) }
-        guard let tolerance = request.tolerance, round >= Stability.leastRounds else {
-            return false
+    func decided(_ verdict: StoppingRule.Verdict, on cells: [Cell], after round: Int) {
+        let backings = builder.plan.backings.count
+        let backing = backings > 1 ? "\(cells[0].settings.backing.rawValue): " : ""
+        func named(_ cell: Cell) -> String {
+            "'\(cell.strategy.info.name)' \(cell.settings.size.bytes)"
         }
-        let worst = stability.worst(of: cells, rounds: round)
-        let isStable = (worst?.spread ?? 0) <= tolerance
-        let backing = request.backings.count > 1 ? "\(cells[0].shape.backing.rawValue): " : ""
-        if isStable {
-            say("\(ofRun)\(backing)stable after \(round) rounds")
-        } else if round == request.rounds, let (cell, spread) = worst {
+        switch verdict {
+        case .goOn: break
+        case .stable: say("\(ofRun)\(backing)stable after \(round) rounds")
+        case .quiet(let wanted): say("\(wanted) undisturbed rounds of each after \(round)")
+        case .unstable(let cell, let spread):
             let percent = (spread * 1000).rounded() / 10
             say(
-                "\(ofRun)\(backing)not stable within \(round) rounds: '\(cell.strategy.info.name)' "
-                    + "\(cell.shape.size.bytes) +-\(percent) %")
-        }
-        return isStable
-    }
-
-    /// Whether every cell has so many rounds that nothing disturbed; says so, and where the rounds are over without.
-    private func isQuiet(_ cells: [Cell], _ round: Int, _ wanted: Int) -> Bool {
-        let fewest = cells.min { quiet[$0.index, default: 0] < quiet[$1.index, default: 0] }
-        guard let fewest else { return true }
-        let found = quiet[fewest.index, default: 0]
-        if found >= wanted {
-            say("\(wanted) undisturbed rounds of each after \(round)")
-            return true
-        }
-        if round == request.rounds * Runner.patience {
-            say(
-                "this machine is not quiet enough: after \(round) rounds "
-                    + "'\(fewest.strategy.info.name)' \(fewest.shape.size.bytes) has \(found) of \(wanted)"
+                "\(ofRun)\(backing)not stable within \(round) rounds: \(named(cell)) +-\(percent) %"
             )
+        case .disturbed(let cell, let found):
+            say(
+                "this machine is not quiet enough: after \(round) rounds \(named(cell)) has \(found) of "
+                    + "\(builder.plan.request.quietRounds!)")
         }
-        return false
     }
 
     func took(_ sample: DMASample, _ cell: Cell, round: Int, device: DeviceID) {
@@ -104,7 +84,6 @@ final class RunLog: RunObserver {
     func finished(_ result: CellResult) -> Bool {
         let row = builder.row(result, of: runner!)
         rows.append(row)
-        note(Plan.Turn(result.cell, round: result.round), row)
         switch result.ending {
         case .failed(let error): machineFailure = error
         case .unavailable: break
@@ -124,15 +103,6 @@ final class RunLog: RunObserver {
     }
 
     private var request: Request { builder.plan.request }
-
-    /// What is to become stable: the time of a DMA, or that of the locking where nothing is written.
-    private func note(_ turn: Plan.Turn, _ row: Row) {
-        if row.noisy.isEmpty { quiet[turn.cell, default: 0] += 1 }
-        guard row.status == .ok || row.status == .violation else { return }
-        if let figure = request.writes ? row.dmaNsP50 : row.pairHotNs {
-            stability.note(turn, figure)
-        }
-    }
 
     private func say(_ line: String) {
         progress.erase()

@@ -18,9 +18,9 @@ struct Session {
     init(_ options: DmaBench) throws {
         self.options = options
         do throws(UsageError) {
-            plan = try Plan(try RequestParser.request(options))
+            plan = try Plan(try options.request())
             runCount = Int(
-                try Quantity.count(options.repetitions, option: "--repeat", in: 1...1000))
+                try Quantity.count(options.turns.repetitions, option: "--repeat", in: 1...1000))
             guard runCount == 1 || options.raw == nil else {
                 throw UsageError(
                     "--raw \(options.raw ?? ""): its rows do not say of which run they are; leave --repeat out"
@@ -76,8 +76,9 @@ struct Session {
     /// A device never writes where these conversions are: whatever a strategy does wrong, no row will show it. Whoever
     /// runs safe ones as well wants their times.
     private func sayWhatCannotBeCaught() {
-        let strategies = plan.request.strategies.map { $0.info }
-        guard plan.request.convertPlace == .outside, !strategies.contains(where: \.isSafe) else {
+        let strategies = plan.request.values(of: \.strategy).map { $0.type.info }
+        guard plan.request.settings.convertPlace == .outside, !strategies.contains(where: \.isSafe)
+        else {
             return
         }
         let broken = strategies.map(\.name).filter { $0 != None.info.name }
@@ -89,7 +90,8 @@ struct Session {
 
     private func makeRunner(_ earlier: EarlierRun?) throws -> Runner {
         do throws(RunFailure) {
-            return try Runner(plan, done: Set(earlier?.rows.map(\.turn) ?? []))
+            return try Runner(
+                plan, earlier: earlier?.notes(writes: plan.request.settings.writes) ?? [:])
         } catch {
             throw Failure(error)
         }

@@ -8,12 +8,26 @@ enum Synthetic {
         _ strategy: String = "perpage", round: Int = 1, size: UInt64 = 1 << 30, dma: Double? = nil,
         status: Row.Status = .ok
     ) -> Row {
-        var row = Row(
-            run: "r", round: round, position: 1, strategy: strategy, safe: strategy != "none",
-            policy: "deny", sizeBytes: size, entryBytes: 4096, chunkBytes: size, ranges: 1,
-            misalignBytes: 0, devices: 1, engine: "nt", lanes: 1, backing: "memfd",
-            convertRateHz: 1000, convertPages: 1, convertWhere: "outside", status: status,
-            env: "0123456789abcdef")
+        var row = Row()
+        row.run = "r"
+        row.round = round
+        row.position = 1
+        row.strategy = strategy
+        row.safe = strategy != "none"
+        row.policy = "deny"
+        row.sizeBytes = size
+        row.entryBytes = 4096
+        row.chunkBytes = size
+        row.ranges = 1
+        row.devices = 1
+        row.engine = "nt"
+        row.lanes = 1
+        row.backing = "memfd"
+        row.convertRateHz = 1000
+        row.convertPages = 1
+        row.convertWhere = "outside"
+        row.status = status
+        row.env = "0123456789abcdef"
         row.dmaNsP50 = dma
         return row
     }

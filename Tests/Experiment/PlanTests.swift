@@ -2,6 +2,7 @@ import DmaWriter
 import Guest
 import GuestMemory
 import PinLock
+import Settings
 import Testing
 
 @testable import Experiment
@@ -48,11 +49,11 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
         let text: String
 
         init(_ cell: Cell) {
-            let shape = cell.shape
+            let settings = cell.settings
             text = """
-                \(cell.strategy.info.name) \(shape.backing) \(shape.size) \(shape.ranges) \
-                \(shape.misalignment) \(shape.devices) \(cell.chunk) \(cell.engine) \(cell.policy) \(cell.convertRate) \
-                \(cell.convertPages)
+                \(cell.strategy.info.name) \(settings.backing) \(settings.size) \(settings.ranges) \
+                \(settings.misalignment) \(settings.devices) \(cell.chunk) \(settings.engine) \(settings.policy) \
+                \(settings.convertRate) \(settings.convertPages)
                 """
         }
     }
@@ -66,14 +67,14 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
             })
         for group in plan.groups {
             #expect(names(group) == ["none", "perpage", "rangetree"])
-            #expect(Set(group.map { "\($0.shape.size) \($0.convertRate)" }).count == 1)
+            #expect(Set(group.map { "\($0.settings.size) \($0.settings.convertRate)" }).count == 1)
         }
     }
 
     @Test func misalignmentsMoveTheBuffers() throws {
         let plan = try Plan(request { $0.misalignments = [0, 1, 5].map { PageCount($0) } })
-        #expect(plan.cells.map(\.shape.misalignment.rawValue) == [0, 1, 5])
-        #expect(plan.cells.map { $0.shape.map.buffers[0].start % 16 } == [0, 1, 5])
+        #expect(plan.cells.map(\.settings.misalignment.rawValue) == [0, 1, 5])
+        #expect(plan.cells.map { $0.map.buffers[0].start % 16 } == [0, 1, 5])
     }
 
     @Test func withoutChunksIsTheWholeRequest() throws {
@@ -87,9 +88,9 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
                 $0.ranges = [4]
                 $0.devices = [3]
                 $0.misalignments = [PageCount(1)]
-                $0.guestMemory = PageCount(1 << 20)
+                $0.settings.guestMemory = PageCount(1 << 20)
             })
-        let map = plan.cells[0].shape.map
+        let map = plan.cells[0].map
         #expect(map.pages == PageCount(1 << 20))
         #expect(map.buffers.count == 3)
         #expect(map.buffers.allSatisfy { $0.rangeCount == 4 && $0.pagesPerRange == 4 })
@@ -103,17 +104,17 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
                 $0.strategies = [RangeTree.self, Bounce.self]
                 $0.sizes = [PageCount(16), PageCount(64)]
                 $0.devices = [2]
-                $0.pool = PageCount(24)
+                $0.settings.pool = PageCount(24)
             })
         #expect(plan.groups.map(names) == [["rangetree", "bounce"], ["rangetree", "bounce"]])
-        #expect(plan.cells.map(\.shape.pool) == [nil, PageCount(16), nil, PageCount(24)])
-        for cell in plan.cells where cell.shape.pool != nil {
-            let map = cell.shape.map
-            #expect(map.buffers.map(\.pages) == [cell.shape.pool, cell.shape.pool])
-            #expect(map.targets.map(\.pages) == [cell.shape.size, cell.shape.size])
+        #expect(plan.cells.map(\.pool) == [nil, PageCount(16), nil, PageCount(24)])
+        for cell in plan.cells where cell.pool != nil {
+            let map = cell.map
+            #expect(map.buffers.map(\.pages) == [cell.pool, cell.pool])
+            #expect(map.targets.map(\.pages) == [cell.settings.size, cell.settings.size])
         }
         let whole = try Plan(request { $0.strategies = [Bounce.self] })
-        #expect(whole.cells.map(\.shape.pool) == [PageCount(16)])
+        #expect(whole.cells.map(\.pool) == [PageCount(16)])
     }
 
     /// Only what keeps pins has a limit: the one asked for, else the request.
@@ -123,9 +124,9 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
                 request {
                     $0.strategies = [LongLived.self, PinCache.self]
                     $0.sizes = [PageCount(16), PageCount(64)]
-                    $0.cache = cache
+                    $0.settings.cache = cache
                 }
-            ).cells.map(\.cache)
+            ).cells.map(\.settings.cache)
         }
         #expect(try caches(PageCount(24)) == [nil, PageCount(24), nil, PageCount(24)])
         #expect(try caches(nil) == [nil, PageCount(16), nil, PageCount(64)])
@@ -138,7 +139,7 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
         ]
         let all = request {
             $0.strategies = Array(strategies.prefix(count))
-            $0.seed = seed
+            $0.settings.seed = seed
         }
         let (plan, again) = (try Plan(all), try Plan(all))
         let rounds = count % 2 == 0 ? count : 2 * count
@@ -169,14 +170,14 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
                 $0.strategies = [None.self, PerPage.self, RangeTree.self]
                 $0.sizes = [PageCount(16), PageCount(64)]
                 $0.backings = [.memfd, .thp]
-                $0.seed = seed
+                $0.settings.seed = seed
             })
         for round in 1...4 {
             for backing in plan.backings {
                 let turns = plan.round(round, on: backing)
                 #expect(turns.map(\.position) == [1, 2, 3, 1, 2, 3])
-                #expect(turns.map(\.cell.shape.size.rawValue) == [16, 16, 16, 64, 64, 64])
-                #expect(turns.allSatisfy { $0.cell.shape.backing == backing })
+                #expect(turns.map(\.cell.settings.size.rawValue) == [16, 16, 16, 64, 64, 64])
+                #expect(turns.allSatisfy { $0.cell.settings.backing == backing })
                 let order = names(plan.order(ofGroup: 0, round: round))
                 #expect(names(turns.map(\.cell)) == order + order)
             }
@@ -192,11 +193,12 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
         ) throws -> Bool {
             var asked = request(change)
             asked.strategies = [strategy]
-            let shape = try Plan(asked).cells[0].shape
-            let total = (shape.map.queueLayout.pages.rawValue + pages) * UInt64(shape.devices)
-            asked.pinLimit = PageCount(total)
+            let cell = try Plan(asked).cells[0]
+            let total =
+                (cell.map.queueLayout.pages.rawValue + pages) * UInt64(cell.settings.devices)
+            asked.settings.pinLimit = PageCount(total)
             let isEnough = (try? Plan(asked)) != nil
-            asked.pinLimit = PageCount(total - 1)
+            asked.settings.pinLimit = PageCount(total - 1)
             #expect(throws: UsageError.self) { try Plan(asked) }
             return isEnough
         }
@@ -208,49 +210,9 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
         // Registered as a whole, whatever the chunk.
         #expect(try suffices(16, for: LongLived.self) { $0.chunks = chunks })
         #expect(
-            try suffices(8, for: Bounce.self) { ($0.chunks, $0.pool) = (chunks, PageCount(8)) })
-    }
-
-    /// All but what says how much of a plan is run.
-    @Test func identityKnowsEveryOption() throws {
-        let changes: [(String, (inout Request) -> Void)] = [
-            ("strategies", { $0.strategies.append(None.self) }),
-            ("policies", { $0.policies = [.wait] }), ("sizes", { $0.sizes = [PageCount(32)] }),
-            ("chunks", { $0.chunks = [PageCount(4)] }), ("ranges", { $0.ranges = [2] }),
-            ("misalignments", { $0.misalignments = [PageCount(1)] }),
-            ("devices", { $0.devices = [2] }), ("engines", { $0.engines = [.memset] }),
-            ("backings", { $0.backings = [.thp] }), ("convertRates", { $0.convertRates = [7] }),
-            ("convertPages", { $0.convertPages = [PageCount(2)] }),
-            ("convertPlace", { $0.convertPlace = .mixed }), ("frees", { $0.frees = true }),
-            ("placement", { $0.placement = .adjacent }), ("entrySize", { $0.entrySize = .large }),
-            ("pool", { $0.pool = PageCount(4) }), ("cache", { $0.cache = PageCount(4) }),
-            ("pinLimit", { $0.pinLimit = PageCount(1 << 20) }),
-            ("guestMemory", { $0.guestMemory = PageCount(1 << 20) }), ("lanes", { $0.lanes = 2 }),
-            ("writes", { $0.writes = false }), ("usesEventfd", { $0.usesEventfd = true }),
-            ("enforces", { $0.enforces = true }), ("faultPolicy", { $0.faultPolicy = .retry }),
-            ("operations", { $0.operations = 4 }), ("seconds", { $0.seconds = 1 }),
-            ("seed", { $0.seed = 2 }), ("memoryNode", { $0.memoryNode = 0 }),
-            ("deviceProcessor", { $0.deviceProcessor = 0 }),
-            ("vcpuProcessors", { $0.vcpuProcessors = [0] }), ("vcpus", { $0.vcpus = 1 }),
-            ("converterBlocks", { $0.converterBlocks = true }),
-            ("slowdown", { $0.slowdown = 0.05 }),
-        ]
-        let extent: [(String, (inout Request) -> Void)] = [
-            ("rounds", { $0.rounds = 11 }), ("tolerance", { $0.tolerance = 0.02 }),
-            ("quietRounds", { $0.quietRounds = 3 }),
-            ("shard", { $0.shard = Shard(index: 1, count: 1) }),
-        ]
-        let options = Mirror(reflecting: Request()).children.compactMap(\.label)
-        #expect(Set(options) == Set((changes + extent).map(\.0)))
-        let identity = try Plan(request()).identity
-        #expect(try Plan(request()).identity == identity)
-        var seen: Set<String> = [identity]
-        for (name, change) in changes {
-            #expect(seen.insert(try Plan(request(change)).identity).inserted, "\(name)")
-        }
-        for (name, change) in extent {
-            #expect(try Plan(request(change)).identity == identity, "\(name)")
-        }
+            try suffices(8, for: Bounce.self) {
+                ($0.chunks, $0.settings.pool) = (chunks, PageCount(8))
+            })
     }
 
     /// Rows could not tell such cells apart.
@@ -258,7 +220,7 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
         let plan = try Plan(
             request {
                 $0.engines = [.nt, .memset]
-                $0.writes = false
+                $0.settings.writes = false
             })
         #expect(plan.cells.count == 1)
     }
@@ -267,7 +229,7 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
         let plan = try Plan(
             request {
                 $0.strategies = [None.self, PerPage.self, RangeTree.self]
-                $0.seed = UInt64.max
+                $0.settings.seed = UInt64.max
             })
         #expect(plan.order(ofGroup: 0, round: 1).count == 3)
         #expect(plan.order(ofGroup: 0, round: 1_000_000).count == 3)
@@ -386,7 +348,8 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
     }
 
     @Test func ofAGuestThatCannotBeLaidOut() {
-        #expect(refusal { $0.guestMemory = PageCount(64) }?.contains("--guest-memory") == true)
+        #expect(
+            refusal { $0.settings.guestMemory = PageCount(64) }?.contains("--guest-memory") == true)
         #expect(
             refusal { $0.sizes = [PageCount(PageRange.frameLimit)] }?.contains("16 TiB") == true)
         #expect(
@@ -407,7 +370,7 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
             self.refusal {
                 $0.strategies = [strategy]
                 $0.sizes = [PageCount(pages)]
-                $0.pool = PageCount(2)
+                $0.settings.pool = PageCount(2)
             }
         }
         #expect(refusal(pages: 1 << 21, Bounce.self) == nil)
@@ -419,15 +382,15 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
     @Test func ofConversionsThatHaveNoPlace() {
         #expect(
             refusal {
-                $0.convertPlace = .inside
+                $0.settings.convertPlace = .inside
                 $0.convertPages = [PageCount(16)]
             } == nil)
         for (place, pages) in [
-            (Converter.Place.inside, 17), (.outside, 8193), (.mixed, 17),
+            (ConversionPlace.inside, 17), (.outside, 8193), (.mixed, 17),
             (.outside, PageRange.frameLimit),
-        ] as [(Converter.Place, UInt64)] {
+        ] as [(ConversionPlace, UInt64)] {
             let reason = refusal {
-                $0.convertPlace = place
+                $0.settings.convertPlace = place
                 $0.convertPages = [PageCount(pages)]
             }
             #expect(
@@ -437,7 +400,7 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
         // Without conversions there is nothing to find a place for.
         #expect(
             refusal {
-                $0.convertPlace = .inside
+                $0.settings.convertPlace = .inside
                 $0.convertPages = [PageCount(17)]
                 $0.convertRates = [0]
             } == nil)

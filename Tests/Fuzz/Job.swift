@@ -13,7 +13,7 @@ public func fuzzJob(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     do {
         let arguments = try JobFile.arguments(of: text, in: "f")
         let options = try DmaBench.parse(arguments)
-        let plan = try Plan(try RequestParser.request(options))
+        let plan = try Plan(try options.request())
         precondition(plan.turnCount > 0, "an empty plan")
     } catch let failure as Failure {
         precondition("\(failure)".contains("f, line "), "no line is named: \(failure)")

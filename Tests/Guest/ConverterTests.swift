@@ -1,5 +1,6 @@
 import GuestMemory
 import Linux
+import Settings
 import Testing
 
 @testable import Guest
@@ -10,7 +11,7 @@ import Testing
     /// What a converter asked of its hypervisor in steps of a microsecond, until it had made `count` calls and put back
     /// what was away. With `looks` an answer takes so many steps more.
     private func calls(
-        _ map: MemoryMap, _ place: Converter.Place, pages: UInt64 = 1, seed: UInt64 = 1,
+        _ map: MemoryMap, _ place: ConversionPlace, pages: UInt64 = 1, seed: UInt64 = 1,
         count: Int = 400, rate: Double = rate, looks: Int = 0,
         denies: @escaping (Int, PageRange, Bool) -> Bool = { _, _, _ in false }
     ) throws -> [RecordingHypervisor.Call] {
@@ -44,8 +45,8 @@ import Testing
         map.buffers.contains { $0.ranges.contains { $0.contains(range) } }
     }
 
-    @Test(arguments: Converter.Place.allCases, [1, 2, 3, 4] as [UInt64])
-    func asksOnlyForWhatMakesSense(_ place: Converter.Place, pages: UInt64) throws {
+    @Test(arguments: ConversionPlace.allCases, [1, 2, 3, 4] as [UInt64])
+    func asksOnlyForWhatMakesSense(_ place: ConversionPlace, pages: UInt64) throws {
         let map = try smallMap()
         let calls = try calls(map, place, pages: pages)
         #expect(calls.allSatisfy { $0.answer == .done })
@@ -73,7 +74,7 @@ import Testing
 
     @Test func takesPagesOfBuffersPrivateAndFreePagesShared() throws {
         let map = try smallMap()
-        for (place, isPrivateFirst) in [(Converter.Place.inside, true), (.outside, false)] {
+        for (place, isPrivateFirst) in [(ConversionPlace.inside, true), (.outside, false)] {
             let directions = try calls(map, place).map(\.toPrivate)
             #expect(directions.enumerated().allSatisfy { ($0 % 2 == 0) == ($1 == isPrivateFirst) })
         }
@@ -109,8 +110,8 @@ import Testing
         #expect(quarters == [0, 1, 2, 3])
     }
 
-    @Test(arguments: Converter.Place.allCases)
-    func repeatsWithItsSeed(_ place: Converter.Place) throws {
+    @Test(arguments: ConversionPlace.allCases)
+    func repeatsWithItsSeed(_ place: ConversionPlace) throws {
         struct Step: Equatable {
             let range: PageRange
             let toPrivate: Bool
@@ -207,7 +208,7 @@ import Testing
 
     @Test func knowsWhatFits() throws {
         let map = try smallMap(pagesPerRange: 4)
-        func fits(_ pages: UInt64, _ place: Converter.Place) -> Bool {
+        func fits(_ pages: UInt64, _ place: ConversionPlace) -> Bool {
             Converter.fits(PageCount(pages), place: place, in: map)
         }
         let half = map.free.count.rawValue / 2

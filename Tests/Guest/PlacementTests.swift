@@ -1,11 +1,12 @@
 import Guest
 import GuestMemory
+import Settings
 import Testing
 
 /// Where the buffers of several devices lie, and what of it devices have in common.
 @Suite struct PlacementTests {
     private func map(
-        _ placement: MemoryMap.Placement, devices: Int, pages: UInt64, ranges: Int = 1
+        _ placement: BufferPlacement, devices: Int, pages: UInt64, ranges: Int = 1
     ) throws -> MemoryMap {
         try MemoryMap(
             devices: devices, pagesPerRange: PageCount(pages), rangeCount: ranges,
@@ -42,7 +43,7 @@ import Testing
     }
 
     @Test func oneDeviceSharesNothing() throws {
-        for placement in MemoryMap.Placement.allCases {
+        for placement in BufferPlacement.allCases {
             let map = try map(placement, devices: 1, pages: 5)
             #expect(map.sharedPages == PageCount(0) && map.sharedLines(entryByteCount: 16) == 0)
             #expect(starts(map) == [0])

@@ -9,12 +9,27 @@ extension Row {
         _ strategy: String = "perpage", safe: Bool = true, round: Int = 1,
         sizeBytes: UInt64 = 1 << 30, status: Status = .ok
     ) -> Row {
-        Row(
-            run: "r1", round: round, position: 1, strategy: strategy, safe: safe, policy: "deny",
-            sizeBytes: sizeBytes, entryBytes: 4096, chunkBytes: sizeBytes, ranges: 1,
-            misalignBytes: 0, devices: 1, engine: "nt", lanes: 1, backing: "memfd",
-            convertRateHz: 1000, convertPages: 1, convertWhere: "outside", status: status,
-            env: "0123456789abcdef")
+        var row = Row()
+        row.run = "r1"
+        row.round = round
+        row.position = 1
+        row.strategy = strategy
+        row.safe = safe
+        row.policy = "deny"
+        row.sizeBytes = sizeBytes
+        row.entryBytes = 4096
+        row.chunkBytes = sizeBytes
+        row.ranges = 1
+        row.devices = 1
+        row.engine = "nt"
+        row.lanes = 1
+        row.backing = "memfd"
+        row.convertRateHz = 1000
+        row.convertPages = 1
+        row.convertWhere = "outside"
+        row.status = status
+        row.env = "0123456789abcdef"
+        return row
     }
 
     /// The same with the measurements that a summary shows; `write` is nil for a run without a

@@ -3,6 +3,7 @@ import Glibc
 import GuestMemory
 import Linux
 import PinLock
+import Settings
 import Telemetry
 import Testing
 import Virtqueue
@@ -84,22 +85,24 @@ final class Bench {
 
     /// A device that has just been told to start. The driver's side of the queue is made before it.
     func makeLoop(_ options: Options = Options()) throws -> RequestLoop {
-        var setup = TurnSetup(scale: Self.clock.scale)
-        setup.chunkPages = options.chunk
+        var settings = TurnSettings()
+        settings.chunk = PageCount(options.chunk)
+        var setup = TurnSetup(settings, scale: Self.clock.scale)
+        setup.buffer = ScatterLayout(
+            start: GFN(0), pagesPerRange: PageCount(PageRange.frameLimit), rangeCount: 1)
         setup.retryNanoseconds = options.retryNanoseconds
-        setup.guestPages = view.pages.rawValue
-        setup.queueStart = queueArea.lower
-        setup.streamsSamples = 1
+        setup.guestPages = view.pages
+        setup.queueStart = queueArea.start
+        setup.streamsSamples = true
         return RequestLoop(
-            device: DeviceID(0),
-            pinner: options.pinLimit.map { LimitedPinner(pinner, limit: $0) } ?? pinner, view: view,
-            clock: Self.clock, ledger: ledger,
+            DeviceTurn(
+                device: DeviceID(0), setup: setup, layout: layout, view: view, ledger: ledger,
+                clock: Self.clock, telemetry: telemetry),
+            pinner: options.pinLimit.map { LimitedPinner(pinner, limit: $0) } ?? pinner,
             writer: options.writes ? try makeWriter(options) : nil,
-            setup: setup, telemetry: telemetry,
             notifications: Notifications(
                 sleeps: options.sleeps, calls: options.sleeps, kick: try kick.copy(),
                 call: try call.copy()),
-            layout: layout,
             faults: FaultRecovery(
                 policy: options.faultPolicy, table: arena.table, hypervisor: options.hypervisor,
                 patience: options.retryNanoseconds))

@@ -3,6 +3,7 @@ import Glibc
 import GuestMemory
 import Linux
 import PinLock
+import Settings
 import Synchronization
 import Testing
 import Virtqueue

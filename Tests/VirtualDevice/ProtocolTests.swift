@@ -1,6 +1,8 @@
 import Glibc
 import GuestMemory
 import Linux
+import PinLock
+import Settings
 import Telemetry
 import Testing
 
@@ -83,17 +85,21 @@ import Testing
 
     @Test func carriesAMessageAndItsText() throws {
         let pair = try Pair()
-        var setup = TurnSetup(scale: TickClock.calibrated().scale)
-        setup.strategy = 3
-        setup.queueStart = 1 << 31
-        setup.chunkPages = UInt64.max
+        var settings = TurnSettings()
+        settings.strategy = StrategyID(Epoch.self)
+        settings.engine = .copy
+        settings.cache = PageCount(77)
+        settings.convertRate = .max
+        settings.length = .seconds(0.25)
+        var setup = TurnSetup(settings, scale: TickClock.calibrated().scale)
+        setup.queueStart = GFN(1 << 31)
         setup.buffer = ScatterLayout(
             start: GFN(7), pagesPerRange: PageCount(5), rangeCount: 3)
         try pair.ours.send(setup)
         let (received, text) = try #require(try pair.theirs.receive(TurnSetup.self))
         #expect(text.isEmpty)
-        #expect(received.strategy == 3 && received.queueStart == 1 << 31)
-        #expect(received.chunkPages == UInt64.max && received.buffer == setup.buffer)
+        #expect(received.settings == settings && received.queueStart == GFN(1 << 31))
+        #expect(received.buffer == setup.buffer)
 
         var reply = DeviceReply(.failed)
         reply.hotPair.nanoseconds = 1.5

@@ -29,11 +29,27 @@ extension Row {
         _ strategy: String, safe: Bool = true, round: Int = 1, run: String = "r1",
         sizeBytes: UInt64 = 1 << 30, status: Row.Status, env: String = "0123456789abcdef"
     ) -> Row {
-        Row(
-            run: run, round: round, position: 1, strategy: strategy, safe: safe, policy: "deny",
-            sizeBytes: sizeBytes, entryBytes: 4096, chunkBytes: sizeBytes, ranges: 1,
-            misalignBytes: 0, devices: 1, engine: "nt", lanes: 1, backing: "memfd",
-            convertRateHz: 5000, convertPages: 1, convertWhere: "inside", status: status, env: env)
+        var row = Row()
+        row.run = run
+        row.round = round
+        row.position = 1
+        row.strategy = strategy
+        row.safe = safe
+        row.policy = "deny"
+        row.sizeBytes = sizeBytes
+        row.entryBytes = 4096
+        row.chunkBytes = sizeBytes
+        row.ranges = 1
+        row.devices = 1
+        row.engine = "nt"
+        row.lanes = 1
+        row.backing = "memfd"
+        row.convertRateHz = 5000
+        row.convertPages = 1
+        row.convertWhere = "inside"
+        row.status = status
+        row.env = env
+        return row
     }
 
     /// The row with some of it otherwise.

@@ -3,6 +3,7 @@ import Glibc
 import GuestMemory
 import Linux
 import PinLock
+import Settings
 import Telemetry
 
 @testable import Hypervisor
@@ -79,19 +80,23 @@ final class Machine {
 
     private func makeLoop() -> RequestLoop {
         let host = Self.host
-        var setup = TurnSetup(scale: host.clock.scale)
-        setup.chunkPages = loopOptions.chunk
-        setup.guestPages = Self.pages
-        setup.queueStart = Self.area.lower
-        setup.streamsSamples = 1
+        var settings = TurnSettings()
+        settings.chunk = PageCount(loopOptions.chunk)
+        var setup = TurnSetup(settings, scale: host.clock.scale)
+        setup.buffer = ScatterLayout(
+            start: GFN(0), pagesPerRange: PageCount(PageRange.frameLimit), rangeCount: 1)
+        setup.guestPages = PageCount(Self.pages)
+        setup.queueStart = Self.area.start
+        setup.streamsSamples = true
         return RequestLoop(
-            device: DeviceID(0), pinner: pinner, view: host.deviceView, clock: host.clock,
-            ledger: ConversionLedger(host.ledger, pages: PageCount(Self.pages)),
-            writer: host.writer, setup: setup, telemetry: host.telemetry,
+            DeviceTurn(
+                device: DeviceID(0), setup: setup, layout: Self.layout, view: host.deviceView,
+                ledger: ConversionLedger(host.ledger, pages: PageCount(Self.pages)),
+                clock: host.clock, telemetry: host.telemetry),
+            pinner: pinner, writer: host.writer,
             notifications: Notifications(
                 sleeps: loopOptions.sleeps, calls: loopOptions.sleeps, kick: try! .event(),
                 call: try! .event()),
-            layout: Self.layout,
             faults: FaultRecovery(
                 policy: nil, table: strategy.arena.table, hypervisor: -1, patience: 0))
     }
