@@ -8,26 +8,8 @@ enum Synthetic {
         _ strategy: String = "perpage", round: Int = 1, size: UInt64 = 1 << 30, dma: Double? = nil,
         status: Row.Status = .ok
     ) -> Row {
-        var row = Row()
-        row.run = "r"
-        row.round = round
-        row.position = 1
-        row.strategy = strategy
-        row.safe = strategy != "none"
-        row.policy = "deny"
-        row.sizeBytes = size
-        row.entryBytes = 4096
-        row.chunkBytes = size
-        row.ranges = 1
-        row.devices = 1
-        row.engine = "nt"
-        row.lanes = 1
-        row.backing = "memfd"
-        row.convertRateHz = 1000
-        row.convertPages = 1
-        row.convertWhere = "outside"
+        var row = plannedRow(strategy, safe: strategy != "none", round: round, size: size)
         row.status = status
-        row.env = "0123456789abcdef"
         row.dmaNsP50 = dma
         return row
     }

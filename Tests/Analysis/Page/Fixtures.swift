@@ -29,26 +29,10 @@ extension Row {
         _ strategy: String, safe: Bool = true, round: Int = 1, run: String = "r1",
         sizeBytes: UInt64 = 1 << 30, status: Row.Status, env: String = "0123456789abcdef"
     ) -> Row {
-        var row = Row()
+        var row = plannedRow(strategy, safe: safe, round: round, size: sizeBytes)
         row.run = run
-        row.round = round
-        row.position = 1
-        row.strategy = strategy
-        row.safe = safe
-        row.policy = "deny"
-        row.sizeBytes = sizeBytes
-        row.entryBytes = 4096
-        row.chunkBytes = sizeBytes
-        row.ranges = 1
-        row.devices = 1
-        row.engine = "nt"
-        row.lanes = 1
-        row.backing = "memfd"
-        row.convertRateHz = 5000
-        row.convertPages = 1
-        row.convertWhere = "inside"
-        row.status = status
-        row.env = env
+        (row.convertRateHz, row.convertWhere) = (5000, "inside")
+        (row.status, row.env) = (status, env)
         return row
     }
 

@@ -11,24 +11,7 @@ func row(
     pin: Double? = nil, write: Double? = nil, unpin: Double? = nil,
     _ change: (inout Row) -> Void = { _ in }
 ) -> Row {
-    var row = Row()
-    row.run = "r"
-    row.round = round
-    row.position = 1
-    row.strategy = strategy
-    row.safe = safe
-    row.policy = "deny"
-    row.sizeBytes = size
-    row.entryBytes = 4096
-    row.chunkBytes = size
-    row.ranges = 1
-    row.devices = 1
-    row.engine = "nt"
-    row.lanes = 1
-    row.backing = "memfd"
-    row.convertRateHz = 1000
-    row.convertPages = 1
-    row.convertWhere = "outside"
+    var row = plannedRow(strategy, safe: safe, round: round, size: size)
     row.env = "e"
     (row.pinNsP50, row.writeNsP50, row.unpinNsP50) = (pin, write, unpin)
     if let pin, let write, let unpin { row.dmaNsP50 = pin + write + unpin }
