@@ -82,7 +82,7 @@ public struct Plan: Sendable {
         var settings = settings
         settings.strategy = strategy
         settings.chunk = settings.chunk ?? settings.size
-        let needsPool = strategy.type.info.exclusion == .bounce
+        let needsPool = strategy.type.info.needsPool
         settings.pool = needsPool ? settings.pool ?? settings.size : nil
         settings.cache = strategy.type.isCached ? settings.cache ?? settings.size : nil
         return settings
@@ -130,7 +130,7 @@ public struct Plan: Sendable {
         let (map, devices) = (cell.map, UInt64(cell.settings.devices))
         let part = limit.rawValue / devices
         let (queue, buffer) = (map.queueLayout.pages.rawValue, map.buffers[0].pages)
-        let atOnce = cell.strategy.pinsBuffers ? buffer : min(cell.chunk, buffer)
+        let atOnce = cell.strategy.info.pinsBuffers ? buffer : min(cell.chunk, buffer)
         let needed = queue + atOnce.rawValue
         guard needed > part else { return }
         let name = cell.strategy.info.name
@@ -139,11 +139,11 @@ public struct Plan: Sendable {
         if part > queue {
             let room = PageCount(part - queue).bytes
             let option =
-                !cell.strategy.pinsBuffers
+                !cell.strategy.info.pinsBuffers
                 ? "--chunk" : cell.pool == nil ? "--size" : "--pool"
             remedies.append("use \(option) \(room) or less")
         }
-        if cell.strategy.pinsBuffers, cell.pool == nil {
+        if cell.strategy.info.pinsBuffers, cell.pool == nil {
             remedies.append("leave \(name) out")
         }
         throw UsageError(
@@ -163,7 +163,7 @@ public struct Plan: Sendable {
             throw UsageError("--chunk \(cell.chunk.bytes) is above --size \(settings.size.bytes)")
         }
         if let limit = settings.pinLimit { try check(limit, cell) }
-        if settings.placement == .same, info.exclusion == .bounce {
+        if settings.placement == .same, info.needsPool {
             throw UsageError(
                 "--buffers same: strategy \(info.name) needs a pool for each device; leave one of them out"
             )

@@ -276,7 +276,7 @@ public final class Runner {
 
     func unavailability(of cell: Cell) -> String? {
         if let reason = unavailable[cell.strategy.info.name] { return reason }
-        guard cell.strategy.info.exclusion == .faults, cell.settings.writes,
+        guard cell.strategy.info.protectsPages, cell.settings.writes,
             cell.settings.backing.isHugetlb
         else { return nil }
         return "page tables protect huge pages as a whole; use --backing memfd or thp"

@@ -42,7 +42,7 @@ final class PSCHandler: Hypercalls {
 
     init(_ host: PSCHost) {
         self.host = host
-        paysForMMU = type(of: host.strategy).info.exclusion == .faults
+        paysForMMU = type(of: host.strategy).info.protectsPages
     }
 
     // MARK: Hypercalls

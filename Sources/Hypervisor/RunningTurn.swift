@@ -121,7 +121,7 @@ final class RunningTurn {
     // MARK: Devices
 
     private func startServices() throws(MachineError) {
-        guard plan.strategy.isServed else { return }
+        guard plan.strategy.info.isServed else { return }
         let (strategy, host, machine, fault) = (guest.strategy, guest.host, machine, serviceFault)
         for (index, device) in devices.enumerated() {
             let thread = try system { () throws(SystemError) in

@@ -32,7 +32,7 @@ public struct TurnPlan: Sendable {
 
     /// Whether the devices' page tables keep them from private pages.
     var protects: Bool {
-        settings.writes && (settings.enforces || isTrial || strategy.info.exclusion == .faults)
+        settings.writes && (settings.enforces || isTrial || strategy.info.protectsPages)
     }
 
     /// What the device at `index` is told of the turn.

@@ -66,7 +66,7 @@ public final class VirtualMachine {
 
     /// Where private pages lie under a strategy that gives them frames of their own, made at the first need.
     func privateFrames(for plan: TurnPlan) throws(SystemError) -> GuestView? {
-        guard plan.strategy.info.exclusion == .frames else { return nil }
+        guard plan.strategy.info.hasPrivateFrames else { return nil }
         if secondMemory == nil {
             secondMemory = try SharedMapping.create(
                 name: "dma-bench-private", byteCount: memory.byteCount)

@@ -14,11 +14,6 @@ extension PinStrategy {
     public static var isCached: Bool { Device.self is any CachingPinner.Type }
 }
 
-extension PinStrategy {
-    /// Whether its devices pin their buffers at set-up, as a whole.
-    public static var pinsBuffers: Bool { Device.self is LongLived.Device.Type }
-}
-
 /// What became of the pins and registrations of a cache: plain data, named as in UCX's rcache.
 public struct CacheCounters: BitwiseCopyable, Equatable, Sendable {
     /// Pins that found their range registered, and that did not, the refused ones too: together UCX's `gets`.

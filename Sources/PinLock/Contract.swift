@@ -125,55 +125,6 @@ public enum RecoveryRefusal: Error, Equatable, Sendable, CustomStringConvertible
     }
 }
 
-/// What a strategy is, for people: `dma-bench strategies` prints it.
-public struct StrategyInfo: Sendable {
-    public let name: String
-    /// How it works, in a line.
-    public let summary: String
-    /// Whether it promises that no page is ever both pinned and private.
-    public let isSafe: Bool
-    /// Who pays what for it.
-    public let cost: String
-    public let policies: [ConflictPolicy.Kind]
-    /// What it needs from the kernel; nil for nothing.
-    public let kernelNeeds: String?
-    /// Its twin in the real world, with the source.
-    public let twin: String
-    public let exclusion: Exclusion
-
-    public init(
-        name: String, summary: String, isSafe: Bool, cost: String,
-        policies: [ConflictPolicy.Kind], kernelNeeds: String?, twin: String,
-        exclusion: Exclusion = .pins
-    ) {
-        self.name = name
-        self.summary = summary
-        self.isSafe = isSafe
-        self.cost = cost
-        self.policies = policies
-        self.kernelNeeds = kernelNeeds
-        self.twin = twin
-        self.exclusion = exclusion
-    }
-
-    /// Whether pages that are pinned keep their state: then a conversion under a write breaks the promise.
-    public var promisesByPins: Bool { exclusion == .pins || exclusion == .bounce }
-}
-
-/// What stands between a device's store and a private page.
-public enum Exclusion: String, Sendable {
-    /// The pin: while it is held, no page in it is converted.
-    case pins
-    /// The device's page tables: pages are converted under the write, and then cannot be written. The hypervisor
-    /// protects them in every device before a conversion commits.
-    case faults
-    /// Frames: a private page lies where no device has a mapping.
-    case frames
-    /// The guest's driver: its requests name pages of a pool, which is shared and pinned for good; the guest copies
-    /// from there to its buffers, which are private.
-    case bounce
-}
-
 /// A way of keeping devices' pins and the guest's conversions apart: the hypervisor's side.
 ///
 /// The promise: no page is ever both pinned and private. The RMP table is the state of record; a strategy
@@ -206,9 +157,6 @@ public protocol PinStrategy: Sendable {
 
     /// The same for a device that has a process around it. Throws where the kernel refuses what the strategy needs.
     func pinner(for device: DeviceID, in process: DeviceSurroundings) throws(SystemError) -> Device
-
-    /// Whether the hypervisor has to run `serve` for each device.
-    static var isServed: Bool { get }
 
     /// Answers what a device's side asks on its socket, until the device says that it is done or has gone. Its pins
     /// are left for `recover` where it has gone. `takeBack` makes pages shared again against the guest's will.
@@ -275,7 +223,6 @@ extension PinStrategy {
         pinner(for: device)
     }
     public func meetUnpins() throws(SystemError) {}
-    public static var isServed: Bool { false }
     public func serve(
         _ device: DeviceID, on socket: Int32, takeBack: (PageRange) -> Bool
     ) throws(SystemError) {}

@@ -52,7 +52,7 @@ public struct TurnSetup: BitwiseCopyable, Sendable {
 
     /// What a store that faults leads to; nil where it is a violation.
     var faultPolicy: FaultPolicy? {
-        strategy.info.exclusion == .faults ? settings.faultPolicy : nil
+        strategy.info.protectsPages ? settings.faultPolicy : nil
     }
 }
 

@@ -27,7 +27,7 @@ struct RowBuilder {
         row.position = position
         row.strategy = info.name
         row.safe = info.isSafe
-        row.exclusion = info.exclusion.rawValue
+        row.exclusion = info.exclusion
         for option in DmaBench.requestOptions { option.fill(cell, &row) }
         row.env = environment.hash
         row.revision = environment.revision

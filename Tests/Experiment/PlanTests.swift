@@ -117,6 +117,28 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
         #expect(whole.cells.map(\.pool) == [PageCount(16)])
     }
 
+    /// Whoever says that it needs a pool has one, and goes without where devices share a buffer.
+    @Test(arguments: Registry.all.map { $0.info.name })
+    func poolsAreForThoseWhoNeedThem(name: String) throws {
+        let strategy = try #require(Registry.strategy(named: name))
+        let plan = try Plan(request { $0.strategies = [strategy] })
+        #expect((plan.cells[0].shape.pool != nil) == strategy.info.needsPool)
+        let shared = Result { () throws(UsageError) in
+            try Plan(
+                request {
+                    $0.strategies = [strategy]
+                    $0.devices = [2]
+                    $0.placement = .same
+                })
+        }
+        switch shared {
+        case .success: #expect(!strategy.info.needsPool)
+        case .failure(let error):
+            #expect(strategy.info.needsPool)
+            #expect("\(error)".contains("strategy \(name) needs a pool"))
+        }
+    }
+
     /// Only what keeps pins has a limit: the one asked for, else the request.
     @Test func cachesAreTheStrategysOwn() throws {
         func caches(_ cache: PageCount?) throws -> [PageCount?] {

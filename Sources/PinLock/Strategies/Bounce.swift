@@ -24,7 +24,8 @@ public struct Bounce: StandsOnTree {
         policies: [.deny, .wait],
         kernelNeeds: nil,
         twin: "swiotlb (kernel/dma/swiotlb.c), the default of SEV-SNP and TDX guests",
-        exclusion: .bounce)
+        family: .detours, place: 0,
+        pinsBuffers: true, needsPool: true)
 
     private let pool: LongLived
     var tree: RangeTree { pool.tree }

@@ -25,7 +25,8 @@ public struct Dual: KeepsNothing {
         policies: [.deny, .wait],
         kernelNeeds: nil,
         twin: "guest_memfd beside a shared mapping (Linux 6.8, virt/kvm/guest_memfd.c)",
-        exclusion: .frames)
+        family: .detours, place: 1,
+        hasPrivateFrames: true)
 
     /// The second frame of every page.
     public static func metadataByteCount(pages: PageCount) -> Int { Int(pages.bytes.rawValue) }

@@ -36,8 +36,8 @@ public struct Epoch: PinStrategy {
         policies: [.deny, .wait],
         kernelNeeds: "membarrier(2), GLOBAL_EXPEDITED (Linux 4.16)",
         twin:
-            "OpenHCL's page bitmap under RCU (openhcl/underhill_mem/src/lib.rs, change_host_visibility())"
-    )
+            "OpenHCL's page bitmap under RCU (openhcl/underhill_mem/src/lib.rs, change_host_visibility())",
+        family: .tree, place: 2)
 
     public static func unavailability(pinning pages: PageCount) -> String? {
         ProcessBarrier.unavailability

@@ -33,10 +33,10 @@ public struct Fault: KeepsNothing {
         kernelNeeds: "userfaultfd with write protection of shared memory (6.4), 4 KiB pages",
         twin:
             "SIGBUS on private pages of guest_memfd (virt/kvm/guest_memfd.c); RDMA on-demand paging",
-        exclusion: .faults)
+        family: .detours, place: 2,
+        protectsPages: true, isServed: true)
 
     public static func metadataByteCount(pages: PageCount) -> Int { 0 }
-    public static let isServed = true
 
     public static func unavailability(pinning pages: PageCount) -> String? {
         do throws(SystemError) {

@@ -27,8 +27,8 @@ public struct IntervalTreeLock: UnderOneMutex {
         policies: [.deny, .wait],
         kernelNeeds: nil,
         twin:
-            "iommufd's interval trees (drivers/iommu/iommufd/io_pagetable.c); Linux range_lock patches"
-    )
+            "iommufd's interval trees (drivers/iommu/iommufd/io_pagetable.c); Linux range_lock patches",
+        family: .lists, place: 0)
 
     let pins: LockedPins<IntervalTree>
 

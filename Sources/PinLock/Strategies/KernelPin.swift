@@ -25,7 +25,8 @@ public struct KernelPin: StandsOnTree {
         policies: [.deny, .wait],
         kernelNeeds: "io_uring (5.19), and memory that may be locked: CAP_IPC_LOCK or ulimit -l",
         twin:
-            "pin_user_pages() (mm/gup.c) as called by io_uring (io_uring/rsrc.c), VFIO and RDMA")
+            "pin_user_pages() (mm/gup.c) as called by io_uring (io_uring/rsrc.c), VFIO and RDMA",
+        family: .askers, place: 0)
 
     public static func unavailability(pinning pages: PageCount) -> String? {
         do throws(SystemError) {

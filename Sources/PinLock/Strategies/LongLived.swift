@@ -25,8 +25,9 @@ public struct LongLived: StandsOnTree {
         policies: [.deny, .wait, .revoke],
         kernelNeeds: nil,
         twin:
-            "VFIO (drivers/vfio/vfio_iommu_type1.c), iommufd, RDMA memory regions, io_uring fixed buffers"
-    )
+            "VFIO (drivers/vfio/vfio_iommu_type1.c), iommufd, RDMA memory regions, io_uring fixed buffers",
+        family: .keepers, place: 0,
+        pinsBuffers: true)
 
     let tree: RangeTree
 

@@ -24,7 +24,8 @@ public struct MutexList: UnderOneMutex {
         cost: "all devices: turns at one mutex; the converter: a walk over every pin there is",
         policies: [.deny, .wait],
         kernelNeeds: nil,
-        twin: "OpenHCL's lock_gpns() (openvmm, openhcl/underhill_mem/src/lib.rs)")
+        twin: "OpenHCL's lock_gpns() (openvmm, openhcl/underhill_mem/src/lib.rs)",
+        family: .lists, place: 1)
 
     let pins: LockedPins<PinList>
 

@@ -16,7 +16,8 @@ public struct None: KeepsNothing {
         cost: "nobody pays; private pages are written",
         policies: [.deny, .wait],
         kernelNeeds: nil,
-        twin: "a device model that trusts its guest; fio's null engine (engines/null.c)")
+        twin: "a device model that trusts its guest; fio's null engine (engines/null.c)",
+        family: .unsafe, place: 0)
 
     public static func metadataByteCount(pages: PageCount) -> Int { 0 }
 

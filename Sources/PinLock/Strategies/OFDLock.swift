@@ -32,7 +32,8 @@ public struct OFDLock: PinStrategy {
         cost: "the device: two system calls per DMA; the converter: two",
         policies: [.deny, .wait],
         kernelNeeds: "open file description locks (Linux 3.15) and /proc",
-        twin: "byte-range locks of SQLite (src/os_unix.c) and QEMU (block/file-posix.c)")
+        twin: "byte-range locks of SQLite (src/os_unix.c) and QEMU (block/file-posix.c)",
+        family: .lists, place: 2)
 
     public static func sectionByteCount(pages: PageCount) -> Int { Forest.byteCount(pages: pages) }
     public static func metadataByteCount(pages: PageCount) -> Int { Forest.byteCount(pages: pages) }

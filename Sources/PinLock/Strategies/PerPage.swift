@@ -27,8 +27,8 @@ public struct PerPage: PinStrategy {
         policies: [.deny, .wait],
         kernelNeeds: nil,
         twin:
-            "locking each RMP entry; Arm RMM granule locks (TF-RMM granule.h); guest_memfd's folio references"
-    )
+            "locking each RMP entry; Arm RMM granule locks (TF-RMM granule.h); guest_memfd's folio references",
+        family: .pages, place: 0)
 
     public static func sectionByteCount(pages: PageCount) -> Int { 0 }
     public static func metadataByteCount(pages: PageCount) -> Int {

@@ -25,7 +25,8 @@ public struct PerPageSWAR: PinStrategy {
         cost: "the device: two locked operations per 8 pages and DMA; 32 pins of a page at most",
         policies: [.deny, .wait],
         kernelNeeds: nil,
-        twin: "the limit of locking page by page; SIMD within a register (Fisher, Dietz 1998)")
+        twin: "the limit of locking page by page; SIMD within a register (Fisher, Dietz 1998)",
+        family: .pages, place: 1)
 
     public static func sectionByteCount(pages: PageCount) -> Int { LaneCover.byteCount(pages) }
     public static func metadataByteCount(pages: PageCount) -> Int { LaneCover.byteCount(pages) }

@@ -27,8 +27,8 @@ public struct PinCache: StandsOnTree {
         policies: [.deny, .wait, .revoke],
         kernelNeeds: nil,
         twin:
-            "UCX's rcache (src/ucs/memory/rcache.c), libfabric's mr_cache (prov/util/src/util_mr_cache.c)"
-    )
+            "UCX's rcache (src/ucs/memory/rcache.c), libfabric's mr_cache (prov/util/src/util_mr_cache.c)",
+        family: .keepers, place: 1)
 
     let tree: RangeTree
 

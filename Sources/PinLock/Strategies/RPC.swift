@@ -22,9 +22,9 @@ public struct RPC: StandsOnTree {
             "the device: two round trips through the scheduler per range; the hypervisor: a thread each",
         policies: [.deny, .wait],
         kernelNeeds: nil,
-        twin: "userspace as control plane: vfio-user's VFIO_USER_DMA_MAP (libvfio-user)")
-
-    public static let isServed = true
+        twin: "userspace as control plane: vfio-user's VFIO_USER_DMA_MAP (libvfio-user)",
+        family: .askers, place: 1,
+        isServed: true)
 
     let tree: RangeTree
 

@@ -27,7 +27,8 @@ public struct RangeTree: PinStrategy {
         policies: [.deny, .wait],
         kernelNeeds: nil,
         twin:
-            "the range lock that Linux's comment on rmpupdate() asks for (arch/x86/virt/svm/sev.c)")
+            "the range lock that Linux's comment on rmpupdate() asks for (arch/x86/virt/svm/sev.c)",
+        family: .tree, place: 0)
 
     public static func sectionByteCount(pages: PageCount) -> Int { Forest.byteCount(pages: pages) }
     public static func metadataByteCount(pages: PageCount) -> Int { Forest.byteCount(pages: pages) }

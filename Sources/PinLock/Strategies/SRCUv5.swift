@@ -26,7 +26,8 @@ public struct SRCUv5: StandsOnTree {
         cost: "the converter: waits under every policy; private pages are written",
         policies: [.deny, .wait],
         kernelNeeds: nil,
-        twin: "psc_srcu of the SEV-SNP hypervisor patches v5, which failed review")
+        twin: "psc_srcu of the SEV-SNP hypervisor patches v5, which failed review",
+        family: .unsafe, place: 2)
 
     let tree: RangeTree
 

@@ -29,7 +29,8 @@ public struct Slots: PinStrategy {
         cost: "the device: one exchange per DMA; the converter: 64 lines to read",
         policies: [.deny, .wait],
         kernelNeeds: "membarrier(2), for conversions that wait",
-        twin: "hazard pointers (Michael 2004), BRAVO (ATC 2019), LMDB's reader table (mdb.c)")
+        twin: "hazard pointers (Michael 2004), BRAVO (ATC 2019), LMDB's reader table (mdb.c)",
+        family: .tree, place: 1)
 
     /// Without a barrier a pending conversion would have to search at each look.
     public static func unavailability(pinning pages: PageCount) -> String? {

@@ -22,7 +22,8 @@ public struct Toctou: StandsOnTree {
         cost: "the device: a load per page and DMA; private pages are written",
         policies: [.deny, .wait],
         kernelNeeds: nil,
-        twin: "the classic race of time of check to time of use (CWE-367)")
+        twin: "the classic race of time of check to time of use (CWE-367)",
+        family: .unsafe, place: 1)
 
     let tree: RangeTree
 

@@ -53,7 +53,7 @@ struct DeviceOptions: RequestOptions {
         "pool", "Pool of each device under strategy bounce; default: as large as the request.",
         ValueForm.size.orNil, sets: \.pool
     ).column(\.poolBytes) { $0.pool?.bytes.rawValue }
-        .used { $0.info.exclusion == .bounce }
+        .used { $0.info.needsPool }
 
     private static let cacheOption = RequestOption(
         "cache",
@@ -93,8 +93,8 @@ struct DeviceOptions: RequestOptions {
         "What a device under strategy fault does that faults: abort, retry, convert-back; default: abort.",
         .cases(), sets: \.faultPolicy
     ).column(\.onFault) {
-        $0.strategy.info.exclusion == .faults ? $0.settings.faultPolicy.rawValue : nil
-    }.used { $0.info.exclusion == .faults }
+        $0.strategy.info.protectsPages ? $0.settings.faultPolicy.rawValue : nil
+    }.used { $0.info.protectsPages }
 
     private static let noWriteOption = RequestOption(
         "no-write", "Pin and unpin only: no write, for guests far larger than memory.",

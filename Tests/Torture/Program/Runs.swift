@@ -65,7 +65,7 @@ struct Runs {
             "--seconds", "0.2", "--policy", policy.rawValue, "--chunk", "64K",
         ]
         // An unsafe one would be caught, which ends a run in another way.
-        if strategy.info.isSafe, strategy.info.exclusion == .pins {
+        if strategy.info.isSafe, strategy.info.promisesByPins, !strategy.info.needsPool {
             arguments += ["--convert-where", "inside"]
         }
         let run = try ProgramRun(program, arguments)

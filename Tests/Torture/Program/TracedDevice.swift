@@ -39,7 +39,7 @@ final class TracedDevice {
                     memory: memory.fileDescriptor, hypervisor: far.raw))
         }
         service =
-            S.isServed
+            S.info.isServed
             ? JoinableThread(
                 try WorkerThread(name: "serve") {
                     try? strategy.serve(id, on: nearEnd) { _ in false }
@@ -70,7 +70,7 @@ final class TracedDevice {
                 ctorture_mark()
             }
             if let pin = try? pinner.pin(scenario.refused) {
-                guard S.info.exclusion != .pins || !S.info.isSafe else { return 3 }
+                guard !S.info.promisesByPins || !S.info.isSafe else { return 3 }
                 pinner.unpin(pin)
             }
             ctorture_mark()
