@@ -14,8 +14,8 @@ package struct SummaryAnswer {
         let measured = cells.filter { Self.price($0) != nil }
         let priced = measured.filter { !$0.isViolated }
         let safe = priced.filter(\.plan.safe)
-        // What holds no pages has nothing to say of the cost of holding them; an older file says nothing of either.
-        let locks = safe.filter { ["pins", nil].contains($0.plan.exclusion) }
+        // What holds no pages has nothing to say of the cost of holding them.
+        let locks = safe.filter(\.plan.holdsItsPages)
         let candidates = [locks, safe, priced].first { !$0.isEmpty } ?? []
         guard let largest = candidates.map(\.plan.sizeBytes).max(),
             let chosen = candidates.first(where: { $0.plan.sizeBytes == largest })

@@ -85,6 +85,9 @@ extension Row {
     /// Whether it was measured to its end.
     package var isMeasured: Bool { status == .ok || status == .violation }
 
+    /// Whether pins held the pages of its requests; an older file does not say that they did not.
+    var holdsItsPages: Bool { exclusion == nil || exclusion == "pins" }
+
     /// `syncShare` of a row with a write; without one it would be 1.
     package var writtenSyncShare: Double? {
         writeNsP50 != nil || writeBytesPerS != nil ? syncShare : nil

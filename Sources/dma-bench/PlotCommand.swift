@@ -55,7 +55,7 @@ struct PlotCommand: ParsableCommand {
         if let problem = Unmeasured.problem(shown) {
             throw InputError(files.joined(separator: ", "), "nothing to draw: \(problem)")
         }
-        return Figures(of: rows, sources: files, strategies: wanted)
+        return Figures(of: rows, sources: files, strategies: wanted, looks: .ofRegistry)
     }
 
     private func draw(_ figure: Figure, _ format: Gnuplot.Format) throws {

@@ -43,7 +43,7 @@ struct ReportCommand: ParsableCommand {
 
     private func draw(_ page: inout ReportPage) throws {
         do throws(Gnuplot.Failure) {
-            try page.draw(isInterrupted: { Interruption.isRequested })
+            try page.draw(looks: .ofRegistry, isInterrupted: { Interruption.isRequested })
         } catch {
             switch error {
             case .interrupted: throw Failure(.interrupted, error.description)

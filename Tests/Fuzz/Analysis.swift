@@ -24,7 +24,7 @@ public func fuzzAnalysis(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
             precondition(comparison.cells.isEmpty || !text.isEmpty, "cells, and nothing to say")
         }
     }
-    for figure in Figures(of: file.rows, sources: ["f"]).drawn {
+    for figure in Figures(of: file.rows, sources: ["f"], looks: StrategyLooks([])).drawn {
         for format in Gnuplot.Format.allCases {
             let script = Drawing(figure).script(format)
             precondition(script.hasSuffix("\n"), "half a picture")

@@ -29,8 +29,10 @@ public struct ReportPage {
     }
 
     /// Draws what the rows have the data for. Without this the page has no pictures, and says so.
-    public mutating func draw(isInterrupted: () -> Bool) throws(Gnuplot.Failure) {
-        let figures = Figures(of: rows, sources: sources.map(\.file.path))
+    public mutating func draw(
+        looks: StrategyLooks, isInterrupted: () -> Bool
+    ) throws(Gnuplot.Failure) {
+        let figures = Figures(of: rows, sources: sources.map(\.file.path), looks: looks)
         var drawn: [PagePicture] = []
         for figure in figures.drawn {
             let svg = try Gnuplot.svg(figure, isInterrupted: isInterrupted)

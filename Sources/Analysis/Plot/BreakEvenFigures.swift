@@ -69,10 +69,11 @@ enum LongLivedFigure {
 /// Up to which size a copy out of a pool is cheaper than a pin.
 enum BounceFigure {
     static let name = "break-even-bounce"
+    private static let copier = "bounce"
 
     static func make(_ context: Context) throws(Figures.Omission) -> Figure {
         let evidence = context.evidence
-        guard let place = evidence.strategies.firstIndex(of: "bounce") else {
+        guard let place = evidence.strategies.firstIndex(of: copier) else {
             throw Figures.Omission(reason: "no row of the strategy bounce")
         }
         guard let selection = Selection(evidence, varying: .size, where: { cost($0) != nil })
@@ -111,9 +112,9 @@ enum BounceFigure {
             series: series)
     }
 
-    /// What a DMA takes besides its write. The copy of bounce is the guest's, the pins are the device's.
+    /// What a DMA takes besides its write. The copy is the guest's, the pins are the device's.
     private static func cost(_ row: Row) -> Double? {
-        guard row.strategy == "bounce" else { return row.syncNs }
+        guard row.isCopied else { return row.syncNs }
         guard let sync = row.syncNs, let copy = row.copyNsP50 else { return nil }
         return sync + copy
     }

@@ -29,10 +29,11 @@ struct Evidence {
     let settings: [Setting]
     /// By the index of the strategy; what its name is followed by.
     private let marks: [String]
+    private let looks: StrategyLooks
     /// Rows that hold no whole measurement: how many, and why.
     let incomplete: [String]
 
-    init(_ rows: [Row]) {
+    init(_ rows: [Row], looks: StrategyLooks) {
         var (strategies, trials, settings) = (
             Numbering<String>(), Numbering<Trial>(), Numbering<Setting>()
         )
@@ -62,6 +63,7 @@ struct Evidence {
         }
         self.rows = rows
         self.entries = entries
+        self.looks = looks
         self.strategies = strategies.values
         self.settings = settings.values
         marks = strategies.values.indices.map {
@@ -76,7 +78,9 @@ struct Evidence {
 
     /// The name of a strategy, and whether it may be trusted to keep private pages private.
     func label(_ strategy: Int) -> String { strategies[strategy] + marks[strategy] }
-    func isSound(_ strategy: Int) -> Bool { marks[strategy].isEmpty }
+    func look(_ strategy: Int) -> Look {
+        looks.look(of: strategies[strategy], sound: marks[strategy].isEmpty)
+    }
 
     private struct Trial: Hashable {
         let run: String

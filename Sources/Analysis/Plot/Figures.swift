@@ -12,7 +12,9 @@ public struct Figures: Sendable {
     }
 
     /// `sources` are the names of the files that `rows` come from; `strategies` are those to show, or nil for all.
-    public init(of rows: [Row], sources: [String], strategies: [String]? = nil) {
+    public init(
+        of rows: [Row], sources: [String], strategies: [String]? = nil, looks: StrategyLooks
+    ) {
         var rows = rows
         var notes: [String] = []
         if let strategies {
@@ -22,7 +24,7 @@ public struct Figures: Sendable {
                 notes.append("strategies " + others.sorted().joined(separator: ", "))
             }
         }
-        let context = Context(Evidence(rows), sources: sources, leftOut: notes)
+        let context = Context(Evidence(rows, looks: looks), sources: sources, leftOut: notes)
         var (drawn, omitted): ([Figure], [String]) = ([], [])
         for (name, make) in Self.makers {
             do throws(Omission) {
@@ -123,6 +125,9 @@ extension Row {
         guard let pinNsP50, let unpinNsP50 else { return nil }
         return pinNsP50 + unpinNsP50
     }
+
+    /// Whether the guest copied what the device wrote, out of a pool.
+    var isCopied: Bool { poolBytes != nil }
 }
 
 extension Axis {

@@ -13,12 +13,24 @@ public struct Look: Sendable, Equatable {
         case purple = "#CC79A7"
         case grey = "#777777"
         case lightGrey = "#D0D0D0"
+
+        /// Where its strategies begin among the shapes: not all colours at the same one.
+        var firstShape: Int {
+            switch self {
+            case .black, .blue: 1
+            case .purple: 2
+            case .orange: 3
+            case .green: 4
+            case .vermilion, .skyBlue, .grey, .lightGrey: 0
+            }
+        }
     }
 
-    public enum Dash: CaseIterable, Sendable {
+    public enum Dash: Sendable {
         case solid
         case long
         case mixed
+        /// Of a strategy that does not keep private pages private.
         case dotted
     }
 
@@ -39,38 +51,36 @@ public struct Look: Sendable, Equatable {
     /// Of a strategy that does not keep private pages private.
     public let isHollow: Bool
 
-    /// Strategies that work alike share a colour.
-    private static let families: [(colour: Colour, shift: Int, members: [String])] = [
-        (.vermilion, 0, ["perpage", "perpage-swar"]),
-        (.blue, 1, ["rangetree", "slots", "epoch"]),
-        (.green, 4, ["longlived", "pincache"]),
-        (.purple, 2, ["intervaltree", "mutexlist", "ofd"]),
-        (.orange, 3, ["kernelpin", "rpc"]),
-        (.skyBlue, 0, ["bounce", "dual", "fault"]),
-        (.black, 1, ["none", "toctou", "srcu-v5"]),
-    ]
-
     init(colour: Colour, dash: Dash = .solid, shape: Shape? = nil, isHollow: Bool = false) {
         self.colour = colour
         self.dash = dash
         self.shape = shape
         self.isHollow = isHollow
     }
+}
 
-    /// The same for the same name in every figure. Names that this version does not know share grey, and the bytes of
-    /// the name choose a shape.
-    init(strategy: String, sound: Bool) {
-        let shapes = Shape.allCases
-        for family in Self.families {
-            guard let member = family.members.firstIndex(of: strategy) else { continue }
-            self.init(
-                colour: family.colour, dash: sound ? Dash.allCases[member] : .dotted,
-                shape: shapes[(family.shift + member) % shapes.count], isHollow: !sound)
-            return
+/// How strategies look that somebody knows; rows have their names alone.
+public struct StrategyLooks: Sendable {
+    private let known: [String: (colour: Look.Colour, place: Int)]
+
+    /// Strategies of one colour have places of their own in it, from 0; six look different.
+    public init(_ known: [(name: String, colour: Look.Colour, place: Int)]) {
+        self.known = Dictionary(known.map { ($0.name, ($0.colour, $0.place)) }) { first, _ in first
         }
-        let sum = strategy.utf8.reduce(0) { $0 &+ Int($1) }
-        self.init(
-            colour: .grey, dash: sound ? .mixed : .dotted, shape: shapes[sum % shapes.count],
-            isHollow: !sound)
+    }
+
+    /// The same for the same name in every figure. Names that nobody knows share grey, and the bytes of the name choose
+    /// a shape.
+    func look(of strategy: String, sound: Bool) -> Look {
+        let (shapes, dashes) = (Look.Shape.allCases, [Look.Dash.solid, .long, .mixed])
+        guard let (colour, place) = known[strategy] else {
+            let sum = strategy.utf8.reduce(0) { $0 &+ Int($1) }
+            return Look(
+                colour: .grey, dash: sound ? .mixed : .dotted, shape: shapes[sum % shapes.count],
+                isHollow: !sound)
+        }
+        return Look(
+            colour: colour, dash: sound ? dashes[place % dashes.count] : .dotted,
+            shape: shapes[(colour.firstShape + place) % shapes.count], isHollow: !sound)
     }
 }

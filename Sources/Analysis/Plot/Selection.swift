@@ -151,8 +151,10 @@ struct Selection {
 
     /// What a time of pin and unpin does not say; empty, or a sentence after a blank.
     var copyNote: String {
-        strategies.contains { evidence.strategies[$0] == "bounce" }
-            ? " Of bounce, the guest's copy is not in it." : ""
+        let copied = Set(entries.filter { evidence.row($0).isCopied }.map(\.strategy)).sorted()
+        guard !copied.isEmpty else { return "" }
+        let names = copied.map { evidence.strategies[$0] }.joined(separator: ", ")
+        return " Of \(names), the guest's copy is not in it."
     }
 
     /// A value of every entry, by strategy, place on the free dimension, and trial. Beyond 10^18, which is 31 years in
@@ -176,8 +178,7 @@ struct Selection {
     func series(_ strategy: Int, _ points: [Figure.Point]) -> Figure.Series {
         Figure.Series(
             name: evidence.label(strategy),
-            look: Look(strategy: evidence.strategies[strategy], sound: evidence.isSound(strategy)),
-            points: points)
+            look: evidence.look(strategy), points: points)
     }
 
     /// Medians with their intervals, from left to right.

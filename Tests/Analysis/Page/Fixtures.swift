@@ -68,7 +68,7 @@ func page(
     try text.write(toFile: path, atomically: false, encoding: .utf8)
     try environment?.write(toFile: path + ".env.json", atomically: false, encoding: .utf8)
     var page = ReportPage([try .read(path)], generator: "dma-bench <test>")
-    if drawn { try page.draw(isInterrupted: { false }) }
+    if drawn { try page.draw(looks: StrategyLooks([]), isInterrupted: { false }) }
     return page.html
 }
 

@@ -5,7 +5,8 @@ import Testing
 @testable import Analysis
 
 @Suite struct PagePictureTests {
-    private let figure = Figures(of: usualRows, sources: ["rows.csv"]).drawn[0]
+    private let figure = Figures(of: usualRows, sources: ["rows.csv"], looks: StrategyLooks([]))
+        .drawn[0]
 
     @Test func identifiersAreUnlikeInEveryPicture() throws {
         let svg = """

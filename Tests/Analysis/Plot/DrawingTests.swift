@@ -29,7 +29,7 @@ import Testing
                 }
             }
         }
-        return Figures(of: rows, sources: ["rows.csv"]).drawn
+        return Figures(of: rows, sources: ["rows.csv"], looks: StrategyLooks([])).drawn
     }()
 
     @Test func allFiguresAreThere() {
@@ -114,7 +114,7 @@ import Testing
 
     @Test func noTextLeavesItsQuotes() throws {
         let rows = [4096, 8192].map { row(Self.hostile, size: $0, pin: 1, write: 2, unpin: 3) }
-        for figure in Figures(of: rows, sources: [Self.hostile]).drawn {
+        for figure in Figures(of: rows, sources: [Self.hostile], looks: StrategyLooks([])).drawn {
             let script = Drawing(figure).script(.svg)
             // What is outside quotes is our own: a doubled quote ends one string and begins the next.
             for line in script.split(separator: "\n") {
@@ -139,7 +139,7 @@ import Testing
         let bars = try #require(drawn("sync-share", of: rows))
         #expect(try Picture(Gnuplot.svg(bars)).texts.contains(name + "  67 %"))
         let worst = [4096, 8192].map { row(Self.hostile, size: $0, pin: 1, write: 2, unpin: 3) }
-        for figure in Figures(of: worst, sources: [Self.hostile]).drawn {
+        for figure in Figures(of: worst, sources: [Self.hostile], looks: StrategyLooks([])).drawn {
             let picture = try Picture(Gnuplot.svg(figure))
             #expect(picture.isWellFormed && !picture.elements.contains("script"))
         }

@@ -86,7 +86,8 @@ import Testing
     }
 
     @Test func strategiesAreChosenAndTheOthersNamed() throws {
-        let figures = Figures(of: sweep, sources: [], strategies: ["none"])
+        let figures = Figures(
+            of: sweep, sources: [], strategies: ["none"], looks: StrategyLooks([]))
         let figure = try #require(figures.drawn.first)
         #expect(figure.series.map(\.name) == ["none (unsafe)", "the write itself"])
         #expect(figure.caption.hasSuffix("Left out: strategies perpage."))

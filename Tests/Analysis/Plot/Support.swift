@@ -42,11 +42,13 @@ let sweep: [Row] = {
 }()
 
 func drawn(_ name: String, of rows: [Row] = sweep) -> Figure? {
-    Figures(of: rows, sources: ["f.csv"]).drawn.first { $0.name == name }
+    Figures(of: rows, sources: ["f.csv"], looks: StrategyLooks([])).drawn.first { $0.name == name }
 }
 
 func omission(_ name: String, of rows: [Row]) -> String? {
-    Figures(of: rows, sources: ["f.csv"]).omitted.first { $0.hasPrefix(name + ": ") }
+    Figures(of: rows, sources: ["f.csv"], looks: StrategyLooks([])).omitted.first {
+        $0.hasPrefix(name + ": ")
+    }
 }
 
 extension Figure {
