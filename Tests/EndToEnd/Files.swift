@@ -69,7 +69,7 @@ final class TemporaryDirectory {
 /// After a change that is meant, `UPDATE_GOLDEN=1 swift test --filter EndToEnd` writes them anew; the difference
 /// belongs into the same commit.
 enum Golden {
-    private static let isUpdating = getenv("UPDATE_GOLDEN") != nil
+    static let isUpdating = getenv("UPDATE_GOLDEN") != nil
 
     static func expect(
         _ text: String, is name: String, sourceLocation: SourceLocation = #_sourceLocation

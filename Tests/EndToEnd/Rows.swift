@@ -94,10 +94,25 @@ func rows(
     return try Rows(csv: outcome.output).rows
 }
 
-/// Names of all strategies and whether they are safe, as `dma-bench strategies` prints them.
-func listedStrategies() throws -> [(name: String, isSafe: Bool)] {
-    let listed = try run("strategies").output.matches(of: /(?m)^(\S+) \((safe|UNSAFE)\)$/)
-    return listed.map { (String($0.1), $0.2 == "safe") }
+/// A strategy as `dma-bench strategies` prints it.
+struct ListedStrategy {
+    let name: String
+    let isSafe: Bool
+    /// What follows the name, by its title.
+    let facts: [String: String]
+
+    /// Whether a machine may lack what it needs.
+    var isDemanding: Bool { facts["kernel"] != "needs nothing special" }
+}
+
+func listedStrategies() throws -> [ListedStrategy] {
+    let entry = /(?m)^(\S+) \((safe|UNSAFE)\)\n((?: +.+\n)+)/
+    return try run("strategies").output.matches(of: entry).map { match in
+        let facts = match.3.matches(of: /(?m)^ +(.+?): +(.+)$/).map { (String($0.1), String($0.2)) }
+        return ListedStrategy(
+            name: String(match.1), isSafe: match.2 == "safe",
+            facts: Dictionary(uniqueKeysWithValues: facts))
+    }
 }
 
 /// What holds for every row of a turn that went well, whatever was asked for.
