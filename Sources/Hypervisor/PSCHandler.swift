@@ -10,12 +10,8 @@ struct PSCHost: Sendable {
     let policy: ConflictPolicy.Kind
     /// How long a conversion waits for pins, in nanoseconds.
     let timeout: UInt64
-    let oracle: PrivatePageOracle
-    let mmu: DeviceMMU
-    /// What the host does with the memory of pages that become private.
-    let memory: PrivateMemory
-    /// Whether devices are kept from private pages by their page tables.
-    let protects: Bool
+    /// What happens to pages besides the lock.
+    let effects: PageStateEffects
     let takenBack: TakenBackPages
     let clock: TickClock
     let wakeDevices: @Sendable () -> Void
@@ -29,21 +25,16 @@ final class PSCHandler: Hypercalls {
     let host: PSCHost
     private var strategy: any PinStrategy { host.strategy }
     private var clock: TickClock { host.clock }
-    /// Whether keeping devices from private pages by their page tables is part of what a conversion costs.
-    private let paysForMMU: Bool
     private var log = ConversionLog()
     private lazy var hooks = makeHooks()
 
-    /// The conversion under way: when it was due and when it began, and what has been checked of it, in ticks.
+    /// The conversion under way: when it was due and when it began, and what it took that it does not pay for, in ticks.
     private var due: UInt64 = 0
     private var start: UInt64 = 0
     private var checking: UInt64 = 0
     private var pending: PendingConversion?
 
-    init(_ host: PSCHost) {
-        self.host = host
-        paysForMMU = type(of: host.strategy).info.protectsPages
-    }
+    init(_ host: PSCHost) { self.host = host }
 
     // MARK: Hypercalls
 
@@ -142,29 +133,10 @@ final class PSCHandler: Hypercalls {
         }
     }
 
-    /// `checking` grows by the time that the oracle and the harness's own enforcement take, which no conversion pays.
     private func makeHooks() -> ConversionHooks {
         ConversionHooks(
             willCommit: { [unowned self] range, state in
-                let (oracle, memory) = (host.oracle, host.memory)
-                guard host.protects || memory.isTouched else {
-                    let start = clock.now()
-                    oracle.willCommit(range, to: state, frees: false)
-                    checking += clock.now() &- start
-                    return
-                }
-                // No store lands behind the canary; none is kept away before the check.
-                let start = clock.now()
-                if state == .private { host.mmu.set(true, range) }
-                let protected = clock.now()
-                if state == .private { memory.willBecomePrivate(range) }
-                let ready = clock.now()
-                oracle.willCommit(range, to: state, frees: memory.frees)
-                let checked = clock.now()
-                if state == .shared { host.mmu.set(false, range) }
-                let end = clock.now()
-                checking += checked &- ready
-                if !paysForMMU { checking += (protected &- start) &+ (end &- checked) }
+                checking += host.effects.willCommit(range, to: state) { clock.now() }
             },
             wakeDevices: host.wakeDevices,
             didWait: { [unowned self] nanoseconds in log.noteWait(nanoseconds) })

@@ -9,22 +9,26 @@ import Synchronization
 /// A page gets a canary when it becomes private, and the canary is checked before the page is shared again and at the
 /// end of the turn. One that the guest frees is a hole, and must read as zero then. The other half is the devices':
 /// they compare the ledger before and after each DMA.
-final class PrivatePageOracle: Sendable {
+final class PrivatePageOracle: PageStateEffect {
+    let isPaidFor = false
     private let view: GuestView
     private let ledger: ConversionLedger
     /// Whether devices write at all; without writes there is nothing to find, and nothing to touch.
     private let isAwake: Bool
+    /// Whether the guest frees the pages that it takes from the devices.
+    private let frees: Bool
     /// Before the guest has booted, private pages have no canary.
     private let isArmed = Atomic<Bool>(false)
     private let damagedPages = Atomic<UInt64>(0)
     private let firstDamage = Mutex<String?>(nil)
-    /// Pages that the guest has given back, until it shares them again.
+    /// Pages that the guest has given back, once: whenever they are private again it has given them back again.
     private let freed = Mutex<Set<GFN>>([])
 
-    init(view: GuestView, ledger: ConversionLedger, isAwake: Bool) {
+    init(view: GuestView, ledger: ConversionLedger, isAwake: Bool, frees: Bool) {
         self.view = view
         self.ledger = ledger
         self.isAwake = isAwake
+        self.frees = frees
     }
 
     /// Pages whose canary a device has overwritten.
@@ -45,8 +49,8 @@ final class PrivatePageOracle: Sendable {
         isArmed.store(true, ordering: .releasing)
     }
 
-    /// Runs inside a conversion: the pages are the converter's alone. Freed pages have been made holes already.
-    func willCommit(_ range: PageRange, to state: PageState, frees: Bool) {
+    /// Freed pages have been made holes already.
+    func willCommit(_ range: PageRange, to state: PageState) {
         if state == .private {
             ledger.willBecomePrivate(range)
             if frees {
@@ -56,7 +60,6 @@ final class PrivatePageOracle: Sendable {
             }
         } else if isArmed.load(ordering: .acquiring) {
             check(range)
-            freed.withLock { $0.subtract((range.lower..<range.upper).map { GFN($0) }) }
         }
     }
 

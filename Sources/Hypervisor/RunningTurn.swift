@@ -150,11 +150,11 @@ final class RunningTurn {
             setupPin += reply.setupPinNanoseconds
             hotPairs.append(reply.hotPair)
         }
-        guard plan.protects else { return }
+        guard let mmu = guest.mmu else { return }
         for device in devices {
             let protection = try device.receiveProtection()
             do throws(SystemError) {
-                try guest.host.mmu.add(protection, privateRanges: plan.map.privateRanges)
+                try mmu.add(protection, privateRanges: plan.map.privateRanges)
             } catch {
                 throw .system(error)
             }
@@ -304,9 +304,7 @@ final class RunningTurn {
         if shouldStop(), !wasInterrupted { throw .interrupted }
         if let complaint { throw .internalFault(complaint) }
         let host = guest.host
-        if let failure = host.mmu.firstFailure ?? host.memory.firstFailure {
-            throw .system(failure)
-        }
+        if let failure = host.effects.firstFailure { throw .system(failure) }
         // What the guest has freed is allocated again before the next turn, which would pay for it.
         if plan.settings.frees, plan.settings.writes {
             try system { () throws(SystemError) in

@@ -93,13 +93,20 @@ extension VirtualMachine {
         } catch {
             throw .system(error)
         }
+        let mmu = plan.protects ? DeviceMMU(isPaidFor: plan.strategy.info.protectsPages) : nil
+        let oracle = PrivatePageOracle(
+            view: frames, ledger: ledger, isAwake: plan.settings.writes, frees: plan.settings.frees)
+        // No store lands behind the canary; none is let in before the check.
+        let effects: [(any PageStateEffect)?] = [
+            mmu,
+            PrivateMemory(shared: view, frames: frames, frees: plan.settings.frees),
+            oracle,
+        ]
         let host = PSCHost(
             strategy: plan.strategy.init(arena: arena), policy: plan.settings.policy,
             timeout: plan.timeoutNanoseconds,
-            oracle: PrivatePageOracle(view: frames, ledger: ledger, isAwake: plan.settings.writes),
-            mmu: DeviceMMU(),
-            memory: PrivateMemory(shared: view, frames: frames, frees: plan.settings.frees),
-            protects: plan.protects, takenBack: TakenBackPages(), clock: clock,
+            effects: PageStateEffects(effects.compactMap(\.self)),
+            takenBack: TakenBackPages(), clock: clock,
             wakeDevices: { [devices] in for device in devices { device.wake() } })
         let control = TurnControl(plan.limits(clock), devices: plan.map.buffers.count)
         let drivers: [Driver]
@@ -114,7 +121,7 @@ extension VirtualMachine {
         refusal = refusal ?? handler.share(plan.map.bufferRanges, shouldStop: shouldStop)
         let elapsed = monotonicNanoseconds() - start
         if let refusal { throw .internalFault("the guest's first sharing got \(refusal)") }
-        host.oracle.arm(plan.map.privateRanges, shouldStop: shouldStop)
+        oracle.arm(plan.map.privateRanges, shouldStop: shouldStop)
         if shouldStop() { throw .interrupted }
         let splits: UInt64
         do throws(SystemError) {
@@ -123,7 +130,8 @@ extension VirtualMachine {
             throw .system(error)
         }
         return BootedGuest(
-            view: view, ledger: ledger, host: host, control: control, drivers: drivers,
+            view: view, ledger: ledger, host: host, mmu: mmu, oracle: oracle, control: control,
+            drivers: drivers,
             setupPSCNanoseconds: elapsed, splitsAtBoot: splits)
     }
 
@@ -153,6 +161,9 @@ struct BootedGuest {
     let view: GuestView
     let ledger: ConversionLedger
     let host: PSCHost
+    /// Nil where devices are kept from private pages by no page tables.
+    let mmu: DeviceMMU?
+    let oracle: PrivatePageOracle
     let control: TurnControl
     let drivers: [Driver]
     let setupPSCNanoseconds: UInt64
@@ -160,7 +171,6 @@ struct BootedGuest {
     let splitsAtBoot: UInt64
 
     var strategy: any PinStrategy { host.strategy }
-    var oracle: PrivatePageOracle { host.oracle }
 
     /// Of the drivers' copies; nil where there are none.
     var copyMedian: UInt64? {

@@ -16,13 +16,14 @@ extension EndToEnd {
             let start = title + 2
             let end = lines[start...].firstIndex { !$0.hasPrefix("|") } ?? lines.endIndex
             let rows = lines[start..<end]
-            lines[start..<end] = strategies.map { strategy in
-                let ours = rows.first {
-                    $0.hasPrefix("| `\(strategy.name)` |")
-                        && $0.contains("unsafe") == !strategy.isSafe
-                }
-                return ours ?? row(of: strategy)
-            }[...]
+            lines[start..<end] =
+                strategies.map { strategy in
+                    let ours = rows.first {
+                        $0.hasPrefix("| `\(strategy.name)` |")
+                            && $0.contains("unsafe") == !strategy.isSafe
+                    }
+                    return ours ?? row(of: strategy)
+                }[...]
             return lines.joined(separator: "\n")
         }
 

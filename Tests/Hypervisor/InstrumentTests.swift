@@ -79,7 +79,7 @@ import Testing
     /// What the oracle takes is in a figure of its own, and in no other.
     @Test func aStallOfTheChecksIsSubtracted() throws {
         let host = try Host()
-        let (handler, _) = try host.handler(None.self, protects: false)
+        let (handler, _) = try host.handler(None.self)
         host.oracle.arm([range(0..<64)])
         for index in 0..<40 as Range<UInt64> {
             #expect(handler.ask(range(0..<64), toPrivate: index % 2 == 1) == .done)

@@ -85,7 +85,9 @@ import Testing
     // MARK: The host's hands on the page
 
     @Test func aFreedPageIsAHole() throws {
-        let (handler, _) = try host.handler(frees: true)
+        let host = try Host(frees: true)
+        host.oracle.arm([range(0..<64)])
+        let (handler, _) = try host.handler()
         _ = handler.ask(range(0..<8), toPrivate: false)
         host.write(Stamp(device: 0, generation: 1), to: page(3))
         #expect(handler.ask(page(3), toPrivate: true) == .done)

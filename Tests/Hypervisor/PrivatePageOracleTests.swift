@@ -16,12 +16,8 @@ import Testing
         host.oracle.arm([range(0..<64)])
     }
 
-    private func share(_ range: PageRange, frees: Bool = false) {
-        host.oracle.willCommit(range, to: .shared, frees: frees)
-    }
-    private func takeAway(_ range: PageRange, frees: Bool = false) {
-        host.oracle.willCommit(range, to: .private, frees: frees)
-    }
+    private func share(_ range: PageRange) { host.oracle.willCommit(range, to: .shared) }
+    private func takeAway(_ range: PageRange) { host.oracle.willCommit(range, to: .private) }
 
     private func expectFound(
         _ pages: UInt64, first: UInt64, sourceLocation: SourceLocation = #_sourceLocation
@@ -76,29 +72,28 @@ import Testing
     }
 
     @Test func aFreedPageHasToReadAsZero() throws {
-        share(range(2..<6))
+        let host = try Host(frees: true)
+        let oracle = host.oracle
+        oracle.arm([range(0..<64)])
+        oracle.willCommit(range(2..<6), to: .shared)
         try host.view.mapping.discard(2 * 4096..<6 * 4096)
-        takeAway(range(2..<6), frees: true)
-        share(page(2), frees: true)
-        #expect(host.oracle.violations == 0)
+        oracle.willCommit(range(2..<6), to: .private)
+        oracle.willCommit(page(2), to: .shared)
+        #expect(oracle.violations == 0)
         host.write(culprit, to: page(4), line: 63)
-        share(range(3..<6), frees: true)
-        expectFound(1, first: 4)
-
-        // Shared, it is as any page again: taken away with its content, it has a canary.
-        takeAway(range(2..<6))
-        share(range(2..<6))
-        #expect(host.oracle.violations == 1)
+        oracle.willCommit(range(3..<6), to: .shared)
+        #expect(oracle.violations == 1)
+        #expect(oracle.report == "\(GFN(4)): written after it was freed by \(culprit)")
     }
 
     /// A guest that boots shares pages that never had a canary.
     @Test func nothingIsCheckedBeforeItIsArmed() throws {
         let host = try Host()
-        host.oracle.willCommit(range(0..<8), to: .shared, frees: false)
+        host.oracle.willCommit(range(0..<8), to: .shared)
         #expect(host.oracle.violations == 0)
         host.oracle.arm([range(8..<64)])
         host.write(culprit, to: page(8))
-        host.oracle.willCommit(page(8), to: .shared, frees: false)
+        host.oracle.willCommit(page(8), to: .shared)
         #expect(host.oracle.violations == 1)
     }
 
@@ -106,7 +101,7 @@ import Testing
     @Test func asleepItTouchesNoPage() throws {
         let host = try Host(isAwake: false)
         host.oracle.arm([range(0..<64)])
-        host.oracle.willCommit(range(0..<8), to: .private, frees: false)
+        host.oracle.willCommit(range(0..<8), to: .private)
         #expect(try host.view.mapping.populatedByteCount() == 0)
         #expect(host.isNumbered(page(7), since: .start))
     }

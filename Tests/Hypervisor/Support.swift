@@ -16,8 +16,11 @@ struct Host {
     let view: GuestView
     let ledger: ConversionLedger
     let oracle: PrivatePageOracle
+    /// Whether the guest frees the pages that it takes from the devices.
+    let frees: Bool
 
-    init(isAwake: Bool = true) throws {
+    init(isAwake: Bool = true, frees: Bool = false) throws {
+        self.frees = frees
         view = GuestView(
             try SharedMapping.create(
                 name: "hypervisor-test", byteCount: Int(Self.pages.bytes.rawValue)))
@@ -25,22 +28,28 @@ struct Host {
             try SharedMapping.create(
                 name: "ledger-test", byteCount: ConversionLedger.byteCount(pages: Self.pages)),
             pages: Self.pages)
-        oracle = PrivatePageOracle(view: view, ledger: ledger, isAwake: isAwake)
+        oracle = PrivatePageOracle(view: view, ledger: ledger, isAwake: isAwake, frees: frees)
+    }
+
+    /// What happens to its pages besides the lock: what a turn has, and others behind.
+    func effects(_ others: any PageStateEffect..., mmu: DeviceMMU? = nil) -> PageStateEffects {
+        let ours: [(any PageStateEffect)?] = [
+            mmu, PrivateMemory(shared: view, frames: view, frees: frees), oracle,
+        ]
+        return PageStateEffects(ours.compactMap(\.self) + others)
     }
 
     /// A handler whose guest is wholly private, as it boots.
     func handler(
         _ type: any PinStrategy.Type = RangeTree.self, policy: ConflictPolicy.Kind = .deny,
-        patience: UInt64 = 0, mmu: DeviceMMU = DeviceMMU(), frees: Bool = false,
-        protects: Bool = true,
-        wakes: Counter = Counter()
+        patience: UInt64 = 0, effects: PageStateEffects? = nil, wakes: Counter = Counter()
     ) throws -> (PSCHandler, any PinStrategy) {
         let strategy = type.init(arena: try Arena.create(pages: Self.pages, entrySize: .small))
         let handler = PSCHandler(
             PSCHost(
-                strategy: strategy, policy: policy, timeout: patience, oracle: oracle, mmu: mmu,
-                memory: PrivateMemory(shared: view, frames: view, frees: frees), protects: protects,
-                takenBack: TakenBackPages(), clock: Self.clock, wakeDevices: { wakes.add() }))
+                strategy: strategy, policy: policy, timeout: patience,
+                effects: effects ?? self.effects(), takenBack: TakenBackPages(),
+                clock: Self.clock, wakeDevices: { wakes.add() }))
         return (handler, strategy)
     }
 

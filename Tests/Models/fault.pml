@@ -4,7 +4,7 @@
  * lies in a buffer of its own, write-combining ones among them, until it drains. The hypervisor write-protects the
  * page in the device's page table (userfaultfd(2)), and the kernel interrupts every processor that may have a
  * translation: it drops that and empties its buffers, which an interrupt does (Intel SDM vol. 3A, "Buffering of Write
- * Combining Memory Locations"). Then the conversion commits. Names are those of DeviceMMU and PSCHandler.convert.
+ * Combining Memory Locations"). Then the conversion commits. Names are those of DeviceMMU and PageStateEffects.
  *
  * Promise: no store reaches the page while it is private; a device that faults writes again when the page is shared.
  *

@@ -51,16 +51,18 @@ final class Machine {
             pages: PageCount(Self.pages), entrySize: options & 4 != 0 ? .large : .small)
         strategy = type.init(arena: arena)
         let ledger = ConversionLedger(host.ledger, pages: PageCount(Self.pages))
-        oracle = PrivatePageOracle(view: host.guestView, ledger: ledger, isAwake: true)
+        let frees = options & 8 != 0
+        oracle = PrivatePageOracle(
+            view: host.guestView, ledger: ledger, isAwake: true, frees: frees)
+        let memory = PrivateMemory(
+            shared: host.guestView, frames: host.guestView, frees: frees)
+        let effects: [(any PageStateEffect)?] = [memory, oracle]
         pinner = WatchedPinner(strategy.pinner(for: DeviceID(0)), host.deviceView)
         handler = PSCHandler(
             PSCHost(
                 strategy: strategy, policy: policies[Int(options & 3) % policies.count],
-                timeout: 0, oracle: oracle, mmu: DeviceMMU(),
-                memory: PrivateMemory(
-                    shared: host.guestView, frames: host.guestView, frees: options & 8 != 0),
-                protects: false, takenBack: TakenBackPages(), clock: host.clock,
-                wakeDevices: { guestMoves() }))
+                timeout: 0, effects: PageStateEffects(effects.compactMap(\.self)),
+                takenBack: TakenBackPages(), clock: host.clock, wakeDevices: { guestMoves() }))
         let chunk = UInt64(options >> 5)
         loopOptions = (options & 16 != 0, chunk == 0 ? PageRange.frameLimit : chunk)
     }
