@@ -1,3 +1,4 @@
+import Glibc
 import GuestMemory
 import Linux
 
@@ -77,7 +78,8 @@ public final class Arena {
             Self.byteCount(pages: PageCount(header.pages)) <= mapping.byteCount
         else {
             throw SystemError(
-                "attach", code: 22, on: mapping.name, advice: "this is no pin arena of this version"
+                "attach", code: EINVAL, on: mapping.name,
+                advice: "this is no pin arena of this version"
             )
         }
         self.mapping = mapping

@@ -1,3 +1,4 @@
+import Glibc
 import GuestMemory
 import Linux
 import Synchronization
@@ -276,7 +277,7 @@ private struct HasNoBarrier: Twin {
 
     init(arena: Arena) { original = RangeTree(arena: arena) }
 
-    func meetUnpins() throws(SystemError) { throw SystemError("membarrier", code: 12) }
+    func meetUnpins() throws(SystemError) { throw SystemError("membarrier", code: ENOMEM) }
 }
 
 /// The same of the one in its closing.
@@ -287,6 +288,6 @@ private struct CannotClose: Twin {
 
     func close(_ range: PageRange) throws(SystemError) {
         original.close(range)
-        throw SystemError("membarrier", code: 12)
+        throw SystemError("membarrier", code: ENOMEM)
     }
 }
