@@ -122,13 +122,13 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
     func poolsAreForThoseWhoNeedThem(name: String) throws {
         let strategy = try #require(Registry.strategy(named: name))
         let plan = try Plan(request { $0.strategies = [strategy] })
-        #expect((plan.cells[0].shape.pool != nil) == strategy.info.needsPool)
+        #expect((plan.cells[0].pool != nil) == strategy.info.needsPool)
         let shared = Result { () throws(UsageError) in
             try Plan(
                 request {
                     $0.strategies = [strategy]
                     $0.devices = [2]
-                    $0.placement = .same
+                    $0.settings.placement = .same
                 })
         }
         switch shared {

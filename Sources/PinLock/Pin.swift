@@ -1,0 +1,41 @@
+import GuestMemory
+
+/// The number of a device: its place in the arena's journals.
+public struct DeviceID: Hashable, Sendable, CustomStringConvertible {
+    public let rawValue: Int
+
+    public init(_ rawValue: Int) {
+        precondition(
+            rawValue >= 0 && rawValue < Arena.deviceCapacity,
+            "device \(rawValue): the arena has journals for \(Arena.deviceCapacity)")
+        self.rawValue = rawValue
+    }
+
+    public var description: String { "device \(rawValue)" }
+}
+
+/// A device's claim on a range: until it is given back, no page in the range becomes private.
+///
+/// A token: giving it back twice, or to another device's pinner, traps. Tokens inside a registration are only counted:
+/// there it traps once more are given back than are out.
+public struct Pin: Sendable {
+    public let range: PageRange
+    public let device: DeviceID
+    /// The journal entry that speaks for it, and what that entry's state word was set to.
+    let entry: Int
+    let ticket: UInt64
+}
+
+/// Why a pin was refused. Nothing stays pinned.
+public enum PinRefusal: Error, Equatable, BitwiseCopyable, Sendable {
+    /// The first private page of the range: the guest's error.
+    case privatePage(GFN)
+    /// A conversion is under way there: try again.
+    case converting(GFN)
+    /// A page's count of pins, or the device's journal, is full.
+    case tooManyPins(GFN)
+    /// The range reaches past the guest's memory.
+    case outOfRange(GFN)
+    /// The device would hold more than its part of the guest's cap: ask for less at once.
+    case overLimit(GFN)
+}
