@@ -68,18 +68,24 @@ let package = Package(
             "Hypervisor",
             on: "Guest", "VirtualDevice", "Settings", "PinLock", "DmaWriter", "Virtqueue",
             "GuestMemory", "Telemetry", "Linux"),
-        // Layer 7
+        // Layer 7: what is measured
         room(
-            "Experiment", on: "Hypervisor", "VirtualDevice", "Guest", "Settings", "PinLock",
+            "Turn",
+            on: "Hypervisor", "Guest", "VirtualDevice", "Settings", "PinLock", "DmaWriter",
+            "Virtqueue", "GuestMemory", "Telemetry", "Linux"),
+        // Layer 8
+        room(
+            "Experiment", on: "Turn", "Hypervisor", "VirtualDevice", "Guest", "Settings", "PinLock",
             "DmaWriter", "Virtqueue", "GuestMemory", "Statistics", "Telemetry", "Linux"),
         room("Report", on: "Statistics", "Linux"),
-        // Layer 8
-        room("Analysis", on: "Report", "Statistics", "Linux"),
         // Layer 9
+        room("Analysis", on: "Report", "Statistics", "Linux"),
+        // Layer 10
         .executableTarget(
             name: "dma-bench",
             dependencies: [
-                "Analysis", "Report", "Experiment", "Hypervisor", "VirtualDevice", "Settings",
+                "Analysis", "Report", "Experiment", "Turn", "Hypervisor", "VirtualDevice",
+                "Settings",
                 "PinLock", "DmaWriter", "GuestMemory", "Telemetry", "Linux", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -106,6 +112,7 @@ let package = Package(
             on: "Hypervisor", "Guest", "Settings", "PinLock", "DmaWriter", "Virtqueue",
             "GuestMemory",
             "Linux"),
+        suite("Turn", on: "Turn"),
         suite(
             "Experiment", on: "Experiment", "Settings", "Guest", "PinLock", "DmaWriter",
             "GuestMemory"),

@@ -1,5 +1,6 @@
 import Hypervisor
 import Telemetry
+import Turn
 
 /// What disturbed a turn so much that its figures show it: the words of the column `noisy`.
 ///

@@ -4,6 +4,7 @@ import Linux
 import PinLock
 import Settings
 import Telemetry
+import Turn
 
 /// What comes of broken rules under every strategy that claims safety.
 public struct Outcomes {

@@ -2,6 +2,7 @@ import GuestMemory
 import Hypervisor
 import Linux
 import PinLock
+import Turn
 
 /// The machine of a run: whether it fits, where it lies, and whether its processors are two.
 extension Runner {

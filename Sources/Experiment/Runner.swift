@@ -4,6 +4,7 @@ import Hypervisor
 import Linux
 import PinLock
 import Telemetry
+import Turn
 import VirtualDevice
 
 /// What came of one cell in one round.

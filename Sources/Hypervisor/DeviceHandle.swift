@@ -7,14 +7,14 @@ import Telemetry
 import VirtualDevice
 
 /// A device process as its hypervisor sees it: how to start it, talk to it, and know that it died.
-final class DeviceHandle: Sendable {
-    let id: DeviceID
-    let telemetry: DeviceTelemetry
+package final class DeviceHandle: Sendable {
+    package let id: DeviceID
+    package let telemetry: DeviceTelemetry
     let process: ChildProcess
     private let control: ControlChannel
     private let kick: FileDescriptor
     /// Through which the device calls its driver, where that sleeps.
-    let call: Interrupt
+    package let call: Interrupt
     /// Where the strategy's `serve` hears the device.
     private let service: FileDescriptor
     private let pulse = Mutex(Pulse())
@@ -61,7 +61,7 @@ final class DeviceHandle: Sendable {
             ])
     }
 
-    func begin(_ setup: TurnSetup) throws(MachineError) {
+    package func begin(_ setup: TurnSetup) throws(MachineError) {
         telemetry.reset()
         pulse.withLock { $0 = Pulse(looked: monotonicNanoseconds()) }
         do throws(SystemError) {
@@ -73,8 +73,8 @@ final class DeviceHandle: Sendable {
         inTurn.store(true, ordering: .relaxed)
     }
 
-    /// Tells a rogue device which page to attack.
-    func attack(_ page: GFN) throws(MachineError) {
+    /// Tells a device whose duty it is which page to attack.
+    package func attack(_ page: GFN) throws(MachineError) {
         do throws(SystemError) {
             try control.send(page.rawValue)
         } catch {
@@ -83,12 +83,12 @@ final class DeviceHandle: Sendable {
     }
 
     /// Asks the device to finish the turn.
-    func end() {
+    package func end() {
         telemetry.shouldStop = true
         wake()
     }
 
-    func wake() { kick.notify() }
+    package func wake() { kick.notify() }
 
     /// Whether the device, in the midst of a turn, has not been on a processor for 5 s and does not wait for one. Cheap
     /// enough to be asked every millisecond; to be asked again and again.
@@ -135,7 +135,7 @@ final class DeviceHandle: Sendable {
     }
 
     /// What a device that enforces sends behind its first answer.
-    func receiveProtection() throws(MachineError) -> WriteProtection {
+    package func receiveProtection() throws(MachineError) -> WriteProtection {
         do throws(SystemError) {
             return try WriteProtection(receivingFrom: control.descriptor)
         } catch {
@@ -153,7 +153,7 @@ final class DeviceHandle: Sendable {
 
     /// Ends `serve` for a device that may never say that it is done, and tells a device that waits for an answer. No
     /// later turn has a service.
-    func endService() { shutdown(service.raw, Int32(SHUT_RDWR)) }
+    package func endService() { shutdown(service.raw, Int32(SHUT_RDWR)) }
 
     /// The error that says how the process ended.
     func dead() -> MachineError {

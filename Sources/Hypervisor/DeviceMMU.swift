@@ -5,7 +5,7 @@ import PinLock
 import Synchronization
 
 /// Guest memory in the devices' address spaces: which pages their stores can reach.
-final class DeviceMMU: PageStateEffect {
+package final class DeviceMMU: PageStateEffect {
     /// Under a strategy that keeps devices from private pages by this.
     let isPaidFor: Bool
     private let mappings = Mutex<[Mapping]>([])
@@ -19,7 +19,7 @@ final class DeviceMMU: PageStateEffect {
     init(isPaidFor: Bool) { self.isPaidFor = isPaidFor }
 
     /// Takes a device's mapping under control and protects what is private in it.
-    func add(
+    package func add(
         _ protection: consuming WriteProtection, privateRanges: [PageRange]
     ) throws(SystemError) {
         for range in privateRanges { try protection.set(true, Self.bytes(of: range)) }

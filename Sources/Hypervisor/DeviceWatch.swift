@@ -4,17 +4,17 @@ import VirtualDevice
 
 /// Several devices at work, all watched whoever is waited for: one that dies or stands still may be what the others
 /// wait for.
-struct DeviceWatch {
+package struct DeviceWatch {
     let devices: [DeviceHandle]
     private let deaths: [Int32]
 
-    init(_ devices: [DeviceHandle]) {
+    package init(_ devices: [DeviceHandle]) {
         self.devices = devices
         deaths = devices.map(\.process.deathDescriptor)
     }
 
     /// Waits for deaths so long, or until the event; throws where there is one, or soon after a device has been stopped.
-    func check(milliseconds: UInt64, or event: Interrupt) throws(MachineError) {
+    package func check(milliseconds: UInt64, or event: Interrupt) throws(MachineError) {
         let ready = try readable(deaths + [event.descriptor.raw], milliseconds: milliseconds)
         let isOver: UInt64 = 1 << UInt64(deaths.count)
         if ready & isOver != 0 { event.wait(until: .now) }
@@ -24,7 +24,7 @@ struct DeviceWatch {
 
     /// The next answer of each device, in their order; throws as soon as one has failed, died or been stopped, or nobody
     /// wants to know any more.
-    func answers(
+    package func answers(
         until deadline: Deadline, shouldStop: () -> Bool = { false }
     ) throws(MachineError) -> [DeviceReply] {
         var replies = [DeviceReply?](repeating: nil, count: devices.count)
@@ -51,7 +51,7 @@ struct DeviceWatch {
 
     /// Waits until each device has ended its turn or died, and kills those that do neither: at once whoever stands
     /// still, which others may wait for, the rest at the deadline. Returns those killed.
-    func endAll(until deadline: Deadline) -> [DeviceHandle] {
+    package func endAll(until deadline: Deadline) -> [DeviceHandle] {
         var killed: [DeviceHandle] = []
         var pending = devices.filter(\.isInTurn)
         func kill(_ device: DeviceHandle) {

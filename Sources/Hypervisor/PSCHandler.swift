@@ -5,14 +5,14 @@ import PinLock
 import Telemetry
 
 /// What all handlers of a guest's page state changes have in common.
-struct PSCHost: Sendable {
-    let strategy: any PinStrategy
+package struct PSCHost: Sendable {
+    package let strategy: any PinStrategy
     let policy: ConflictPolicy.Kind
     /// How long a conversion waits for pins, in nanoseconds.
     let timeout: UInt64
     /// What happens to pages besides the lock.
-    let effects: PageStateEffects
-    let takenBack: TakenBackPages
+    package let effects: PageStateEffects
+    package let takenBack: TakenBackPages
     let clock: TickClock
     let wakeDevices: @Sendable () -> Void
 }
@@ -21,7 +21,7 @@ struct PSCHost: Sendable {
 ///
 /// Each thread that asks has a handler of its own, with its own log; what handlers share is safe to share. Whatever the
 /// guest asks is checked here and below; the strategy decides what a pin is worth.
-final class PSCHandler: Hypercalls {
+package final class PSCHandler: Hypercalls {
     let host: PSCHost
     private var strategy: any PinStrategy { host.strategy }
     private var clock: TickClock { host.clock }
@@ -34,11 +34,11 @@ final class PSCHandler: Hypercalls {
     private var checking: UInt64 = 0
     private var pending: PendingConversion?
 
-    init(_ host: PSCHost) { self.host = host }
+    package init(_ host: PSCHost) { self.host = host }
 
     // MARK: Hypercalls
 
-    func begin(
+    package func begin(
         _ range: PageRange, toPrivate: Bool, due: UInt64, at moment: Moment
     ) -> PageStateChange? {
         if let page = host.takenBack.find(in: range) { return .takenBack(page) }
@@ -57,7 +57,7 @@ final class PSCHandler: Hypercalls {
         }
     }
 
-    func poll(at moment: Moment) -> PageStateChange? {
+    package func poll(at moment: Moment) -> PageStateChange? {
         precondition(pending != nil, "no page state change is under way")
         do throws(ConversionRefusal) {
             guard let path = try strategy.poll(&pending!, hooks: hooks) else { return nil }
@@ -70,16 +70,18 @@ final class PSCHandler: Hypercalls {
     }
 
     /// Sleeps until there may be an answer, or until then.
-    func sleep(until deadline: Deadline) {
+    package func sleep(until deadline: Deadline) {
         if let pending { strategy.sleep(on: pending, until: deadline) }
     }
 
-    func abandon() {
+    package func abandon() {
         guard let conversion = pending.take() else { return }
         strategy.abandon(conversion, hooks: hooks)
     }
 
-    func changePageState(_ range: PageRange, toPrivate: Bool, due: UInt64) -> PageStateChange {
+    package func changePageState(_ range: PageRange, toPrivate: Bool, due: UInt64)
+        -> PageStateChange
+    {
         if let page = host.takenBack.find(in: range) { return .takenBack(page) }
         expect(due)
         do throws(ConversionRefusal) {
@@ -146,7 +148,7 @@ final class PSCHandler: Hypercalls {
 
     /// What the page tables of a confidential guest do for each access: whether an instruction that takes the page for
     /// private, or for shared, does not go on since it is the other (KVM_EXIT_MEMORY_FAULT).
-    func stopsAccess(to gfn: GFN, asPrivate: Bool) -> Bool {
+    package func stopsAccess(to gfn: GFN, asPrivate: Bool) -> Bool {
         (strategy.arena.table.state(of: gfn) == .private) != asPrivate
     }
 
@@ -164,7 +166,7 @@ final class PSCHandler: Hypercalls {
     }
 
     /// What has been recorded since the last call, and starts anew.
-    func takeLog() -> ConversionLog {
+    package func takeLog() -> ConversionLog {
         defer { log = ConversionLog() }
         return log
     }

@@ -13,7 +13,7 @@ protocol PageStateEffect: AnyObject, Sendable {
 }
 
 /// All that the host does to pages that change their state.
-final class PageStateEffects: Sendable {
+package final class PageStateEffects: Sendable {
     /// In the order in which a page that becomes private meets them; one that becomes shared meets the last first.
     private let effects: [any PageStateEffect]
     private let failure = Mutex<SystemError?>(nil)
@@ -21,7 +21,7 @@ final class PageStateEffects: Sendable {
     init(_ effects: [any PageStateEffect]) { self.effects = effects }
 
     /// The first time that the kernel refused one: what was promised or measured is void then.
-    var firstFailure: SystemError? { failure.withLock { $0 } }
+    package var firstFailure: SystemError? { failure.withLock { $0 } }
 
     /// Has all of them carried out, also where one fails, and tells for how long no conversion pays, by the clock `now`.
     @inline(__always)

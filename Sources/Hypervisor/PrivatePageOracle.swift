@@ -9,7 +9,7 @@ import Synchronization
 /// A page gets a canary when it becomes private, and the canary is checked before the page is shared again and at the
 /// end of the turn. One that the guest frees is a hole, and must read as zero then. The other half is the devices':
 /// they compare the ledger before and after each DMA.
-final class PrivatePageOracle: PageStateEffect {
+package final class PrivatePageOracle: PageStateEffect {
     let isPaidFor = false
     private let view: GuestView
     private let ledger: ConversionLedger
@@ -32,13 +32,13 @@ final class PrivatePageOracle: PageStateEffect {
     }
 
     /// Pages whose canary a device has overwritten.
-    var violations: UInt64 { damagedPages.load(ordering: .relaxed) }
+    package var violations: UInt64 { damagedPages.load(ordering: .relaxed) }
 
     /// Which page was found first, and who wrote it.
-    var report: String? { firstDamage.withLock { $0 } }
+    package var report: String? { firstDamage.withLock { $0 } }
 
     /// Stamps the guest's private pages, until `shouldStop`, and checks from now on what becomes shared.
-    func arm(_ privateRanges: [PageRange], shouldStop: () -> Bool = { false }) {
+    package func arm(_ privateRanges: [PageRange], shouldStop: () -> Bool = { false }) {
         for range in privateRanges {
             for start in stride(from: range.lower, to: range.upper, by: Self.step) {
                 if shouldStop() { return }
@@ -75,7 +75,7 @@ final class PrivatePageOracle: PageStateEffect {
 
     /// Checks every page that is private in the table, but for those that the guest itself writes: `own`, in the order
     /// of their addresses. Until `shouldStop`.
-    func checkPrivatePages(
+    package func checkPrivatePages(
         _ table: RMPTable, except own: [PageRange], shouldStop: () -> Bool = { false }
     ) {
         guard isAwake else { return }

@@ -2,10 +2,10 @@ import GuestMemory
 import Synchronization
 
 /// Pages that the hypervisor has made shared again against the guest's will, until the guest hears of it.
-final class TakenBackPages: Sendable {
+package final class TakenBackPages: Sendable {
     private struct Books {
         var pages: Set<GFN> = []
-        var found: UInt64 = 0
+        package var found: UInt64 = 0
     }
 
     private let books = Mutex(Books())
@@ -34,5 +34,5 @@ final class TakenBackPages: Sendable {
     }
 
     /// How many the guest has found so.
-    var found: UInt64 { books.withLock { $0.found } }
+    package var found: UInt64 { books.withLock { $0.found } }
 }

@@ -3,20 +3,21 @@ import Guest
 import GuestMemory
 import Linux
 import PinLock
+import Settings
 import Telemetry
 import VirtualDevice
 
 /// One guest with its memory, its devices and what they share: made once per run, reused for every turn.
 public final class VirtualMachine {
     let memory: SharedMapping
-    let clock: TickClock
+    package let clock: TickClock
     let ledger: SharedMapping
-    let devices: [DeviceHandle]
+    package let devices: [DeviceHandle]
     /// Notified where a vCPU has come to its end.
-    let finished: Interrupt
+    package let finished: Interrupt
     /// Devices have been killed: no other turn is to be had.
-    var hasLostDevices = false
-    private(set) var arena: Arena
+    package var hasLostDevices = false
+    package private(set) var arena: Arena
     private var secondMemory: SharedMapping?
     /// Guests that have been set up before; nil where all memory was touched at the start.
     private var rehearsed: Set<String>?
@@ -57,34 +58,33 @@ public final class VirtualMachine {
     /// The device processes' numbers.
     public var deviceProcesses: [Int32] { devices.map(\.process.pid) }
 
-    /// Makes the guest of `plan` wholly private and unpinned, with nothing converted yet.
-    func reset(for plan: TurnPlan, shouldStop: () -> Bool) throws(SystemError) {
-        arena = try arena.reset(
-            pages: plan.map.pages, entrySize: plan.settings.entrySize, shouldStop: shouldStop)
+    /// Makes the tables of a guest of so many pages wholly private and unpinned, with nothing converted yet.
+    func reset(
+        pages: PageCount, entrySize: EntrySize, shouldStop: () -> Bool
+    ) throws(SystemError) {
+        arena = try arena.reset(pages: pages, entrySize: entrySize, shouldStop: shouldStop)
         try ledger.zero(shouldStop: shouldStop)
     }
 
-    /// Where private pages lie under a strategy that gives them frames of their own, made at the first need.
-    func privateFrames(for plan: TurnPlan) throws(SystemError) -> GuestView? {
-        guard plan.strategy.info.hasPrivateFrames else { return nil }
+    /// Where private pages lie that have frames of their own; made at the first need.
+    func privateFrames(pages: PageCount) throws(SystemError) -> GuestView {
         if secondMemory == nil {
             secondMemory = try SharedMapping.create(
                 name: "dma-bench-private", byteCount: memory.byteCount)
         }
-        return secondMemory.map { GuestView($0, pages: plan.map.pages) }
+        return GuestView(secondMemory!, pages: pages)
     }
 
     /// Whether a guest like this has been set up before with this strategy: what that touches is in memory then.
-    func isRehearsed(_ plan: TurnPlan) -> Bool {
+    package func isRehearsed(_ settings: TurnSettings, _ map: MemoryMap) -> Bool {
         guard rehearsed != nil else { return true }
-        return !rehearsed!.insert(
-            "\(plan.strategy.info.name) \(plan.settings.entrySize) \(plan.map.buffers) \(plan.map.targets)"
-        )
-        .inserted
+        let guest =
+            "\(settings.strategy.type.info.name) \(settings.entrySize) \(map.buffers) \(map.targets)"
+        return !rehearsed!.insert(guest).inserted
     }
 
     /// Runs `body` on a thread of its own, on that processor.
-    func startThread(
+    package func startThread(
         _ name: String, on processor: Int, _ body: @escaping @Sendable () -> Void
     ) throws(SystemError) -> WorkerThread {
         try WorkerThread(name: name) {
@@ -96,10 +96,10 @@ public final class VirtualMachine {
 }
 
 /// An event descriptor that several threads share: what one side wakes the other through.
-final class Interrupt: Sendable {
-    let descriptor: FileDescriptor
+package final class Interrupt: Sendable {
+    package let descriptor: FileDescriptor
 
-    func notify() { descriptor.notify() }
+    package func notify() { descriptor.notify() }
 
     init(_ descriptor: consuming FileDescriptor) { self.descriptor = descriptor }
 

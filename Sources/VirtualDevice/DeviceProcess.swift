@@ -70,7 +70,12 @@ public final class DeviceProcess {
             var reply = DeviceReply(.done)
             var text = ""
             do throws(TurnFailure) {
-                try serve(try strategy(for: setup), setup, &reply)
+                let turn = try makeTurn(setup)
+                let strategy = try strategy(for: turn)
+                switch setup.duty {
+                case .serve: try serve(strategy, turn, &reply)
+                case .attack: reply.attack = try attack(strategy, turn)
+                }
             } catch {
                 (reply, text) = (DeviceReply(error.kind), error.description)
             }
@@ -78,8 +83,22 @@ public final class DeviceProcess {
         }
     }
 
-    private func strategy(for setup: TurnSetup) throws(TurnFailure) -> any PinStrategy {
-        let queue = try Self.layout(setup).area(at: setup.queueStart)
+    private func makeTurn(_ setup: TurnSetup) throws(TurnFailure) -> DeviceTurn {
+        DeviceTurn(
+            device: device, setup: setup,
+            layout: try TurnFailure.telling {
+                try VirtqueueLayout(
+                    queueSize: Int(setup.queueSize),
+                    dataDescriptors: Int(setup.queueDataDescriptors))
+            },
+            view: GuestView(memory, pages: setup.guestPages),
+            ledger: ConversionLedger(ledger, pages: setup.guestPages),
+            clock: TickClock(scale: setup.scale), telemetry: telemetry)
+    }
+
+    private func strategy(for turn: DeviceTurn) throws(TurnFailure) -> any PinStrategy {
+        let setup = turn.setup
+        let queue = turn.layout.area(at: setup.queueStart)
         return try TurnFailure.telling {
             // What the hypervisor has touched since faults here no more; of guest memory what the device is to touch. On any
             // processor: devices that share one would do it one after the other.
@@ -105,33 +124,14 @@ public final class DeviceProcess {
         return try body()
     }
 
-    private static func layout(_ setup: TurnSetup) throws(TurnFailure) -> VirtqueueLayout {
-        try TurnFailure.telling {
-            try VirtqueueLayout(
-                queueSize: Int(setup.queueSize), dataDescriptors: Int(setup.queueDataDescriptors))
-        }
-    }
+    // MARK: Duties
 
-    /// Serves one turn, and puts what there is to say into the answer.
-    private func serve<S: PinStrategy>(
-        _ strategy: S, _ setup: TurnSetup, _ done: inout DeviceReply
+    /// Serves its queue until it is told to end, and puts what there is to say into the answer.
+    private func serve(
+        _ strategy: any PinStrategy, _ turn: DeviceTurn, _ done: inout DeviceReply
     ) throws(TurnFailure) {
-        let turn = DeviceTurn(
-            device: device, setup: setup, layout: try Self.layout(setup),
-            view: GuestView(memory, pages: setup.guestPages),
-            ledger: ConversionLedger(ledger, pages: setup.guestPages),
-            clock: TickClock(scale: setup.scale), telemetry: telemetry)
-        let clock = turn.clock
-        let unlimited = try TurnFailure.telling {
-            try strategy.pinner(
-                for: device,
-                in: DeviceSurroundings(
-                    memory: turn.view, hypervisor: InheritedDescriptor.service))
-        }
-        let cache = unlimited as? any CachingPinner
-        cache?.limit = setup.settings.cache ?? turn.setup.requestPages
-        let pinner: any Pinner =
-            setup.pinLimit.map { LimitedPinner(unlimited, limit: $0) } ?? unlimited
+        let (setup, clock) = (turn.setup, turn.clock)
+        let (pinner, cache) = try makePinner(strategy, turn)
         var loop = RequestLoop(
             turn, pinner: pinner, writer: try makeWriter(setup),
             notifications: try makeNotifications(setup),
@@ -157,14 +157,8 @@ public final class DeviceProcess {
         }
         ready.hotPair = hot
         let countedAtSetup = cache?.counters
-        let protection = setup.isProtected ? try makeProtection() : nil
-        try TurnFailure.telling { try control.send(ready) }
-        if let protection {
-            try TurnFailure.telling { try protection.send(to: control.descriptor) }
-        }
-        if setup.isRogue {
-            done.attack = try attack(with: pinner, turn)
-        } else if let broken = loop.run() {
+        try announce(ready, setup)
+        if let broken = loop.run() {
             throw TurnFailure(description: "the virtqueue is broken: \(broken)")
         }
         done.faults = loop.faultTotals
@@ -173,13 +167,45 @@ public final class DeviceProcess {
         if let cache, let countedAtSetup { done.cache = cache.counters.since(countedAtSetup) }
     }
 
+    /// Attacks the page that it is told of.
     private func attack(
-        with pinner: any Pinner, _ turn: DeviceTurn
+        _ strategy: any PinStrategy, _ turn: DeviceTurn
     ) throws(TurnFailure) -> RogueReport {
+        let (pinner, _) = try makePinner(strategy, turn)
+        try announce(DeviceReply(.ready), turn.setup)
         guard let writer = try makeWriter(turn.setup),
             let (page, _) = try TurnFailure.telling({ try control.receive(UInt64.self) })
         else { return RogueReport() }
         return RogueDevice(pinner: pinner, view: turn.view, writer: writer).attack(GFN(page))
+    }
+
+    /// Says that the device is at its work, and hands over the protection of its memory where the hypervisor wants it:
+    /// private pages are protected here for as long as the hypervisor keeps that.
+    private func announce(_ ready: DeviceReply, _ setup: TurnSetup) throws(TurnFailure) {
+        try TurnFailure.telling {
+            let protection =
+                try setup.isProtected
+                ? WriteProtection(
+                    of: UnsafeMutableRawBufferPointer(start: memory.base, count: memory.byteCount))
+                : nil
+            try control.send(ready)
+            try protection?.send(to: control.descriptor)
+        }
+    }
+
+    private func makePinner(
+        _ strategy: any PinStrategy, _ turn: DeviceTurn
+    ) throws(TurnFailure) -> (pinner: any Pinner, cache: (any CachingPinner)?) {
+        let unlimited: any Pinner = try TurnFailure.telling {
+            try strategy.pinner(
+                for: device,
+                in: DeviceSurroundings(
+                    memory: turn.view, hypervisor: InheritedDescriptor.service))
+        }
+        let cache = unlimited as? any CachingPinner
+        cache?.limit = turn.setup.settings.cache ?? turn.setup.requestPages
+        let limited = turn.setup.pinLimit.map { LimitedPinner(unlimited, limit: $0) }
+        return (limited ?? unlimited, cache)
     }
 
     /// All that the device pins for one request: of a pool as much as its pieces take, one after the other.
@@ -188,14 +214,6 @@ public final class DeviceProcess {
         guard pages > buffer.pages.rawValue else { return buffer.ranges }
         return stride(from: 0, to: pages, by: Int(buffer.pages.rawValue)).map {
             PageRange(start: buffer.start, count: min(buffer.pages.rawValue, pages - $0))
-        }
-    }
-
-    /// Lets private pages be protected here, as long as it lives: until the turn ends.
-    private func makeProtection() throws(TurnFailure) -> WriteProtection {
-        try TurnFailure.telling {
-            try WriteProtection(
-                of: UnsafeMutableRawBufferPointer(start: memory.base, count: memory.byteCount))
         }
     }
 

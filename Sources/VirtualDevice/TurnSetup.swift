@@ -31,8 +31,7 @@ public struct TurnSetup: BitwiseCopyable, Sendable {
     public var streamsSamples = false
     /// The most that a core has been seen to do in this run, in adds a cycle; zero where nothing is known.
     public var bestAddsPerCycle = 0.0
-    /// Whether the device serves nothing. It waits for the number of a page on the control socket and attacks that.
-    public var isRogue = false
+    public var duty = DeviceDuty.serve
     public var scale: ClockScale
 
     public init(_ settings: TurnSettings, scale: ClockScale) {
@@ -54,6 +53,14 @@ public struct TurnSetup: BitwiseCopyable, Sendable {
     var faultPolicy: FaultPolicy? {
         strategy.info.protectsPages ? settings.faultPolicy : nil
     }
+}
+
+/// What a device does in a turn.
+public enum DeviceDuty: UInt32, BitwiseCopyable, Sendable {
+    /// Serves its queue until it is told to end.
+    case serve
+    /// Waits for the number of a page on the control socket and attacks that page: whether anything stops it?
+    case attack
 }
 
 /// A device's answer on the control socket; a text may follow it.
@@ -82,7 +89,7 @@ public struct DeviceReply: BitwiseCopyable, Sendable {
     public var interference = Interference()
     /// From `ready` until it is done, under a strategy that keeps pins.
     public var cache = CacheCounters()
-    /// Of a rogue device, once it is done.
+    /// Of a device that attacks, once it is done.
     public var attack = RogueReport()
 
     init(_ kind: Kind) { self.kind = kind }

@@ -3,6 +3,7 @@ import Experiment
 import Hypervisor
 import Linux
 import Report
+import Turn
 
 /// What the thread asked would happen: a table of what does.
 struct OutcomesCommand: ParsableCommand {

@@ -3,6 +3,7 @@ import Hypervisor
 import PinLock
 import Report
 import Telemetry
+import Turn
 
 /// Turns what a cell gave into a row of the report.
 struct RowBuilder {

@@ -3,6 +3,7 @@ import Hypervisor
 import PinLock
 import Report
 import Telemetry
+import Turn
 
 /// What a run leaves as it goes: rows in the output, a line of progress, and why it ended if it did.
 final class RunLog: RunObserver {

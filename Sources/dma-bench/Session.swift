@@ -4,6 +4,7 @@ import Hypervisor
 import Linux
 import PinLock
 import Report
+import Turn
 
 /// What the command line asks for, to the exit status: plan, rows out as they come, the table at the end. One run, or
 /// several of the same plan.

@@ -4,7 +4,7 @@
  * goes on whatever strikes the thread that asked for it. SIGKILL may strike at any step. Of the kernel this is
  * assumed: a thread has ended once its last system call has, and its processor has emptied its store buffer by then,
  * since it has run the kernel; a process can be reaped once all its threads have ended. Names are those of
- * RunningTurn.recoverDeadDevices and CountedCover.recover: the harness's part is to reap first.
+ * DeviceRecovery.recoverTheDead and CountedCover.recover: the harness's part is to reap first.
  *
  * Promise: no write lands on the page while it is private; the page can be made private in the end.
  *

@@ -1,4 +1,5 @@
 import GuestMemory
+import Hypervisor
 import PinLock
 import Telemetry
 import VirtualDevice

@@ -1,5 +1,4 @@
 import Guest
-import Linux
 import PinLock
 import Settings
 import Telemetry
@@ -7,7 +6,7 @@ import VirtualDevice
 
 /// What happens in one turn: its settings, the guest's memory map, and where everybody runs.
 public struct TurnPlan: Sendable {
-    public let settings: TurnSettings
+    public internal(set) var settings: TurnSettings
     public let map: MemoryMap
     /// Where devices and vCPUs run, and who of them sleeps.
     public let processors: ProcessorLayout
@@ -17,8 +16,6 @@ public struct TurnPlan: Sendable {
     public var bestAddsPerCycle = 0.0
     /// How long a conversion waits for a pin, and a pin for a conversion.
     let timeoutNanoseconds: UInt64 = 1_000_000_000
-    /// Whether the device attacks instead of serving: see `VirtualMachine.trial`.
-    var isTrial = false
 
     /// `map` is that of a guest of those settings.
     public init(_ settings: TurnSettings, map: MemoryMap, processors: ProcessorLayout) {
@@ -32,7 +29,7 @@ public struct TurnPlan: Sendable {
 
     /// Whether the devices' page tables keep them from private pages.
     var protects: Bool {
-        settings.writes && (settings.enforces || isTrial || strategy.info.protectsPages)
+        settings.writes && (settings.enforces || strategy.info.protectsPages)
     }
 
     /// What the device at `index` is told of the turn.
@@ -51,7 +48,6 @@ public struct TurnPlan: Sendable {
         setup.retryNanoseconds = timeoutNanoseconds
         setup.streamsSamples = streamsSamples
         setup.bestAddsPerCycle = bestAddsPerCycle
-        setup.isRogue = isTrial
         return setup
     }
 
@@ -79,40 +75,4 @@ public struct TurnPlan: Sendable {
 
     /// In nanoseconds: of a turn whose length nobody gave, and of any turn's warm-up.
     private static let longest: UInt64 = 60_000_000_000
-}
-
-/// Why the machine cannot go on.
-public enum MachineError: Error, CustomStringConvertible {
-    case system(SystemError)
-    /// The kernel refused a device process what it needs; the text names both.
-    case refused(String)
-    /// A device process died or broke its protocol; the text names it.
-    case device(String)
-    /// The same, once its pins have been recovered, or why they were not, and how many are left.
-    case recovered(String, refusal: RecoveryRefusal?, leakedPins: Int)
-    /// Whoever started the run wants it to end: the turn came to no result.
-    case interrupted
-    /// What must never happen: the guest, the table and a strategy disagree.
-    case internalFault(String)
-
-    /// Whether it is the machine that lacks or forbids something.
-    public var isRefusal: Bool {
-        switch self {
-        case .system, .refused: true
-        case .device, .recovered, .interrupted, .internalFault: false
-        }
-    }
-
-    public var description: String {
-        switch self {
-        case .system(let error): error.description
-        case .refused(let text), .device(let text): text
-        case .recovered(let text, nil, let leaked):
-            "\(text); after recovery of its pins leaked_pins is \(leaked)"
-        case .recovered(let text, let refusal?, let leaked):
-            "\(text); its pins cannot be recovered: \(refusal); leaked_pins is \(leaked)"
-        case .interrupted: "interrupted"
-        case .internalFault(let text): "internal error: \(text)"
-        }
-    }
 }

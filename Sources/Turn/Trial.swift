@@ -1,5 +1,6 @@
 import Guest
 import GuestMemory
+import Hypervisor
 import Linux
 import PinLock
 import VirtualDevice
@@ -29,10 +30,29 @@ extension VirtualMachine {
     /// pages write-protected in the device.
     public func trial(_ plan: TurnPlan) throws(MachineError) -> Trial {
         var plan = plan
-        plan.isTrial = true
-        let turn = RunningTurn(
-            machine: self, plan: plan, guest: try boot(plan), shouldStop: { false })
-        return try turn.runTrial()
+        plan.settings.enforces = true
+        let guest = try boot(plan).hosted
+        let devices = TurnDevices(self, plan, guest)
+        defer { devices.joinServices() }
+        do throws(MachineError) {
+            try devices.start(.attack)
+            // A private page with a canary, which nobody ever shares.
+            try devices.handles[0].attack(plan.map.free.start)
+            let attack = try devices.answers()[0].attack
+            let vcpus = TrialVCPUs(
+                machine: self, processor: plan.processors.vcpus[0],
+                handler: PSCHandler(guest.host), map: plan.map)
+            let (stopped, conversions) = try system { () throws(SystemError) in try vcpus.run() }
+            try devices.checkServices()
+            guest.oracle.checkPrivatePages(
+                arena.table, except: plan.map.targets.flatMap(\.ranges))
+            return Trial(
+                attack: attack, stoppedVCPU: stopped, conversions: conversions,
+                conversionsAsked: TrialVCPUs.conversionsAsked,
+                violations: guest.oracle.violations)
+        } catch {
+            throw devices.clearUp(after: error)
+        }
     }
 }
 

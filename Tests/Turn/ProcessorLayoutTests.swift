@@ -1,6 +1,5 @@
 import Testing
-
-@testable import Hypervisor
+import Turn
 
 @Suite struct ProcessorLayoutTests {
     private func cores(_ count: Int) -> [[Int]] { (0..<count).map { [$0] } }

@@ -1,3 +1,4 @@
+import Hypervisor
 import PinLock
 import Telemetry
 import VirtualDevice

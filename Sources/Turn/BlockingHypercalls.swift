@@ -1,5 +1,6 @@
 import Guest
 import GuestMemory
+import Hypervisor
 import Linux
 
 /// Hypercalls of a vCPU that sleeps where a conversion waits, instead of going on with other programs.

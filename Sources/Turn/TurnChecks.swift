@@ -1,5 +1,6 @@
 import DmaWriter
 import GuestMemory
+import Hypervisor
 import Linux
 import PinLock
 
@@ -14,11 +15,11 @@ struct TurnChecks {
     ///
     /// What it says where it `shouldStop` in between is worth nothing.
     func complaint(shouldStop: () -> Bool) throws(SystemError) -> String? {
-        guest.oracle.checkPrivatePages(
+        guest.hosted.oracle.checkPrivatePages(
             machine.arena.table, except: plan.map.targets.flatMap(\.ranges),
             shouldStop: shouldStop)
         if shouldStop() { return nil }
-        if let complaint = try guest.strategy.audit() {
+        if let complaint = try guest.hosted.strategy.audit() {
             return "\(plan.strategy.info.name): \(complaint)"
         }
         guard plan.settings.writes else { return nil }
@@ -70,19 +71,19 @@ struct TurnChecks {
     /// Pages of the range that do not carry the stamp on the line looked at; pages that were converted in this turn
     /// hold what the guest or the oracle left there.
     private func missingPages(in range: PageRange, oneOf stamps: [Stamp]) -> Int {
-        guard guest.ledger.pagesConverted(in: range, since: .start) != nil else {
+        guard guest.hosted.ledger.pagesConverted(in: range, since: .start) != nil else {
             return missing(range, stamps)
         }
         return (range.lower..<range.upper).reduce(0) { sum, page in
             let single = PageRange(start: page, count: 1)
-            let isConverted = guest.ledger.pagesConverted(in: single, since: .start) != nil
+            let isConverted = guest.hosted.ledger.pagesConverted(in: single, since: .start) != nil
             return sum + (isConverted ? 0 : missing(single, stamps))
         }
     }
 
     private func missing(_ range: PageRange, _ stamps: [Stamp]) -> Int {
         Verification.missingLines(
-            in: UnsafeRawBufferPointer(guest.view.bytes(of: range)), expectedOneOf: stamps,
+            in: UnsafeRawBufferPointer(guest.hosted.view.bytes(of: range)), expectedOneOf: stamps,
             engine: plan.settings.engine, coverage: .oneLinePerPage)
     }
 }

@@ -1,0 +1,56 @@
+import Hypervisor
+import PinLock
+import Telemetry
+import VirtualDevice
+
+/// What came of one turn.
+public struct TurnOutcome {
+    public let measurements: Measurements
+    /// Median of the guest's copies of whole requests out of its pools, in nanoseconds; nil where it has none.
+    public let copyMedian: UInt64?
+    public let conversions: ConversionLog
+    /// The guest's sharing of its buffers, and the devices' pins at set-up, in nanoseconds.
+    public let setupPSCNanoseconds: UInt64
+    public let setupPinNanoseconds: Double
+    /// One pin and unpin in a warm loop: the median device's.
+    public let hotPair: HotPair
+    /// Pages whose canary a device overwrote; pages that were converted while a device had them pinned.
+    /// The first is nil without writes, when nobody looks.
+    public let violationsPrivate: UInt64?
+    public let violationsStale: UInt64
+    public let firstViolation: String?
+    /// Pins left when all devices had given theirs back.
+    public let leakedPins: Int
+    public let splits: UInt64
+    /// Stores that faulted, and what became of them; nil where nothing could fault.
+    public let faults: FaultTotals?
+    /// What the devices' caches of pins did from the first request on, warm-up included; nil where they have none.
+    public let cache: CacheCounters?
+    /// Pages that the guest found taken back.
+    public let surprises: UInt64
+    /// Bytes of requests that were completed or given up which never reached the guest.
+    public let lostBytes: UInt64
+    /// What kept each vCPU from its work, the converter's first.
+    public let vcpus: [Interference]
+    /// The longest step of a vCPU that takes as long as it takes: so long may a conversion that is due wait.
+    public let longestVCPUStep: Double
+    /// For how long a CPU quota kept the harness and its devices from running; nil where nobody tells.
+    public internal(set) var throttledNanoseconds: UInt64?
+    /// How often the harness itself was stopped.
+    public internal(set) var harnessStops: UInt64 = 0
+    public let warmedUp: Bool
+    /// How often a device waited, between two requests, for the harness to take its samples.
+    public internal(set) var stalls: UInt64 = 0
+    public internal(set) var wasInterrupted = false
+
+    /// The longest time for which a request waited for a conversion before it had its pins or gave up, in nanoseconds;
+    /// nil where none did.
+    public var longestPinWait: UInt64? {
+        measurements.longestPinWait > 0 ? measurements.longestPinWait : nil
+    }
+
+    /// Whether somebody who took part has been stopped, and gone on.
+    public var wasStopped: Bool {
+        harnessStops > 0 || measurements.interference.contains { $0.stops > 0 }
+    }
+}
