@@ -11,7 +11,7 @@ let revision = Context.gitInformation.map {
     $0.currentCommit + ($0.hasUncommittedChanges ? "+" : "")
 }
 
-func room(_ name: String, on dependencies: Target.Dependency...) -> Target {
+func module(_ name: String, on dependencies: Target.Dependency...) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: strict)
 }
 
@@ -43,48 +43,53 @@ let package = Package(
             ]),
         .systemLibrary(name: "CNuma", pkgConfig: "numa", providers: [.apt(["libnuma-dev"])]),
         // Layer 1: the kernel in Swift
-        room("Linux", on: "CLinux"),
+        module("Linux", on: "CLinux"),
         // Layer 1 as well: numbers alone
-        room("Statistics"),
+        module("Statistics"),
         // Layer 2
-        room("GuestMemory", on: "Linux", "CLinux", "CNuma"),
-        room(
+        module("GuestMemory", on: "Linux", "CLinux", "CNuma"),
+        module(
             "Telemetry", on: "Linux", "CLinux",
             .product(name: "Histogram", package: "hdrhistogram-swift")),
         // Layer 3
-        room("PinLock", on: "GuestMemory", "Linux", "CLinux"),
-        room("DmaWriter", on: "GuestMemory", "Linux", "CLinux"),
-        room("Virtqueue", on: "GuestMemory"),
+        module("PinLock", on: "GuestMemory", "Linux", "CLinux"),
+        module("DmaWriter", on: "GuestMemory", "Linux", "CLinux"),
+        module("Virtqueue", on: "GuestMemory"),
         // Layer 4: what a turn is asked to do, from the command line to the device
-        room("Settings", on: "PinLock", "DmaWriter", "GuestMemory"),
+        module("Settings", on: "PinLock", "DmaWriter", "GuestMemory"),
+        // Layer 4 as well: how a broken promise shows
+        module("Oracle", on: "DmaWriter", "GuestMemory", "Linux"),
         // Layer 5
-        room(
+        module(
             "Guest", on: "Settings", "Virtqueue", "GuestMemory", "Statistics", "Telemetry", "Linux"),
-        room(
-            "VirtualDevice", on: "Settings", "PinLock", "DmaWriter", "Virtqueue", "GuestMemory",
-            "Telemetry", "Linux"),
+        module(
+            "VirtualDevice", on: "Oracle", "Settings", "PinLock", "DmaWriter", "Virtqueue",
+            "GuestMemory", "Statistics", "Telemetry", "Linux"),
         // Layer 6
-        room(
+        module(
             "Hypervisor",
-            on: "Guest", "VirtualDevice", "Settings", "PinLock", "DmaWriter", "Virtqueue",
+            on: "Guest", "VirtualDevice", "Oracle", "Settings", "PinLock", "DmaWriter", "Virtqueue",
             "GuestMemory", "Telemetry", "Linux"),
         // Layer 7: what is measured
-        room(
+        module(
             "Turn",
-            on: "Hypervisor", "Guest", "VirtualDevice", "Settings", "PinLock", "DmaWriter",
+            on: "Hypervisor", "Guest", "VirtualDevice", "Oracle", "Settings", "PinLock",
+            "DmaWriter",
             "Virtqueue", "GuestMemory", "Telemetry", "Linux"),
         // Layer 8
-        room(
+        module(
             "Experiment", on: "Turn", "Hypervisor", "VirtualDevice", "Guest", "Settings", "PinLock",
             "DmaWriter", "Virtqueue", "GuestMemory", "Statistics", "Telemetry", "Linux"),
-        room("Report", on: "Statistics", "Linux"),
+        module("Report", on: "Statistics", "Linux"),
         // Layer 9
-        room("Analysis", on: "Report", "Statistics", "Linux"),
+        module("Analysis", on: "Report", "Statistics", "Linux"),
+        module("MachineProbe", on: "Report", "Linux"),
         // Layer 10
         .executableTarget(
             name: "dma-bench",
             dependencies: [
-                "Analysis", "Report", "Experiment", "Turn", "Hypervisor", "VirtualDevice",
+                "Analysis", "MachineProbe", "Report", "Experiment", "Turn", "Hypervisor",
+                "VirtualDevice",
                 "Settings",
                 "PinLock", "DmaWriter", "GuestMemory", "Telemetry", "Linux", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -95,32 +100,38 @@ let package = Package(
         suite("GuestMemory", on: "GuestMemory", "Linux", "MadeUpMachine"),
         suite("Telemetry", on: "Telemetry", "Linux"),
         suite("PinLock", on: "PinLock", "GuestMemory", "Statistics", "Linux"),
-        suite("DmaWriter", on: "DmaWriter", "GuestMemory", "Linux", "CLinux"),
+        suite("DmaWriter", on: "DmaWriter", "GuardedMemory", "GuestMemory", "Linux", "CLinux"),
+        suite("Oracle", on: "Oracle", "DmaWriter", "GuardedMemory", "GuestMemory", "Linux"),
         suite("Virtqueue", on: "Virtqueue", "GuestMemory", "Statistics", "Linux"),
-        suite("Report", on: "Report", "Linux", "MadeUpMachine"),
+        suite("Report", on: "Report", "Linux"),
+        suite("MachineProbe", on: "MachineProbe", "Report", "Linux", "MadeUpMachine"),
         suite("Analysis", on: "Analysis", "Report", "Statistics", "Linux"),
         suite(
             "Guest", on: "Guest", "Settings", "Virtqueue", "DmaWriter", "GuestMemory", "Statistics",
             "Telemetry", "Linux"),
         suite(
             "VirtualDevice",
-            on: "VirtualDevice", "Settings", "PinLock", "DmaWriter", "Virtqueue", "GuestMemory",
+            on: "VirtualDevice", "Oracle", "Settings", "PinLock", "DmaWriter", "Virtqueue",
+            "GuestMemory",
             "Statistics",
             "Telemetry", "Linux"),
         suite(
             "Hypervisor",
-            on: "Hypervisor", "Guest", "Settings", "PinLock", "DmaWriter", "Virtqueue",
-            "GuestMemory",
-            "Linux"),
+            on: "Hypervisor", "Guest", "Oracle", "Settings", "PinLock", "DmaWriter", "Virtqueue",
+            "GuestMemory", "Linux"),
         suite("Turn", on: "Turn"),
         suite(
             "Experiment", on: "Experiment", "Settings", "Guest", "PinLock", "DmaWriter",
             "GuestMemory"),
-        suite("Options", on: "dma-bench", "Experiment", "Settings", "Report"),
+        suite("Options", on: "dma-bench", "Experiment", "Settings", "Report", "GuestMemory"),
         suite(
             "EndToEnd", on: "dma-bench", "Linux", "CLinux", "CRefuse",
             excluding: ["Golden", "CRefuse"]),
         .target(name: "CRefuse", path: "Tests/EndToEnd/CRefuse", cSettings: strictC),
+        // Pages between guard pages.
+        .target(
+            name: "GuardedMemory", dependencies: ["GuestMemory", "Linux"],
+            path: "Tests/GuardedMemory", swiftSettings: strict),
         // /proc and /sys of machines that nobody has.
         .target(
             name: "MadeUpMachine", dependencies: ["Linux"], path: "Tests/MadeUpMachine",

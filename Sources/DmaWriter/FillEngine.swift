@@ -12,7 +12,7 @@ public enum FillEngine: String, CaseIterable, BitwiseCopyable, Sendable {
     /// `rep movsb` reads a source, which is the `copy` engine, and `rep stosb` carries one byte
     /// only. The processor runs all three in the same fast-string mode; stosq was measured to be as
     /// fast as stosb.
-    case movsb
+    case stosq
     /// The C library's memset, which carries one byte: see `pattern(of:)`.
     case memset
     /// `rep movsb` from a private buffer of 4 MiB, as a device copies out of its own memory.
@@ -63,7 +63,7 @@ struct Filler: Sendable {
         let code =
             switch engine {
             case .nt: nonTemporal
-            case .movsb: CLINUX_FILL_STOSQ
+            case .stosq: CLINUX_FILL_STOSQ
             case .memset: CLINUX_FILL_MEMSET
             case .copy: CLINUX_FILL_MOVSB
             }
@@ -96,7 +96,7 @@ struct Filler: Sendable {
         }
         switch engine {
         case .nt: fillNonTemporal(start, word, byteCount)
-        case .movsb: clinux_fill_rep_stosq(start, word, byteCount)
+        case .stosq: clinux_fill_rep_stosq(start, word, byteCount)
         case .memset: _ = Glibc.memset(start, Int32(word & 0xFF), byteCount)
         case .copy:
             _ = source!.forEachPiece(of: byteCount, expecting: word) { done, piece, from in

@@ -31,10 +31,10 @@ public struct Stamp: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// Bytes in a cache line: what a stamp fills, and the granule of a write.
-let lineByteCount = 64
+package let lineByteCount = 64
 
 /// Whether any of the line's eight words is not `word`.
 @inline(__always)
-func lineDiffers(at start: UnsafeRawPointer, from word: UInt64) -> Bool {
+package func lineDiffers(at start: UnsafeRawPointer, from word: UInt64) -> Bool {
     start.loadUnaligned(as: SIMD8<UInt64>.self) != SIMD8(repeating: word)
 }

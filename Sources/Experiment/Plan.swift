@@ -223,7 +223,7 @@ private struct MemoryMaps {
                 pool: settings.pool, placement: settings.placement, total: settings.guestMemory)
         } catch {
             let pools = settings.pool.map { " with pools of \(min($0, size).bytes)" } ?? ""
-            throw UsageError("--size \(size.bytes)\(pools): \(error)")
+            throw UsageError("--size \(size.bytes)\(pools): \(error.advised)")
         }
     }
 }

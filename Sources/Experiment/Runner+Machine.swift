@@ -11,10 +11,10 @@ extension Runner {
     ) throws(RunFailure) -> VirtualMachine {
         let pages = cells.map(\.map.pages).max()!
         let memory: SharedMapping
-        do {
+        do throws(BackingUnavailable) {
             memory = try backing.createRegion(pages.bytes)
         } catch {
-            throw .unavailable("\(error)")
+            throw .unavailable(error.advised)
         }
         let view = GuestView(memory, pages: pages)
         try place(view)
@@ -25,7 +25,7 @@ extension Runner {
                     shouldStop: { observer.shouldStop }, progress: { observer.prefaulting($0) })
             } catch {
                 if case .stopped = error { throw .interrupted }
-                throw .unavailable("\(error)")
+                throw .unavailable(error.advised)
             }
             try verifyPlace(view)
         }
@@ -54,6 +54,8 @@ extension Runner {
             try MemoryBudget.current(for: .memfd).require(
                 ByteCount(metadata(plan, on: backing).rawValue + beside.rawValue),
                 for: beside == ByteCount(0) ? "metadata" : "guest memory with its metadata")
+        } catch let error as BackingUnavailable {
+            throw .unavailable(error.advised)
         } catch let shortage as MemoryShortage {
             throw .unavailable(
                 "\(shortage); choose a smaller --size"

@@ -168,15 +168,14 @@ public enum MemoryMapError: Error, Equatable, Sendable, CustomStringConvertible 
     public var description: String {
         switch self {
         case .tooLarge:
-            "the buffers reach past 16 TiB, the largest guest; choose a smaller --size or fewer --devices"
+            "the buffers reach past 16 TiB, the largest guest"
         case .tooSmall(let needed):
-            "--guest-memory is too small: the buffers, the virtqueues and 64M of free memory need "
-                + "\((needed.rawValue + 255) / 256)M"
+            "the buffers, the virtqueues and 64M of free memory need \((needed.rawValue + 255) / 256)M"
         case .tooManyRanges(let limit):
             "a request of so many ranges does not fit a virtqueue: at most \(limit) descriptors of at "
-                + "most 2G each (VIRTIO 1.2, 2.7.5.3.1); choose fewer --ranges or a smaller --size"
+                + "most 2G each (VIRTIO 1.2, 2.7.5.3.1)"
         case .tooManyPieces(let limit):
-            "a request goes through its pool in at most \(limit) pieces; choose a larger --pool"
+            "a request goes through its pool in at most \(limit) pieces"
         }
     }
 }

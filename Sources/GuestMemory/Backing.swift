@@ -50,7 +50,7 @@ public enum Backing: String, CaseIterable, BitwiseCopyable, Sendable {
         guard bytes.rawValue <= limit else {
             throw BackingUnavailable(
                 self, "\(bytes.rounded) are more than a guest's \(ByteCount(limit).rounded)",
-                advice: "choose a smaller --size")
+                remedy: .less)
         }
         try probe(bytes)
         let whole = (bytes.rawValue + granule.rawValue - 1) / granule.rawValue * granule.rawValue
@@ -65,8 +65,7 @@ public enum Backing: String, CaseIterable, BitwiseCopyable, Sendable {
         } catch {
             throw BackingUnavailable(
                 self, error.reason,
-                advice: error.advice.isEmpty
-                    ? "choose a smaller --size or another --backing" : error.advice)
+                remedy: error.advice.isEmpty ? .lessOrOtherBacking : .toDo(error.advice))
         }
     }
 
@@ -80,7 +79,8 @@ public enum Backing: String, CaseIterable, BitwiseCopyable, Sendable {
             throw BackingUnavailable(
                 self,
                 "huge pages of \(granule.rounded): \(needed) needed, \(pool.available) available",
-                advice: pool.reserveCommand(for: bytes) + (self == .hugetlb1G ? ", \(atBoot)" : ""))
+                remedy: .toDo(
+                    pool.reserveCommand(for: bytes) + (self == .hugetlb1G ? ", \(atBoot)" : "")))
         }
     }
 
@@ -88,9 +88,9 @@ public enum Backing: String, CaseIterable, BitwiseCopyable, Sendable {
     private func missing(_ what: String, _ files: KernelFiles) -> BackingUnavailable {
         let sys = KernelFiles.Mount.sys
         guard files.isMounted(sys) else {
-            return BackingUnavailable(self, sys.absence, advice: sys.advice)
+            return BackingUnavailable(self, sys.absence, remedy: .toDo(sys.advice))
         }
-        return BackingUnavailable(self, what, advice: "choose another --backing")
+        return BackingUnavailable(self, what, remedy: .otherBacking)
     }
 
     private func missingPool(_ files: KernelFiles) -> String {
@@ -116,10 +116,10 @@ public enum Backing: String, CaseIterable, BitwiseCopyable, Sendable {
         case ("force", _): return
         case ("never", "inherit"), ("deny", _):
             throw BackingUnavailable(
-                self, "\(path) says \(global)", advice: "echo advise | sudo tee \(path)")
+                self, "\(path) says \(global)", remedy: .toDo("echo advise | sudo tee \(path)"))
         case (_, "never"):
             throw BackingUnavailable(
-                self, "\(sizePath) says never", advice: "echo advise | sudo tee \(sizePath)")
+                self, "\(sizePath) says never", remedy: .toDo("echo advise | sudo tee \(sizePath)"))
         default: return
         }
     }
@@ -129,13 +129,25 @@ public enum Backing: String, CaseIterable, BitwiseCopyable, Sendable {
 public struct BackingUnavailable: Error, Equatable, CustomStringConvertible {
     public let backing: Backing
     public let reason: String
-    public let advice: String
+    public let remedy: Remedy
 
-    init(_ backing: Backing, _ reason: String, advice: String) {
-        self.backing = backing
-        self.reason = reason
-        self.advice = advice
+    public enum Remedy: Equatable, Sendable {
+        /// Something to be set on this machine, as a shell takes it.
+        case toDo(String)
+        case less
+        case otherBacking
+        case lessOrOtherBacking
     }
 
-    public var description: String { "backing \(backing.rawValue): \(reason); \(advice)" }
+    init(_ backing: Backing, _ reason: String, remedy: Remedy) {
+        self.backing = backing
+        self.reason = reason
+        self.remedy = remedy
+    }
+
+    public var description: String {
+        let fact = "backing \(backing.rawValue): \(reason)"
+        guard case .toDo(let command) = remedy else { return fact }
+        return "\(fact); \(command)"
+    }
 }

@@ -123,8 +123,7 @@ public enum PrefaultFailure: Error, Equatable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .noMemory(let piece):
-            "no memory for \(piece) of guest memory; choose a smaller --size or another "
-                + "--memory-node, or reserve more huge pages"
+            "no memory for \(piece) of guest memory"
         case .poisoned(let piece):
             "a page frame behind \(piece) of guest memory has a hardware memory error; see dmesg"
         case .stopped: "prefaulting was stopped"

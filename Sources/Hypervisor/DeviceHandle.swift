@@ -68,7 +68,7 @@ package final class DeviceHandle: Sendable {
             try control.send(setup)
         } catch {
             // Between two turns nobody watches: a death shows here first.
-            throw [EPIPE, ECONNRESET].contains(error.code) ? dead() : .system(error)
+            throw error.isHangUp ? dead() : .system(error)
         }
         inTurn.store(true, ordering: .relaxed)
     }
@@ -78,7 +78,7 @@ package final class DeviceHandle: Sendable {
         do throws(SystemError) {
             try control.send(page.rawValue)
         } catch {
-            throw [EPIPE, ECONNRESET].contains(error.code) ? dead() : .system(error)
+            throw error.isHangUp ? dead() : .system(error)
         }
     }
 
@@ -153,7 +153,7 @@ package final class DeviceHandle: Sendable {
 
     /// Ends `serve` for a device that may never say that it is done, and tells a device that waits for an answer. No
     /// later turn has a service.
-    package func endService() { shutdown(service.raw, Int32(SHUT_RDWR)) }
+    package func endService() { service.hangUp() }
 
     /// The error that says how the process ended.
     func dead() -> MachineError {

@@ -1,6 +1,7 @@
 import DmaWriter
 import GuestMemory
 import Linux
+import Oracle
 import PinLock
 import Synchronization
 

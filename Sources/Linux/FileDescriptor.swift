@@ -37,6 +37,9 @@ public struct FileDescriptor: ~Copyable, Sendable {
         return (ends[0], ends[1])
     }
 
+    /// Ends the conversation over a socket: the other end reads that we have gone, whoever else has a copy of ours.
+    public borrowing func hangUp() { shutdown(raw, Int32(SHUT_RDWR)) }
+
     /// Which of up to 64 descriptors are readable or hung up, as a bit mask; waits for one until the time-out, or a
     /// signal. Throws where the kernel does not let it wait: nobody would ever be heard.
     public static func readable(

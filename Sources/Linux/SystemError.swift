@@ -22,6 +22,9 @@ public struct SystemError: Error, Equatable, CustomStringConvertible {
         "\(call)\(subject.isEmpty ? "" : " (\(subject))"): \(Self.message(code))"
     }
 
+    /// Whether it says that the other end of a socket has gone.
+    public var isHangUp: Bool { code == EPIPE || code == ECONNRESET }
+
     /// The C library's text for an error number.
     public static func message(_ code: Int32) -> String { String(cString: strerror(code)) }
 }

@@ -1,6 +1,6 @@
 import GuestMemory
 
-/// A device's side that keeps pins beyond a DMA, within a limit, and counts what becomes of them.
+/// A device's side whose kept pins come and go with its requests, as many as a limit of its own allows: a cache.
 public protocol CachingPinner: Pinner {
     /// Pages that are kept between requests at most.
     var limit: PageCount { get set }

@@ -13,7 +13,7 @@ public final class LimitedPinner: Pinner {
     public let limit: PageCount
     private let pinner: any Pinner
     /// The same, where it keeps pins beyond a DMA.
-    private let keeper: (any KeepingPinner)?
+    private let keeper: (any RegisteringPinner)?
     /// Pages of the pins that are out, without those that are kept.
     private var passing: UInt64 = 0
     /// Pins that are out inside what is kept.
@@ -24,7 +24,7 @@ public final class LimitedPinner: Pinner {
     public init(_ pinner: any Pinner, limit: PageCount) {
         self.pinner = pinner
         self.limit = limit
-        keeper = pinner as? any KeepingPinner
+        keeper = pinner as? any RegisteringPinner
     }
 
     /// Pages that the device holds now.
@@ -74,8 +74,8 @@ public final class LimitedPinner: Pinner {
     }
 }
 
-/// A device's side that keeps pins beyond a DMA.
-protocol KeepingPinner: Pinner {
+/// A device's side that keeps pins beyond a DMA: what a limit on pins has to know of them.
+protocol RegisteringPinner: Pinner {
     /// Pages that are kept now. What was let go for a conversion and will be taken back counts as kept.
     var keptPages: UInt64 { get }
 

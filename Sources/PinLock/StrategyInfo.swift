@@ -13,8 +13,8 @@ public struct StrategyInfo: Sendable {
     public let policies: [ConflictPolicy.Kind]
     /// What it needs from the kernel; nil for nothing.
     public let kernelNeeds: String?
-    /// Its twin in the real world, with the source.
-    public let twin: String
+    /// What does the same out in the world, with the source.
+    public let precedent: String
     /// With which strategies it shares a colour in pictures.
     public let family: StrategyFamily
     /// Its number in the family, from 0, which tells it from the others there.
@@ -34,7 +34,7 @@ public struct StrategyInfo: Sendable {
 
     public init(
         name: String, summary: String, isSafe: Bool, cost: String,
-        policies: [ConflictPolicy.Kind], kernelNeeds: String?, twin: String,
+        policies: [ConflictPolicy.Kind], kernelNeeds: String?, precedent: String,
         family: StrategyFamily, place: Int,
         pinsBuffers: Bool = false, needsPool: Bool = false, protectsPages: Bool = false,
         hasPrivateFrames: Bool = false, isServed: Bool = false
@@ -45,7 +45,7 @@ public struct StrategyInfo: Sendable {
         self.cost = cost
         self.policies = policies
         self.kernelNeeds = kernelNeeds
-        self.twin = twin
+        self.precedent = precedent
         self.family = family
         self.place = place
         self.pinsBuffers = pinsBuffers

@@ -16,7 +16,7 @@ public final class Column: Sendable {
     @inline(__always)
     init<Value: ColumnValue>(
         _ name: String, _ property: WritableKeyPath<Row, Value> & Sendable, unit: String = "",
-        _ meaning: String
+        _ meaning: String, formerly words: [String: String] = [:]
     ) {
         self.name = name
         self.type = Value.typeName
@@ -25,8 +25,9 @@ public final class Column: Sendable {
         isRequired = Value(text: "") == nil
         read = { $0[keyPath: property].json }
         write = { row, text in
-            // R's word for a missing value.
-            guard let value = Value(text: text == "NA" ? "" : text) else { return false }
+            // R's word for a missing value; and what earlier versions wrote.
+            let word = words.isEmpty ? text : words[text] ?? text
+            guard let value = Value(text: word == "NA" ? "" : word) else { return false }
             row[keyPath: property] = value
             return true
         }

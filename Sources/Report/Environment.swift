@@ -1,5 +1,3 @@
-import Linux
-
 /// The machine and the build that figures come from.
 ///
 /// An allow-list: never the kernel command line, never the host's name, nothing that tells whose
@@ -51,43 +49,6 @@ public struct Environment: Sendable {
         self.volatile = volatile
     }
 
-    /// Reads the machine; what cannot be read is `n/a`.
-    ///
-    /// `revision` is the source's git revision, or `unknown`.
-    public static func capture(revision: String) -> Environment {
-        capture(revision: revision, files: .machine)
-    }
-
-    static func capture(revision: String, files: KernelFiles) -> Environment {
-        let probe = Probe(files)
-        let stable = JSON.object([
-            JSON.Member("kernel", probe.kernel),
-            JSON.Member("cpu", probe.cpu),
-            JSON.Member("caches", probe.caches),
-            JSON.Member("mitigations", probe.mitigations),
-            JSON.Member("clocksource", probe.clocksource),
-            JSON.Member("numa_nodes", probe.nodes([], withCPUs: true)),
-            JSON.Member("transparent_hugepage", probe.transparentHugePages),
-            JSON.Member("hypervisor", probe.hypervisor),
-            JSON.Member("affinity", probe.affinity),
-            JSON.Member("build", Probe.build),
-        ])
-        let volatile = JSON.object([
-            JSON.Member("load_average", probe.loadAverage),
-            JSON.Member("numa_nodes", probe.nodes(["MemTotal", "MemFree"], withCPUs: false)),
-            JSON.Member(
-                "memory_kib",
-                probe.memory(["MemTotal", "MemAvailable", "MemFree", "SwapTotal", "SwapFree"])),
-            JSON.Member("hugepages", probe.hugePages("nr_hugepages")),
-            JSON.Member("hugepages_free", probe.hugePages("free_hugepages")),
-            JSON.Member("mitigations_of_guests", probe.mitigationsOfGuests),
-            JSON.Member("kvm", probe.kvm),
-            JSON.Member("sysctl", probe.sysctl),
-            JSON.Member("memlock_bytes", Probe.lockedMemory),
-        ])
-        return Environment(revision: revision, stable: stable, volatile: volatile)
-    }
-
     /// Differs where the stable part does: that of its compact JSON.
     public var hash: String { Text.hash(stable.compact) }
 
@@ -96,14 +57,14 @@ public struct Environment: Sendable {
         .object([
             JSON.Member("env", .string(hash)), JSON.Member("revision", .string(revision)),
             JSON.Member("clock_step_ns", Self.hundredths(clockStepNanoseconds)),
-            JSON.Member("processors", processors?.json ?? Probe.missing),
+            JSON.Member("processors", processors?.json ?? JSON.missing),
             JSON.Member("stable", stable), JSON.Member("volatile", volatile),
         ])
     }
 
     /// Finer than it is measured.
     private static func hundredths(_ value: Double?) -> JSON {
-        value.map { JSON(($0 * 100).rounded() / 100) } ?? Probe.missing
+        value.map { JSON(($0 * 100).rounded() / 100) } ?? JSON.missing
     }
 
     /// Where the environment of the rows in a file lies.

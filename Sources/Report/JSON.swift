@@ -21,6 +21,9 @@ public enum JSON: Sendable, Equatable {
         }
     }
 
+    /// Stands for what could not be read.
+    package static let missing = JSON.string("n/a")
+
     /// All digits of an integer.
     public init(_ value: some BinaryInteger) { self = .number(String(value)) }
 

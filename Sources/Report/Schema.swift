@@ -20,13 +20,16 @@ public enum Schema {
         Column("entry_bytes", \.entryBytes, unit: "B", "Guest memory that one RMP entry covers."),
         Column(
             "chunk_bytes", \.chunkBytes, unit: "B",
-            "Piece of a DMA request that is pinned, written and unpinned at once."),
+            "Part of a DMA request that is pinned, written and unpinned at once, however small the pool that it goes through."
+        ),
         Column("ranges", \.ranges, "Scatter-gather ranges in a DMA request."),
         Column(
             "misalign_bytes", \.misalignBytes, unit: "B",
             "Distance of the buffer from its natural alignment."),
         Column("devices", \.devices, "Virtual-device processes that work at the same time."),
-        Column("engine", \.engine, "Instructions that the device writes with."),
+        Column(
+            "engine", \.engine, "Instructions that the device writes with.",
+            formerly: ["movsb": "stosq"]),
         Column("lanes", \.lanes, "Threads with which each device writes."),
         Column("backing", \.backing, "Kind of memory behind the guest."),
         Column(
@@ -136,7 +139,9 @@ public enum Schema {
             "Median time of the guest's copy of a DMA request out of a bounce buffer."),
         Column("clock_ns", \.clockNs, unit: "ns", "Cost of one reading of the clock."),
         Column(
-            "noisy", \.noisy, "Why the row may be less exact than others: cpu, warmup, samples."),
+            "noisy", \.noisy,
+            "What disturbed the turn so much that its figures may show it; empty: nothing. Words: cpu, gaps, sibling, waiting, throttled, faults, moved, stopped, oversubscribed, warmup, samples (docs/measuring.md)."
+        ),
         Column(
             "status", \.status,
             "ok, interrupted, violation, failed:reason or unavailable:reason."),
@@ -152,8 +157,9 @@ public enum Schema {
             "lost_bytes", \.lostBytes, unit: "B",
             "Bytes that devices wrote, or gave up writing, which the guest never got."),
         Column(
-            "surprises", \.surprises,
-            "Pages that the hypervisor took back from the guest, counted when the guest used them."),
+            "surprises", \.takenBack,
+            "Pages that the hypervisor had made shared again against the guest's will, counted when the guest next asked for them."
+        ),
         Column(
             "recovery_ns_mean", \.recoveryNsMean, unit: "ns",
             "Mean time from a fault until the write went on or was given up."),

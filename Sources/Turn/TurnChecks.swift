@@ -2,6 +2,7 @@ import DmaWriter
 import GuestMemory
 import Hypervisor
 import Linux
+import Oracle
 import PinLock
 
 /// What must hold when a turn is over and nothing runs any more.

@@ -63,7 +63,7 @@ struct TurnConclusion {
             leakedPins: machine.arena.livePins, splits: splits - guest.splitsAtBoot,
             faults: plan.protects ? faults : nil,
             cache: plan.strategy.isCached ? measurements.cache : nil,
-            surprises: guest.hosted.host.takenBack.found,
+            takenBack: guest.hosted.host.takenBack.found,
             lostBytes: faults.lostBytes + (isBroken ? 0 : stale * pageSize),
             vcpus: vcpus.interference, longestVCPUStep: vcpus.longestStepNanoseconds,
             warmedUp: devices.handles.allSatisfy { $0.telemetry.settling == .done })

@@ -27,7 +27,7 @@ public struct TurnOutcome {
     /// What the devices' caches of pins did from the first request on, warm-up included; nil where they have none.
     public let cache: CacheCounters?
     /// Pages that the guest found taken back.
-    public let surprises: UInt64
+    public let takenBack: UInt64
     /// Bytes of requests that were completed or given up which never reached the guest.
     public let lostBytes: UInt64
     /// What kept each vCPU from its work, the converter's first.

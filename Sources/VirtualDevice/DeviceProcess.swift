@@ -2,6 +2,7 @@ import DmaWriter
 import Glibc
 import GuestMemory
 import Linux
+import Oracle
 import PinLock
 import Telemetry
 import Virtqueue
@@ -137,7 +138,7 @@ public final class DeviceProcess {
             notifications: try makeNotifications(setup),
             faults: FaultRecovery(
                 policy: setup.faultPolicy, table: strategy.arena.table,
-                hypervisor: InheritedDescriptor.service, patience: setup.retryNanoseconds))
+                hypervisor: InheritedDescriptor.service, timeout: setup.retryNanoseconds))
 
         // The device writes the used ring at any time: its queue stays pinned for the turn.
         let start = clock.now()

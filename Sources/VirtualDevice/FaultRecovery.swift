@@ -36,15 +36,15 @@ struct FaultRecovery {
     private let table: RMPTable
     private let hypervisor: Int32
     /// For how long after its first fault a request goes on trying, in nanoseconds.
-    private let patience: UInt64
+    private let timeout: UInt64
     private(set) var totals = FaultTotals()
     private var deadline: Deadline?
 
-    init(policy: FaultPolicy?, table: RMPTable, hypervisor: Int32, patience: UInt64) {
+    init(policy: FaultPolicy?, table: RMPTable, hypervisor: Int32, timeout: UInt64) {
         self.policy = policy
         self.table = table
         self.hypervisor = hypervisor
-        self.patience = patience
+        self.timeout = timeout
     }
 
     /// To be called before the first write of a request.
@@ -78,7 +78,7 @@ struct FaultRecovery {
             (totals.firstGFN, totals.firstGeneration) = (page.rawValue, generation)
         }
         totals.count += 1
-        let deadline = deadline ?? .after(nanoseconds: patience)
+        let deadline = deadline ?? .after(nanoseconds: timeout)
         self.deadline = deadline
         let canGoOn =
             switch policy {

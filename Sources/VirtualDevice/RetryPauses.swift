@@ -1,3 +1,5 @@
+import Statistics
+
 /// How long a device pauses before each of its tries to pin what is being converted: random, and longer each time.
 ///
 /// Two pins never exclude each other, but a pin and a conversion can refuse each other: the pin finds the page closed,
@@ -7,19 +9,18 @@
 struct RetryPauses {
     private static let most: UInt64 = 256
 
-    private var random: UInt64
+    private var random: SplitMix64
     private var ceiling: UInt64 = 1
 
-    /// Each seed from 1 on has pauses of its own.
-    init(seed: UInt64) { random = 0x9e37_79b9_7f4a_7c15 &* seed }
+    /// Each seed has pauses of its own.
+    init(seed: UInt64) { random = SplitMix64(seed: seed) }
 
     /// To be called before the first try of a request.
     mutating func startOver() { ceiling = 1 }
 
     /// How often to pause before the next try: from one to a bound that doubles, up to 256.
     mutating func next() -> UInt64 {
-        random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
         defer { ceiling = min(ceiling * 2, Self.most) }
-        return 1 + (random >> 33) % ceiling
+        return 1 + random.below(ceiling)
     }
 }

@@ -2,6 +2,7 @@ import Experiment
 import Glibc
 import Hypervisor
 import Linux
+import MachineProbe
 import PinLock
 import Report
 import Turn

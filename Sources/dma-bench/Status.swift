@@ -2,7 +2,7 @@ import Glibc
 import Linux
 import Report
 
-/// What the program tells whoever started it. Documented in `--help` and in the README; scripts rely on it.
+/// What the program tells whoever started it. Documented in the manual page; scripts rely on it.
 enum Status: Int32 {
     case ok = 0
     /// `compare --fail-on` found one.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import GuestMemory
+import MachineProbe
 import PinLock
 import Report
 import Telemetry
@@ -23,7 +24,7 @@ struct Strategies: ParsableCommand {
                     policies:  \(info.policies.map(\.rawValue).joined(separator: ", "))
                     kernel:    \(info.kernelNeeds ?? "needs nothing special")
                     metadata:  \(metadata) bytes per GiB of guest memory
-                    twin:      \(info.twin)
+                    precedent: \(info.precedent)
 
                 """)
         }

@@ -1,4 +1,5 @@
 import Glibc
+import GuardedMemory
 import GuestMemory
 import Linux
 import Testing
@@ -46,7 +47,7 @@ struct FaultTests {
     @Test func theRangeNeedNotBeginWithAPage() throws {
         let memory = try GuardedPages(pages: 3)
         let protection = try WriteProtection(of: memory.bytes)
-        let writer = try DmaWriter(engine: .movsb, lanes: 1, device: 3, expectsFaults: true)
+        let writer = try DmaWriter(engine: .stosq, lanes: 1, device: 3, expectsFaults: true)
         let stamp = writer.stamp(generation: 1)
         try protection.set(true, 4096..<8192)
         #expect(writer.write(memory.lines(60..<70), stamp: stamp) == 4 * 64)

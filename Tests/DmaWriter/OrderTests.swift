@@ -1,3 +1,4 @@
+import GuardedMemory
 import GuestMemory
 import Linux
 import Synchronization

@@ -3,39 +3,6 @@ import Glibc
 import GuestMemory
 import Linux
 
-/// Pages of a mapping with a guard page on either side, which nothing may write.
-final class GuardedPages {
-    private static let guardByte: UInt8 = 0xA7
-    private let mapping: SharedMapping
-    let bytes: UnsafeMutableRawBufferPointer
-
-    init(pages: Int) throws {
-        let page = Int(pageSize)
-        mapping = try SharedMapping.create(name: "guarded", byteCount: (pages + 2) * page)
-        bytes = UnsafeMutableRawBufferPointer(start: mapping.base + page, count: pages * page)
-        memset(mapping.base, Int32(Self.guardByte), page)
-        memset(mapping.base + page + bytes.count, Int32(Self.guardByte), page)
-    }
-
-    func lines(_ lines: Range<Int>) -> UnsafeMutableRawBufferPointer {
-        UnsafeMutableRawBufferPointer(
-            rebasing: bytes[lines.lowerBound * 64..<lines.upperBound * 64])
-    }
-
-    /// The first byte outside `lines` that is neither a guard's nor, inside the pages, zero.
-    func firstStrayByte(outside lines: Range<Int>) -> Int? {
-        let page = Int(pageSize)
-        for offset in 0..<mapping.byteCount {
-            let inside = offset - page
-            if inside >= lines.lowerBound * 64 && inside < lines.upperBound * 64 { continue }
-            let isGuard = inside < 0 || inside >= bytes.count
-            let found = mapping.base.load(fromByteOffset: offset, as: UInt8.self)
-            if found != (isGuard ? Self.guardByte : 0) { return inside }
-        }
-        return nil
-    }
-}
-
 /// The first 64-bit word of the buffer that is not `word`, found without any of the module's code.
 func firstWord(in buffer: UnsafeMutableRawBufferPointer, otherThan word: UInt64) -> Int? {
     let words = buffer.bindMemory(to: UInt64.self)
@@ -75,14 +42,6 @@ func eventually(_ condition: () -> Bool) -> Bool {
         sleep(until: .after(milliseconds: 1))
     }
     return true
-}
-
-/// Runs `body` on `count` threads at once, each with its index, and waits for all.
-func inParallel(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) throws {
-    guard count > 0 else { return }
-    let thread = try WorkerThread(name: "parallel") { body(count - 1) }
-    try inParallel(count - 1, body)
-    thread.join()
 }
 
 /// What read(2) of /dev/zero into the buffer returns: bytes, or -errno.

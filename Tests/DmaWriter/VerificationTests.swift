@@ -1,4 +1,5 @@
 import DmaWriter
+import GuardedMemory
 import GuestMemory
 import Testing
 

@@ -1,4 +1,5 @@
 import CLinux
+import GuardedMemory
 import GuestMemory
 import Testing
 

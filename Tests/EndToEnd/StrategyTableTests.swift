@@ -29,8 +29,8 @@ extension EndToEnd {
 
         private static func row(of strategy: ListedStrategy) -> Substring {
             let mark = strategy.isSafe ? "" : ": unsafe"
-            let (how, twin) = (strategy.facts["how"] ?? "", strategy.facts["twin"] ?? "")
-            return "| `\(strategy.name)` | \(how)\(mark) | \(twin) |"
+            let (how, precedent) = (strategy.facts["how"] ?? "", strategy.facts["precedent"] ?? "")
+            return "| `\(strategy.name)` | \(how)\(mark) | \(precedent) |"
         }
 
         @Test func itHasThemAll() throws {
@@ -54,15 +54,15 @@ extension EndToEnd {
         }
 
         private static let some = [
-            ListedStrategy(name: "one", isSafe: true, facts: ["how": "a", "twin": "b"]),
-            ListedStrategy(name: "two", isSafe: false, facts: ["how": "c", "twin": "d"]),
+            ListedStrategy(name: "one", isSafe: true, facts: ["how": "a", "precedent": "b"]),
+            ListedStrategy(name: "two", isSafe: false, facts: ["how": "c", "precedent": "d"]),
         ]
         private static let page = """
             Text.
 
-            | name | how | twin |
+            | name | how | precedent |
             |---|---|---|
-            | `one` | by hand | a twin |
+            | `one` | by hand | a precedent |
             | `two` | badly: unsafe | none |
 
             More text.
@@ -70,7 +70,7 @@ extension EndToEnd {
 
         /// Without a row, with one too many, in another order, and with one that does not say that it is unsafe.
         @Test(arguments: [
-            ("| `one` | by hand | a twin |\n", "", "| `one` | a | b |"),
+            ("| `one` | by hand | a precedent |\n", "", "| `one` | a | b |"),
             ("| `two` |", "| `three` | x | y |\n| `two` |", "| `two` | badly: unsafe | none |"),
             ("| `two` | badly: unsafe | none |", "", "| `two` | c: unsafe | d |"),
             (": unsafe", "", "| `two` | c: unsafe | d |"),

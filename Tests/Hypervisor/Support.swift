@@ -2,6 +2,7 @@ import DmaWriter
 import Guest
 import GuestMemory
 import Linux
+import Oracle
 import PinLock
 import Synchronization
 import Telemetry

@@ -59,7 +59,7 @@ import Testing
     private struct Boasts: StandsOnTree {
         static let info = StrategyInfo(
             name: "boasts", summary: "", isSafe: true, cost: "", policies: [.deny],
-            kernelNeeds: nil, twin: "", family: .tree, place: 0, pinsBuffers: true,
+            kernelNeeds: nil, precedent: "", family: .tree, place: 0, pinsBuffers: true,
             needsPool: true, protectsPages: true, hasPrivateFrames: true, isServed: true)
 
         let tree: RangeTree
@@ -83,7 +83,7 @@ import Testing
         func word(pool: Bool = false, faults: Bool = false, frames: Bool = false) -> String {
             StrategyInfo(
                 name: "any", summary: "", isSafe: true, cost: "", policies: [], kernelNeeds: nil,
-                twin: "", family: .tree, place: 0, needsPool: pool, protectsPages: faults,
+                precedent: "", family: .tree, place: 0, needsPool: pool, protectsPages: faults,
                 hasPrivateFrames: frames
             ).exclusion
         }

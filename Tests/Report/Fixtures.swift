@@ -87,7 +87,7 @@ extension Row {
         let counts: [WritableKeyPath<Row, UInt64?>] = [
             \.conversions, \.conversionsDenied, \.conversionsWaited, \.conversionsRevoked,
             \.violationsPrivate, \.violationsStale, \.faults, \.leakedPins, \.metadataBytes,
-            \.splits, \.lostBytes, \.surprises, \.sharedPages, \.retries, \.poolBytes,
+            \.splits, \.lostBytes, \.takenBack, \.sharedPages, \.retries, \.poolBytes,
             \.cacheBytes, \.cacheHits, \.cacheMisses, \.cacheMerges, \.cacheInvalidations,
             \.cacheEvictions, \.pinLimitBytes, \.conversionsDisturbed, \.conversionsBusy,
             \.deviceGaps, \.devicePreempted, \.deviceFaults, \.vcpuGaps, \.vcpuPreempted,

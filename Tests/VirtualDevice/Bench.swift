@@ -2,6 +2,7 @@ import DmaWriter
 import Glibc
 import GuestMemory
 import Linux
+import Oracle
 import PinLock
 import Settings
 import Telemetry
@@ -105,7 +106,7 @@ final class Bench {
                 call: try call.copy()),
             faults: FaultRecovery(
                 policy: options.faultPolicy, table: arena.table, hypervisor: options.hypervisor,
-                patience: options.retryNanoseconds))
+                timeout: options.retryNanoseconds))
     }
 
     private func makeWriter(_ options: Options) throws -> DmaWriter {

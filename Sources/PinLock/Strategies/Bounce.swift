@@ -13,7 +13,7 @@ import Linux
 /// Cost: nothing per DMA in the device; the guest copies every byte with a processor of its own, gives up the pool's
 /// memory, and cannot convert a page of it.
 ///
-/// Its twin: swiotlb (Linux, kernel/dma/swiotlb.c), forced on where a guest's memory is encrypted
+/// Its precedent: swiotlb (Linux, kernel/dma/swiotlb.c), forced on where a guest's memory is encrypted
 /// (arch/x86/kernel/pci-dma.c). One of its mappings is 256 KiB at most (IO_TLB_SEGSIZE, include/linux/swiotlb.h).
 public struct Bounce: StandsOnTree {
     public static let info = StrategyInfo(
@@ -23,7 +23,7 @@ public struct Bounce: StandsOnTree {
         cost: "the guest: a copy of every byte, and a pool that stays shared",
         policies: [.deny, .wait],
         kernelNeeds: nil,
-        twin: "swiotlb (kernel/dma/swiotlb.c), the default of SEV-SNP and TDX guests",
+        precedent: "swiotlb (kernel/dma/swiotlb.c), the default of SEV-SNP and TDX guests",
         family: .detours, place: 0,
         pinsBuffers: true, needsPool: true)
 

@@ -12,7 +12,7 @@ import Linux
 ///
 /// Cost: the device pays nothing; a conversion allocates a frame the first time; memory may double.
 ///
-/// Its twin: guest_memfd beside a shared mapping, as merged in Linux 6.8 (Documentation/virt/kvm/api.rst,
+/// Its precedent: guest_memfd beside a shared mapping, as merged in Linux 6.8 (Documentation/virt/kvm/api.rst,
 /// KVM_SET_USER_MEMORY_REGION2).
 public struct Dual: KeepsNothing {
     public static let info = StrategyInfo(
@@ -24,7 +24,7 @@ public struct Dual: KeepsNothing {
             "memory, up to twice as much; data written to a converted page is lost without a word",
         policies: [.deny, .wait],
         kernelNeeds: nil,
-        twin: "guest_memfd beside a shared mapping (Linux 6.8, virt/kvm/guest_memfd.c)",
+        precedent: "guest_memfd beside a shared mapping (Linux 6.8, virt/kvm/guest_memfd.c)",
         family: .detours, place: 1,
         hasPrivateFrames: true)
 

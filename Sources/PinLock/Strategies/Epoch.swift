@@ -25,7 +25,7 @@ import Synchronization
 /// are, and a look at as many entries as each device has ever used at once. The tree is that of `rangetree`, whose
 /// counts stay zero.
 ///
-/// Its twin: OpenHCL's bitmap of shared pages, read under RCU whose readers have no barrier either
+/// Its precedent: OpenHCL's bitmap of shared pages, read under RCU whose readers have no barrier either
 /// (openhcl/underhill_mem/src/lib.rs, change_host_visibility()).
 public struct Epoch: PinStrategy {
     public static let info = StrategyInfo(
@@ -35,7 +35,7 @@ public struct Epoch: PinStrategy {
         cost: "the converter: a barrier on every processor, then a look at each device's journal",
         policies: [.deny, .wait],
         kernelNeeds: "membarrier(2), GLOBAL_EXPEDITED (Linux 4.16)",
-        twin:
+        precedent:
             "OpenHCL's page bitmap under RCU (openhcl/underhill_mem/src/lib.rs, change_host_visibility())",
         family: .tree, place: 2)
 

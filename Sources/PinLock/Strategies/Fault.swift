@@ -19,7 +19,7 @@ import Linux
 /// Cost: the device pays nothing while no page is converted. A conversion pays a system call per device and interrupts
 /// the processors on which it runs (a TLB shootdown); a fault costs a signal, and what comes of it.
 ///
-/// Its twins: "or be prepared for faults" (Andy Lutomirski in the thread); SIGBUS on a private page of guest_memfd;
+/// Its precedents: "or be prepared for faults" (Andy Lutomirski in the thread); SIGBUS on a private page of guest_memfd;
 /// RDMA's on-demand paging.
 public struct Fault: KeepsNothing {
     public static let info = StrategyInfo(
@@ -31,7 +31,7 @@ public struct Fault: KeepsNothing {
             "the converter: a system call and a TLB shootdown per device; the device: a fault, rarely",
         policies: [.deny, .wait],
         kernelNeeds: "userfaultfd with write protection of shared memory (6.4), 4 KiB pages",
-        twin:
+        precedent:
             "SIGBUS on private pages of guest_memfd (virt/kvm/guest_memfd.c); RDMA on-demand paging",
         family: .detours, place: 2,
         protectsPages: true, isServed: true)

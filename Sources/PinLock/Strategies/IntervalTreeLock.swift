@@ -16,7 +16,7 @@ import Linux
 /// the guest, and are not in `metadataByteCount`. The death of a device costs a rebuild, linear in all pins. A device
 /// that is stopped in the wrong moment stops everybody.
 ///
-/// Its twins: iommufd's interval trees of areas and pages (Linux, drivers/iommu/iommufd/io_pagetable.c); the range
+/// Its precedents: iommufd's interval trees of areas and pages (Linux, drivers/iommu/iommufd/io_pagetable.c); the range
 /// lock patches, a tree of ranges under a spin lock (Jan Kara's range_lock, 2013; Davidlohr Bueso's, 2017).
 public struct IntervalTreeLock: UnderOneMutex {
     public static let info = StrategyInfo(
@@ -26,7 +26,7 @@ public struct IntervalTreeLock: UnderOneMutex {
         cost: "all devices: turns at one mutex; a rebuild of the tree when a device dies",
         policies: [.deny, .wait],
         kernelNeeds: nil,
-        twin:
+        precedent:
             "iommufd's interval trees (drivers/iommu/iommufd/io_pagetable.c); Linux range_lock patches",
         family: .lists, place: 0)
 

@@ -13,7 +13,7 @@ import Linux
 /// Cost: the device pays two system calls per GiB and a page-table walk with a reference per 4 KiB page, or per huge
 /// page; references are dropped in the second call. A process without CAP_IPC_LOCK needs RLIMIT_MEMLOCK for all of it.
 ///
-/// Its twins: io_uring's registered buffers (Linux, io_uring/rsrc.c), pin_user_pages() (mm/gup.c), on which VFIO and
+/// Its precedents: io_uring's registered buffers (Linux, io_uring/rsrc.c), pin_user_pages() (mm/gup.c), on which VFIO and
 /// RDMA stand.
 public struct KernelPin: StandsOnTree {
     public static let info = StrategyInfo(
@@ -24,7 +24,7 @@ public struct KernelPin: StandsOnTree {
         cost: "the device: two system calls and a reference to every page, per DMA",
         policies: [.deny, .wait],
         kernelNeeds: "io_uring (5.19), and memory that may be locked: CAP_IPC_LOCK or ulimit -l",
-        twin:
+        precedent:
             "pin_user_pages() (mm/gup.c) as called by io_uring (io_uring/rsrc.c), VFIO and RDMA",
         family: .askers, place: 0)
 

@@ -14,7 +14,7 @@ import Linux
 /// Cost: nothing per DMA; the guest cannot convert a page of a buffer (denied), or waits for the DMA in flight and
 /// makes the device register again (revoked).
 ///
-/// Its twins: VFIO and iommufd mappings, RDMA memory regions, io_uring's fixed buffers.
+/// Its precedents: VFIO and iommufd mappings, RDMA memory regions, io_uring's fixed buffers.
 public struct LongLived: StandsOnTree {
     public static let info = StrategyInfo(
         name: "longlived",
@@ -24,7 +24,7 @@ public struct LongLived: StandsOnTree {
             "the guest: its buffers cannot be converted, or a conversion waits for the device to let go",
         policies: [.deny, .wait, .revoke],
         kernelNeeds: nil,
-        twin:
+        precedent:
             "VFIO (drivers/vfio/vfio_iommu_type1.c), iommufd, RDMA memory regions, io_uring fixed buffers",
         family: .keepers, place: 0,
         pinsBuffers: true)
@@ -37,7 +37,7 @@ public struct LongLived: StandsOnTree {
         Device(CountedPins(tree.cover, arena: arena, device: device), device: device)
     }
 
-    public final class Device: KeepingPinner {
+    public final class Device: RegisteringPinner {
         private let tree: CountedPins<ForestCover>
         private let registrations: Registrations
 

@@ -14,7 +14,7 @@ import Linux
 /// there is, and for as many places as there ever were pins at once. A device that is stopped in the wrong moment
 /// stops everybody.
 ///
-/// Its twin: OpenHCL's lock_gpns(), a vector of locked ranges under a mutex, which each change of visibility reads
+/// Its precedent: OpenHCL's lock_gpns(), a vector of locked ranges under a mutex, which each change of visibility reads
 /// through (openvmm, openhcl/underhill_mem/src/lib.rs).
 public struct MutexList: UnderOneMutex {
     public static let info = StrategyInfo(
@@ -24,7 +24,7 @@ public struct MutexList: UnderOneMutex {
         cost: "all devices: turns at one mutex; the converter: a walk over every pin there is",
         policies: [.deny, .wait],
         kernelNeeds: nil,
-        twin: "OpenHCL's lock_gpns() (openvmm, openhcl/underhill_mem/src/lib.rs)",
+        precedent: "OpenHCL's lock_gpns() (openvmm, openhcl/underhill_mem/src/lib.rs)",
         family: .lists, place: 1)
 
     let pins: LockedPins<PinList>

@@ -7,7 +7,7 @@ import Linux
 /// device writes private pages, and the oracle sees it. What a DMA costs here is what it costs without
 /// synchronisation; every other strategy is measured against it.
 ///
-/// Its twin: a device model that maps guest memory once and trusts the guest; fio's null engine.
+/// Its precedent: a device model that maps guest memory once and trusts the guest; fio's null engine.
 public struct None: KeepsNothing {
     public static let info = StrategyInfo(
         name: "none",
@@ -16,7 +16,7 @@ public struct None: KeepsNothing {
         cost: "nobody pays; private pages are written",
         policies: [.deny, .wait],
         kernelNeeds: nil,
-        twin: "a device model that trusts its guest; fio's null engine (engines/null.c)",
+        precedent: "a device model that trusts its guest; fio's null engine (engines/null.c)",
         family: .unsafe, place: 0)
 
     public static func metadataByteCount(pages: PageCount) -> Int { 0 }

@@ -22,7 +22,7 @@ import Synchronization
 /// to name the page that is in its way. Once a device has died its pages may be converted, before any recovery: what
 /// the kernel still writes for it is not covered.
 ///
-/// Its twins: databases that lock pages as bytes of a file (SQLite's shared and reserved bytes, src/os_unix.c); QEMU's
+/// Its precedents: databases that lock pages as bytes of a file (SQLite's shared and reserved bytes, src/os_unix.c); QEMU's
 /// image locks, which are open file description locks too (block/file-posix.c).
 public struct OFDLock: PinStrategy {
     public static let info = StrategyInfo(
@@ -32,7 +32,7 @@ public struct OFDLock: PinStrategy {
         cost: "the device: two system calls per DMA; the converter: two",
         policies: [.deny, .wait],
         kernelNeeds: "open file description locks (Linux 3.15) and /proc",
-        twin: "byte-range locks of SQLite (src/os_unix.c) and QEMU (block/file-posix.c)",
+        precedent: "byte-range locks of SQLite (src/os_unix.c) and QEMU (block/file-posix.c)",
         family: .lists, place: 2)
 
     public static func sectionByteCount(pages: PageCount) -> Int { Forest.byteCount(pages: pages) }

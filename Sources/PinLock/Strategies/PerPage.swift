@@ -15,7 +15,7 @@ import Synchronization
 /// of 2 MiB. A conversion touches one entry. With 2 MiB entries a pin of part of one counts for all of it, so a
 /// conversion of another page inside is denied.
 ///
-/// Its twins: locking every RMP entry; granule locks of Arm's RMM (TF-RMM, lib/granule/include/granule.h); the folio
+/// Its precedents: locking every RMP entry; granule locks of Arm's RMM (TF-RMM, lib/granule/include/granule.h); the folio
 /// reference counts that guest_memfd compares on conversion.
 public struct PerPage: PinStrategy {
     public static let info = StrategyInfo(
@@ -26,7 +26,7 @@ public struct PerPage: PinStrategy {
         cost: "the device: two locked operations per entry and DMA",
         policies: [.deny, .wait],
         kernelNeeds: nil,
-        twin:
+        precedent:
             "locking each RMP entry; Arm RMM granule locks (TF-RMM granule.h); guest_memfd's folio references",
         family: .pages, place: 0)
 

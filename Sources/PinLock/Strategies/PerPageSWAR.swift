@@ -15,7 +15,7 @@ import Synchronization
 /// Cost: two locked operations per eight pages and DMA, paid by the device; 65,536 for 1 GiB. A conversion touches one
 /// word. A page takes 32 pins, no more. 0.25 MiB per GiB of guest memory.
 ///
-/// Its twin: SIMD within a register (Fisher and Dietz, LCPC 1998), applied to a lock per page. No hypervisor is known
+/// Its precedent: SIMD within a register (Fisher and Dietz, LCPC 1998), applied to a lock per page. No hypervisor is known
 /// to do it: it shows where the limit is.
 public struct PerPageSWAR: PinStrategy {
     public static let info = StrategyInfo(
@@ -25,7 +25,7 @@ public struct PerPageSWAR: PinStrategy {
         cost: "the device: two locked operations per 8 pages and DMA; 32 pins of a page at most",
         policies: [.deny, .wait],
         kernelNeeds: nil,
-        twin: "the limit of locking page by page; SIMD within a register (Fisher, Dietz 1998)",
+        precedent: "the limit of locking page by page; SIMD within a register (Fisher, Dietz 1998)",
         family: .pages, place: 1)
 
     public static func sectionByteCount(pages: PageCount) -> Int { LaneCover.byteCount(pages) }

@@ -16,7 +16,7 @@ import Linux
 /// Cost: nothing per hit, a pin of the tree per miss. The guest cannot convert what it once had written, until
 /// the device lets go: a conversion is denied, or asks (revoked), and the next DMA there is a miss.
 ///
-/// Its twins: UCX's registration cache (src/ucs/memory/rcache.c) and libfabric's (prov/util/src/util_mr_cache.c), whose
+/// Its precedents: UCX's registration cache (src/ucs/memory/rcache.c) and libfabric's (prov/util/src/util_mr_cache.c), whose
 /// memory hooks are the revocation here.
 public struct PinCache: StandsOnTree {
     public static let info = StrategyInfo(
@@ -26,7 +26,7 @@ public struct PinCache: StandsOnTree {
         cost: "the device: a pin per miss; the guest: what was used cannot be converted, or waits",
         policies: [.deny, .wait, .revoke],
         kernelNeeds: nil,
-        twin:
+        precedent:
             "UCX's rcache (src/ucs/memory/rcache.c), libfabric's mr_cache (prov/util/src/util_mr_cache.c)",
         family: .keepers, place: 1)
 
@@ -38,7 +38,7 @@ public struct PinCache: StandsOnTree {
         Device(CountedPins(tree.cover, arena: arena, device: device), device: device)
     }
 
-    public final class Device: CachingPinner, KeepingPinner {
+    public final class Device: CachingPinner, RegisteringPinner {
         /// Registrations that are kept between requests at most: far fewer than the journal has room for.
         static let mostRegistrations = 1024
 

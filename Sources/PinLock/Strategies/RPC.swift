@@ -11,7 +11,7 @@ import Linux
 /// Cost: the device pays a round trip through the scheduler for each range, twice; the hypervisor a thread per device.
 /// What the range tree itself costs disappears in it.
 ///
-/// Its twins: vfio-user's DMA map messages; Sean Christopherson's sketch, in which the VMM alone decides what is
+/// Its precedents: vfio-user's DMA map messages; Sean Christopherson's sketch, in which the VMM alone decides what is
 /// shared.
 public struct RPC: StandsOnTree {
     public static let info = StrategyInfo(
@@ -22,7 +22,7 @@ public struct RPC: StandsOnTree {
             "the device: two round trips through the scheduler per range; the hypervisor: a thread each",
         policies: [.deny, .wait],
         kernelNeeds: nil,
-        twin: "userspace as control plane: vfio-user's VFIO_USER_DMA_MAP (libvfio-user)",
+        precedent: "userspace as control plane: vfio-user's VFIO_USER_DMA_MAP (libvfio-user)",
         family: .askers, place: 1,
         isServed: true)
 

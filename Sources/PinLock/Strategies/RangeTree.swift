@@ -16,7 +16,7 @@ import Synchronization
 /// Cost: the device pays a locked addition per word, twice; a conversion pays one per level and a lock. 0.67 MiB per
 /// GiB of guest memory.
 ///
-/// Its twin: the range lock that the comment on rmpupdate() calls optimal (Linux, arch/x86/virt/svm/sev.c).
+/// Its precedent: the range lock that the comment on rmpupdate() calls optimal (Linux, arch/x86/virt/svm/sev.c).
 public struct RangeTree: PinStrategy {
     public static let info = StrategyInfo(
         name: "rangetree",
@@ -26,7 +26,7 @@ public struct RangeTree: PinStrategy {
         cost: "the device: some tens of nanoseconds per DMA; the converter: ten atomic operations",
         policies: [.deny, .wait],
         kernelNeeds: nil,
-        twin:
+        precedent:
             "the range lock that Linux's comment on rmpupdate() asks for (arch/x86/virt/svm/sev.c)",
         family: .tree, place: 0)
 

@@ -16,7 +16,7 @@ import Synchronization
 /// Cost: the converter waits whatever the policy is: synchronize_srcu() has no way to refuse. Under `deny` it gives up
 /// after a second, at its deadline.
 ///
-/// Its twin: `psc_srcu` of the SEV-SNP hypervisor series (KVM, v5), which waits for readers before the page state
+/// Its precedent: `psc_srcu` of the SEV-SNP hypervisor series (KVM, v5), which waits for readers before the page state
 /// change and does nothing against those that start after it. It failed review.
 public struct SRCUv5: StandsOnTree {
     public static let info = StrategyInfo(
@@ -26,7 +26,7 @@ public struct SRCUv5: StandsOnTree {
         cost: "the converter: waits under every policy; private pages are written",
         policies: [.deny, .wait],
         kernelNeeds: nil,
-        twin: "psc_srcu of the SEV-SNP hypervisor patches v5, which failed review",
+        precedent: "psc_srcu of the SEV-SNP hypervisor patches v5, which failed review",
         family: .unsafe, place: 2)
 
     let tree: RangeTree

@@ -18,7 +18,7 @@ import Synchronization
 /// other. A conversion reads 4 KiB of slots, and one that becomes pending issues a membarrier(2). Metadata as
 /// `rangetree`.
 ///
-/// Its twins: hazard pointers (Michael, IEEE TPDS 15(6), 2004); BRAVO (Dice and Kogan, USENIX ATC 2019); the reader
+/// Its precedents: hazard pointers (Michael, IEEE TPDS 15(6), 2004); BRAVO (Dice and Kogan, USENIX ATC 2019); the reader
 /// table of LMDB (libraries/liblmdb/mdb.c).
 public struct Slots: PinStrategy {
     public static let info = StrategyInfo(
@@ -29,7 +29,7 @@ public struct Slots: PinStrategy {
         cost: "the device: one exchange per DMA; the converter: 64 lines to read",
         policies: [.deny, .wait],
         kernelNeeds: "membarrier(2), for conversions that wait",
-        twin: "hazard pointers (Michael 2004), BRAVO (ATC 2019), LMDB's reader table (mdb.c)",
+        precedent: "hazard pointers (Michael 2004), BRAVO (ATC 2019), LMDB's reader table (mdb.c)",
         family: .tree, place: 1)
 
     /// Without a barrier a pending conversion would have to search at each look.

@@ -13,7 +13,7 @@ import Synchronization
 ///
 /// Cost: the device a load per page and DMA beside what `rangetree` costs it.
 ///
-/// Its twin: the classic race (CWE-367) of a device model that asks "is this shared?" and maps the page afterwards.
+/// Its precedent: the classic race (CWE-367) of a device model that asks "is this shared?" and maps the page afterwards.
 public struct Toctou: StandsOnTree {
     public static let info = StrategyInfo(
         name: "toctou",
@@ -22,7 +22,7 @@ public struct Toctou: StandsOnTree {
         cost: "the device: a load per page and DMA; private pages are written",
         policies: [.deny, .wait],
         kernelNeeds: nil,
-        twin: "the classic race of time of check to time of use (CWE-367)",
+        precedent: "the classic race of time of check to time of use (CWE-367)",
         family: .unsafe, place: 1)
 
     let tree: RangeTree

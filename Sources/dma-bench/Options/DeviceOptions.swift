@@ -31,7 +31,8 @@ struct DeviceOptions: RequestOptions {
     ]
 
     private static let engineOption = RequestOption(
-        "engine", "How the device writes: nt, movsb, memset, copy (list).", .cases(),
+        "engine", "How the device writes: nt, stosq, memset, copy (list).",
+        .cases(formerly: ["movsb": .stosq]),
         varies: \.engine
     ).column(\.engine) { $0.settings.writes ? $0.settings.engine.rawValue : "none" }
 

@@ -24,7 +24,7 @@ struct GuestOptions: RequestOptions {
     ).column(\.sizeBytes) { $0.settings.size.bytes.rawValue }
 
     private static let chunkOption = RequestOption(
-        "chunk", "Pin, write and unpin a request in pieces of so many bytes (range).",
+        "chunk", "Pin, write and unpin a request in chunks of so many bytes (range).",
         ValueForm.size.orNil, varies: \.chunk
     ).column(\.chunkBytes) { $0.chunk.bytes.rawValue }
 

@@ -48,20 +48,23 @@ struct ValueForm<Value: Sendable>: Sendable {
 }
 
 extension ValueForm {
-    /// One of some names, each with what it stands for.
-    static func names(_ names: [(String, Value)]) -> ValueForm where Value: Equatable {
+    /// One of some names, each with what it stands for; what was called otherwise by earlier versions is still read.
+    static func names(
+        _ names: [(String, Value)], formerly: [String: Value] = [:]
+    ) -> ValueForm where Value: Equatable {
         ValueForm(
             read: { text, option throws(UsageError) in
-                try Choice.named(text, option: option, among: names)
+                if let value = formerly[text] { return value }
+                return try Choice.named(text, option: option, among: names)
             },
             word: { value in names.first { $0.1 == value }!.0 },
             completion: .list(names.map(\.0)))
     }
 
     /// One of the names of a type's cases.
-    static func cases() -> ValueForm
+    static func cases(formerly: [String: Value] = [:]) -> ValueForm
     where Value: CaseIterable & RawRepresentable<String> & Equatable {
-        names(Value.allCases.map { ($0.rawValue, $0) })
+        names(Value.allCases.map { ($0.rawValue, $0) }, formerly: formerly)
     }
 
     /// A whole number within limits.

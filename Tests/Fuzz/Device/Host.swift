@@ -2,6 +2,7 @@ import DmaWriter
 import Glibc
 import GuestMemory
 import Linux
+import Oracle
 import PinLock
 import Telemetry
 import Virtqueue

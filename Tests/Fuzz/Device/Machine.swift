@@ -2,6 +2,7 @@ import DmaWriter
 import Glibc
 import GuestMemory
 import Linux
+import Oracle
 import PinLock
 import Settings
 import Telemetry
@@ -100,7 +101,7 @@ final class Machine {
                 sleeps: loopOptions.sleeps, calls: loopOptions.sleeps, kick: try! .event(),
                 call: try! .event()),
             faults: FaultRecovery(
-                policy: nil, table: strategy.arena.table, hypervisor: -1, patience: 0))
+                policy: nil, table: strategy.arena.table, hypervisor: -1, timeout: 0))
     }
 
     /// Until there is nothing to do; why the queue is broken, where it is.

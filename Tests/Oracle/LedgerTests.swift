@@ -4,7 +4,7 @@ import Linux
 import Synchronization
 import Testing
 
-@testable import DmaWriter
+@testable import Oracle
 
 @Suite struct LedgerTests {
     typealias Record = (ConversionLedger, UInt64, PageRange) -> Void
@@ -186,4 +186,12 @@ import Testing
             _ = ConversionLedger(mapping, pages: PageCount(1_100))
         }
     }
+}
+
+/// Runs `body` on `count` threads at once, each with its index, and waits for all.
+private func inParallel(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) throws {
+    guard count > 0 else { return }
+    let thread = try WorkerThread(name: "parallel") { body(count - 1) }
+    try inParallel(count - 1, body)
+    thread.join()
 }

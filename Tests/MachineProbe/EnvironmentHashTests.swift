@@ -1,7 +1,8 @@
 import MadeUpMachine
+import Report
 import Testing
 
-@testable import Report
+@testable import MachineProbe
 
 /// What is another environment, and what is the same one a minute later.
 @Suite struct EnvironmentHashTests {

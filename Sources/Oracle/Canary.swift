@@ -1,3 +1,4 @@
+import DmaWriter
 import GuestMemory
 
 /// The hypervisor's side of the oracle: what fills a page while it is private, so that no write

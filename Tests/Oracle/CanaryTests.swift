@@ -1,8 +1,10 @@
+import DmaWriter
 import Glibc
+import GuardedMemory
 import GuestMemory
 import Testing
 
-@testable import DmaWriter
+@testable import Oracle
 
 @Suite struct CanaryTests {
     typealias Check = (UnsafeRawPointer, GFN) -> Canary.Damage?

@@ -1,5 +1,4 @@
 import Glibc
-import Linux
 
 /// A packet socket that carries plain data, one message a packet: set-up and end of turns, never a DMA.
 public struct ControlChannel: ~Copyable, Sendable {
@@ -22,12 +21,14 @@ public struct ControlChannel: ~Copyable, Sendable {
     }
 
     /// The same; false where the other side has hung up in the meantime: it knows why.
-    func answer(_ reply: DeviceReply, text: String) throws(SystemError) -> Bool {
+    public func answer<Message: BitwiseCopyable>(
+        _ message: Message, text: String
+    ) throws(SystemError) -> Bool {
         do throws(SystemError) {
-            try send(reply, text: text)
+            try send(message, text: text)
             return true
         } catch {
-            guard [EPIPE, ECONNRESET].contains(error.code) else { throw error }
+            guard error.isHangUp else { throw error }
             return false
         }
     }
@@ -50,7 +51,7 @@ public struct ControlChannel: ~Copyable, Sendable {
     }
 
     /// Ends the conversation: the other side reads that we have gone.
-    public func hangUp() { shutdown(socket.raw, Int32(SHUT_RDWR)) }
+    public func hangUp() { socket.hangUp() }
 
     private static let textLimit = 512
 }

@@ -1,18 +1,12 @@
+import Experiment
 import GuestMemory
 
-/// A value a user wrote that makes no sense: what it is, and what would.
-public struct UsageError: Error, Equatable, Sendable, CustomStringConvertible {
-    public let description: String
-
-    public init(_ description: String) { self.description = description }
-}
-
 /// Numbers as users write them: `262144`, `4K`, `1GiB`, `1,2,4`, `4K..1G:x4`.
-public enum Quantity {
+enum Quantity {
     private static let shifts: [Character: UInt64] = ["K": 10, "M": 20, "G": 30, "T": 40, "P": 50]
 
     /// A size in bytes: digits and an IEC unit, K = 2^10 and so on, with or without `iB`.
-    public static func size(_ text: String, option: String) throws(UsageError) -> ByteCount {
+    static func size(_ text: String, option: String) throws(UsageError) -> ByteCount {
         func refuse(_ reason: String) -> UsageError { UsageError("\(option) \(text): \(reason)") }
         let digits = text.prefix { $0.isASCII && $0.isNumber }
         let unit = text.dropFirst(digits.count).uppercased()
@@ -42,7 +36,7 @@ public enum Quantity {
     }
 
     /// A size that is a whole, positive number of pages.
-    public static func pages(_ text: String, option: String) throws(UsageError) -> PageCount {
+    static func pages(_ text: String, option: String) throws(UsageError) -> PageCount {
         let bytes = try size(text, option: option)
         guard bytes.rawValue > 0 else {
             throw UsageError("\(option) \(text): must be at least 4K, one page")
@@ -57,7 +51,7 @@ public enum Quantity {
     }
 
     /// A whole number within limits.
-    public static func count(
+    static func count(
         _ text: String, option: String, in limits: ClosedRange<UInt64>
     ) throws(UsageError) -> UInt64 {
         guard text.allSatisfy({ $0.isASCII && $0.isNumber }), let number = UInt64(text),
@@ -75,7 +69,7 @@ public enum Quantity {
     private static let listLimit = 4096
 
     /// The elements of `a,b,c`, each once.
-    public static func list<Value>(
+    static func list<Value>(
         _ text: String, option: String, _ value: (String) throws(UsageError) -> Value
     ) throws(UsageError) -> [Value] {
         var values: [Value] = []
@@ -85,7 +79,7 @@ public enum Quantity {
 
     /// The same for numbers, where an element may be a range `low..high:xN` or `low..high:+N`; `raw` is what it steps
     /// over.
-    public static func numbers<Value>(
+    static func numbers<Value>(
         _ text: String, option: String, raw: (Value) -> UInt64,
         _ value: (String) throws(UsageError) -> Value
     ) throws(UsageError) -> [Value] {
@@ -160,36 +154,5 @@ public enum Quantity {
         }
         var seen: Set<String> = []
         return elements.filter { seen.insert($0).inserted }
-    }
-}
-
-/// Names a user may choose from.
-public enum Choice {
-    /// The value of that name, or an error that names the nearest one.
-    public static func named<Value>(
-        _ text: String, option: String, among names: [(String, Value)]
-    ) throws(UsageError) -> Value {
-        if let match = names.first(where: { $0.0 == text }) { return match.1 }
-        let nearest = names.map(\.0).min { distance($0, text) < distance($1, text) } ?? ""
-        let hint =
-            distance(nearest, text) <= max(2, text.count / 3) ? "did you mean \(nearest)? " : ""
-        throw UsageError(
-            "\(option) \(text): unknown; \(hint)there are \(names.map(\.0).joined(separator: ", "))"
-        )
-    }
-
-    /// The number of single-character edits between two words (Levenshtein).
-    static func distance(_ left: String, _ right: String) -> Int {
-        var row = Array(0...right.count)
-        for (i, a) in left.enumerated() {
-            var diagonal = row[0]
-            row[0] = i + 1
-            for (j, b) in right.enumerated() {
-                let above = row[j + 1]
-                row[j + 1] = min(above + 1, row[j] + 1, diagonal + (a == b ? 0 : 1))
-                diagonal = above
-            }
-        }
-        return row[right.count]
     }
 }

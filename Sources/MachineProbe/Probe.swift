@@ -1,10 +1,9 @@
 import Glibc
 import Linux
+import Report
 
 /// What is read of a machine; memory and virtualisation have files of their own.
 struct Probe {
-    static let missing = JSON.string("n/a")
-
     let files: KernelFiles
     /// The first processor stands for all.
     let cpuInfo: [String: String]
@@ -16,7 +15,7 @@ struct Probe {
 
     /// The trimmed text of a file of one value.
     func value(_ path: String) -> JSON {
-        guard let text = files.text(path) else { return Self.missing }
+        guard let text = files.text(path) else { return JSON.missing }
         return .string(Self.trimmed(text))
     }
 
@@ -43,7 +42,7 @@ struct Probe {
 
     var kernel: JSON {
         var names = utsname()
-        guard uname(&names) == 0 else { return Self.missing }
+        guard uname(&names) == 0 else { return JSON.missing }
         let architecture = withUnsafeBytes(of: &names.machine) {
             String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
         }
@@ -62,7 +61,7 @@ struct Probe {
         ]
         return .object(
             names.map { name, field in
-                JSON.Member(name, cpuInfo[field].map { .string($0) } ?? Self.missing)
+                JSON.Member(name, cpuInfo[field].map { .string($0) } ?? JSON.missing)
             } + [
                 JSON.Member("online", value(root + "online")),
                 JSON.Member("count", onlineCount),
@@ -73,13 +72,13 @@ struct Probe {
 
     private var onlineCount: JSON {
         files.text("/sys/devices/system/cpu/online").flatMap { Processors.parseList($0) }
-            .map { JSON($0.count) } ?? Self.missing
+            .map { JSON($0.count) } ?? JSON.missing
     }
 
     var caches: JSON {
         let root = "/sys/devices/system/cpu/cpu0/cache/"
         let indices = list(root).filter { $0.hasPrefix("index") }
-        guard !indices.isEmpty else { return Self.missing }
+        guard !indices.isEmpty else { return JSON.missing }
         let items = ["level", "type", "size", "coherency_line_size", "shared_cpu_list"]
         return .array(
             indices.map { index in
@@ -97,7 +96,7 @@ struct Probe {
     private func mitigations(where isWanted: (String) -> Bool) -> JSON {
         let root = "/sys/devices/system/cpu/vulnerabilities/"
         let names = list(root).filter(isWanted)
-        guard !names.isEmpty else { return Self.missing }
+        guard !names.isEmpty else { return JSON.missing }
         return .object(names.map { JSON.Member($0, value(root + $0)) })
     }
 
@@ -106,7 +105,7 @@ struct Probe {
     }
 
     var loadAverage: JSON {
-        guard let text = files.text("/proc/loadavg") else { return Self.missing }
+        guard let text = files.text("/proc/loadavg") else { return JSON.missing }
         return .string(text.split(separator: " ").prefix(3).joined(separator: " "))
     }
 

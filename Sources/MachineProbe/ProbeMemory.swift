@@ -1,5 +1,6 @@
 import Glibc
 import Linux
+import Report
 
 extension Probe {
     /// Fields of /proc/meminfo, in KiB.
@@ -13,7 +14,7 @@ extension Probe {
         let root = "/sys/devices/system/node/"
         let nodes = list(root).filter { Int($0.dropFirst(4)) != nil }
             .sorted { Int($0.dropFirst(4)) ?? 0 < Int($1.dropFirst(4)) ?? 0 }
-        guard !nodes.isEmpty else { return Self.missing }
+        guard !nodes.isEmpty else { return JSON.missing }
         return .object(
             nodes.map { node in
                 // Each line begins with `Node 0`.
@@ -29,7 +30,7 @@ extension Probe {
 
     private func kibibytes(_ field: String?) -> JSON {
         guard let digits = field?.split(separator: " ").first, let number = UInt64(digits) else {
-            return Self.missing
+            return JSON.missing
         }
         return JSON(number)
     }
@@ -42,14 +43,14 @@ extension Probe {
 
     /// The word in brackets of a file that lists the choices.
     private func chosen(_ path: String) -> JSON {
-        files.choice(path).map { .string($0) } ?? Self.missing
+        files.choice(path).map { .string($0) } ?? JSON.missing
     }
 
     /// The number in one file of each huge page size.
     func hugePages(_ file: String) -> JSON {
         let root = "/sys/kernel/mm/hugepages/"
         let sizes = list(root)
-        guard !sizes.isEmpty else { return Self.missing }
+        guard !sizes.isEmpty else { return JSON.missing }
         return .object(sizes.map { JSON.Member($0, value("\(root)\($0)/\(file)")) })
     }
 
@@ -57,7 +58,7 @@ extension Probe {
     static var lockedMemory: JSON {
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(__RLIMIT_MEMLOCK.rawValue), &limit) == 0 else {
-            return missing
+            return JSON.missing
         }
         return limit.rlim_cur == .max ? .string("unlimited") : JSON(limit.rlim_cur)
     }
@@ -65,6 +66,6 @@ extension Probe {
     /// The processors that this process may use.
     var affinity: JSON {
         Self.fields(files.text("/proc/self/status") ?? "")["Cpus_allowed_list"]
-            .map { .string($0) } ?? Self.missing
+            .map { .string($0) } ?? JSON.missing
     }
 }

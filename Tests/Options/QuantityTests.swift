@@ -1,7 +1,8 @@
+import Experiment
 import GuestMemory
 import Testing
 
-@testable import Experiment
+@testable import dma_bench
 
 /// Reads sizes as `--size` does, in bytes.
 private func sizes(_ text: String) throws(UsageError) -> [UInt64] {

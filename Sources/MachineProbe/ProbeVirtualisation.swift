@@ -1,17 +1,18 @@
 import Glibc
 import Linux
+import Report
 
 extension Probe {
     /// Whether this is a guest itself, and whose: the vendor only, never a model or serial number.
     var hypervisor: JSON {
         let flags = cpuInfo["flags"]?.split(separator: " ")
-        let present = flags.map { JSON.bool($0.contains("hypervisor")) } ?? Self.missing
+        let present = flags.map { JSON.bool($0.contains("hypervisor")) } ?? JSON.missing
         return .object([
             JSON.Member("present", present),
             JSON.Member("type", value("/sys/hypervisor/type")),
             JSON.Member(
                 "vendor",
-                present == .bool(true) ? value("/sys/class/dmi/id/sys_vendor") : Self.missing),
+                present == .bool(true) ? value("/sys/class/dmi/id/sys_vendor") : JSON.missing),
         ])
     }
 
@@ -36,7 +37,7 @@ extension Probe {
             [JSON.Member("present", .bool(true)), JSON.Member("openable", .bool(true))]
                 + capabilities.map { name, capability in
                     let result = ioctl(device.raw, checkExtension, capability)
-                    return JSON.Member(name, result < 0 ? Self.missing : JSON(result))
+                    return JSON.Member(name, result < 0 ? JSON.missing : JSON(result))
                 })
     }
 
