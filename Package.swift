@@ -27,7 +27,7 @@ let package = Package(
     name: "dma-bench",
     products: [
         .executable(name: "dma-bench", targets: ["dma-bench"]),
-        .library(name: "PinLock", targets: ["PinLock"]),
+        .library(name: "PinLock", targets: ["PinLock", "GuestMemory", "Linux"]),
         .library(name: "DmaWriter", targets: ["DmaWriter"]),
     ],
     dependencies: [
