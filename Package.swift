@@ -47,7 +47,7 @@ let package = Package(
         // Layer 1 as well: numbers alone
         module("Statistics"),
         // Layer 2
-        module("GuestMemory", on: "Linux", "CLinux", "CNuma"),
+        module("GuestMemory", on: "Statistics", "Linux", "CLinux", "CNuma"),
         module(
             "Telemetry", on: "Linux", "CLinux",
             .product(name: "Histogram", package: "hdrhistogram-swift")),

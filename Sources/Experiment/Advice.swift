@@ -8,6 +8,7 @@ extension MemoryMapError {
         switch self {
         case .tooLarge: "\(self); choose a smaller --size or fewer --devices"
         case .tooSmall: "--guest-memory is too small: \(self)"
+        case .tooNarrow: "--spread is too small: \(self)"
         case .tooManyRanges: "\(self); choose fewer --ranges or a smaller --size"
         case .tooManyPieces: "\(self); choose a larger --pool"
         }

@@ -189,6 +189,8 @@ private struct MemoryMaps {
     private struct Shape: Hashable {
         let size: PageCount
         let ranges: Int
+        let spread: PageCount?
+        let seed: UInt64
         let misalignment: PageCount
         let devices: Int
         let pool: PageCount?
@@ -199,7 +201,8 @@ private struct MemoryMaps {
 
     mutating func map(for settings: TurnSettings) throws(UsageError) -> MemoryMap {
         let shape = Shape(
-            size: settings.size, ranges: settings.ranges, misalignment: settings.misalignment,
+            size: settings.size, ranges: settings.ranges, spread: settings.drawnFrom,
+            seed: settings.seed, misalignment: settings.misalignment,
             devices: settings.devices, pool: settings.pool,
             placement: settings.placement, guestMemory: settings.guestMemory)
         if let map = made[shape] { return map }
@@ -220,6 +223,7 @@ private struct MemoryMaps {
             return try MemoryMap(
                 devices: settings.devices, pagesPerRange: PageCount(perRange),
                 rangeCount: settings.ranges, misalignment: settings.misalignment,
+                spread: settings.drawnFrom, seed: settings.seed,
                 pool: settings.pool, placement: settings.placement, total: settings.guestMemory)
         } catch {
             let pools = settings.pool.map { " with pools of \(min($0, size).bytes)" } ?? ""

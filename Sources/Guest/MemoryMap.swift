@@ -58,6 +58,11 @@ public struct MemoryMap: Sendable, Equatable {
 
     public var queueAreas: [PageRange] { queueStarts.map(queueLayout.area(at:)) }
 
+    /// Where the guest copies to, in the order of addresses: nobody else's pages.
+    public var targetRanges: [PageRange] {
+        targets.flatMap(\.ranges).sorted { $0.lower < $1.lower }
+    }
+
     /// How many pieces a request goes in.
     public var piecesPerRequest: UInt64 { targets.first?.pieceCount(through: buffers[0]) ?? 1 }
 
@@ -87,38 +92,45 @@ public struct MemoryMap: Sendable, Equatable {
 
     /// A guest whose devices' requests have `rangeCount` ranges of `pagesPerRange` each.
     ///
-    /// `pool` is that of each device, nil for none; a request takes no more of it than it has pages. `total` is the
-    /// guest's memory, nil for what the buffers need and `freeBytes`.
+    /// `spread` is the memory that each device's ranges are drawn from, by `seed`; nil where they are packed. `pool` is
+    /// that of each device, nil for none; a request takes no more of it than it has pages. `total` is the guest's memory,
+    /// nil for what the buffers need and `freeBytes`.
     public init(
         devices: Int, pagesPerRange: PageCount, rangeCount: Int, misalignment: PageCount,
-        pool: PageCount? = nil, placement: BufferPlacement = .disjoint, total: PageCount?
+        spread: PageCount? = nil, seed: UInt64 = 0, pool: PageCount? = nil,
+        placement: BufferPlacement = .disjoint, total: PageCount?
     ) throws(MemoryMapError) {
         let entry = pagesPerRange.rawValue
         let stride = rangeCount == 1 ? entry : entry + 1
-        let (span, tooLong) = stride.multipliedReportingOverflow(by: UInt64(rangeCount))
-        guard !tooLong, span <= PageRange.frameLimit, misalignment.rawValue < PageRange.frameLimit
+        let (packed, tooLong) = stride.multipliedReportingOverflow(by: UInt64(rangeCount))
+        let span = spread?.rawValue ?? packed
+        guard !tooLong, packed <= PageRange.frameLimit, span <= PageRange.frameLimit,
+            misalignment.rawValue < PageRange.frameLimit
         else { throw .tooLarge }
+        guard span >= packed else { throw .tooNarrow(needed: PageCount(packed)) }
         // Data descriptors: one a range, or pieces of 2 GiB where a range is longer than a descriptor's length tells.
         let pieces = max(1, (entry + (1 << 19) - 1) >> 19)
         queueLayout = try Self.layout(dataDescriptors: Int(pieces) * rangeCount)
 
         var next: UInt64 = 0
         func place(
-            _ layout: (pagesPerRange: UInt64, rangeCount: Int), span: UInt64
+            _ layout: (pagesPerRange: UInt64, rangeCount: Int), span: UInt64, area: PageCount? = nil
         ) throws(MemoryMapError) -> [ScatterLayout] {
             // Eight RMP entries are a pair of cache lines, which processors fetch together.
             let alignment = max(devices > 1 ? 8 : 1, min(pagesPerGiB, span.nextPowerOfTwo))
             var placed: [ScatterLayout] = []
             for device in 0..<devices {
                 var start = (next + alignment - 1) / alignment * alignment + misalignment.rawValue
-                if device > 0, placement == .same { start = placed[0].start }
+                if device > 0, placement == .same { start = placed[0].span.lower }
                 if device > 0, placement == .adjacent { start = next }
                 next = start + span
                 guard next <= PageRange.frameLimit else { throw .tooLarge }
                 placed.append(
                     ScatterLayout(
-                        start: GFN(start), pagesPerRange: PageCount(layout.pagesPerRange),
-                        rangeCount: layout.rangeCount))
+                        ScatterShape(
+                            start: GFN(start), pagesPerRange: PageCount(layout.pagesPerRange),
+                            rangeCount: layout.rangeCount, area: area,
+                            seed: placement == .same ? seed : seed &+ UInt64(device))))
             }
             return placed
         }
@@ -129,9 +141,9 @@ public struct MemoryMap: Sendable, Equatable {
                 throw .tooManyPieces(limit: Self.pieceLimit)
             }
             buffers = try place((slots, 1), span: slots)
-            targets = try place((entry, rangeCount), span: span)
+            targets = try place((entry, rangeCount), span: span, area: spread)
         } else {
-            buffers = try place((entry, rangeCount), span: span)
+            buffers = try place((entry, rangeCount), span: span, area: spread)
             targets = []
         }
         queueStarts = (0..<devices).map { [next, queueLayout] in
@@ -162,6 +174,8 @@ public struct MemoryMap: Sendable, Equatable {
 public enum MemoryMapError: Error, Equatable, Sendable, CustomStringConvertible {
     case tooLarge
     case tooSmall(needed: PageCount)
+    /// The ranges have no room in the memory that they are to be drawn from.
+    case tooNarrow(needed: PageCount)
     case tooManyRanges(limit: Int)
     case tooManyPieces(limit: UInt64)
 
@@ -171,6 +185,8 @@ public enum MemoryMapError: Error, Equatable, Sendable, CustomStringConvertible 
             "the buffers reach past 16 TiB, the largest guest"
         case .tooSmall(let needed):
             "the buffers, the virtqueues and 64M of free memory need \((needed.rawValue + 255) / 256)M"
+        case .tooNarrow(let needed):
+            "the ranges and the page behind each take \(needed.bytes)"
         case .tooManyRanges(let limit):
             "a request of so many ranges does not fit a virtqueue: at most \(limit) descriptors of at "
                 + "most 2G each (VIRTIO 1.2, 2.7.5.3.1)"

@@ -25,7 +25,7 @@ extension ScatterLayout {
     public func piece(_ index: UInt64, through pool: ScatterLayout) -> Piece {
         var page = index * pool.pages.rawValue
         let end = min(page + pool.pages.rawValue, pages.rawValue)
-        var slot = pool.start
+        var slot = pool.span.lower
         var ranges: [PageRange] = []
         var targets: [PageRange] = []
         while page < end {

@@ -80,7 +80,7 @@ public final class VirtualMachine {
     package func isRehearsed(_ settings: TurnSettings, _ map: MemoryMap) -> Bool {
         guard rehearsed != nil else { return true }
         let guest =
-            "\(settings.strategy.type.info.name) \(settings.entrySize) \(map.buffers) \(map.targets)"
+            "\(settings.strategy.type.info.name) \(settings.entrySize) \(map.buffers.map(\.shape)) \(map.targets.map(\.shape))"
         return !rehearsed!.insert(guest).inserted
     }
 

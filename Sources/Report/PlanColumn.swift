@@ -37,6 +37,9 @@ package struct PlanColumn: Sendable {
             $0.pinLimitBytes.map { Human.size(bytes: $0) } ?? Human.missing
         },
         PlanColumn("ranges", "ranges", "--ranges"),
+        PlanColumn("spread", "spread_bytes", "--spread") {
+            $0.spreadBytes.map { Human.size(bytes: $0) } ?? "packed"
+        },
         PlanColumn("misalign", "misalign_bytes", "--misalign") {
             Human.size(bytes: $0.misalignBytes)
         },

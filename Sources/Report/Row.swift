@@ -84,7 +84,7 @@ public struct Row: Sendable, Equatable {
     public var enforce: String?
     public var onFault: String?
     public var lostBytes: UInt64?
-    public var takenBack: UInt64?
+    public var surprises: UInt64?
     public var recoveryNsMean: Double?
     public var recoveryNsMax: Double?
     public var convertTo: String?
@@ -141,6 +141,7 @@ public struct Row: Sendable, Equatable {
     public var throttledNs: UInt64?
     public var stops: UInt64?
     public var ranCpu: [Int] = []
+    public var spreadBytes: UInt64?
 
     /// A row of nothing yet.
     public init() {}

@@ -140,7 +140,7 @@ public enum Schema {
         Column("clock_ns", \.clockNs, unit: "ns", "Cost of one reading of the clock."),
         Column(
             "noisy", \.noisy,
-            "What disturbed the turn so much that its figures may show it; empty: nothing. Words: cpu, gaps, sibling, waiting, throttled, faults, moved, stopped, oversubscribed, warmup, samples (docs/measuring.md)."
+            "What disturbed the turn: cpu, gaps, sibling, waiting, throttled, faults, moved, stopped, oversubscribed, warmup, samples."
         ),
         Column(
             "status", \.status,
@@ -157,7 +157,7 @@ public enum Schema {
             "lost_bytes", \.lostBytes, unit: "B",
             "Bytes that devices wrote, or gave up writing, which the guest never got."),
         Column(
-            "surprises", \.takenBack,
+            "surprises", \.surprises,
             "Pages that the hypervisor had made shared again against the guest's will, counted when the guest next asked for them."
         ),
         Column(
@@ -337,6 +337,10 @@ public enum Schema {
         Column(
             "ran_cpu", \.ranCpu,
             "CPUs on which the devices and then the vCPUs in fact ran at the end of the turn."),
+        Column(
+            "spread_bytes", \.spreadBytes, unit: "B",
+            "Memory that the ranges of a request are drawn from; empty where they lie one behind the other."
+        ),
     ]
 
     /// `1, 5, ... 100`, as the meaning of `convert_ns_cdf` names them.

@@ -13,6 +13,8 @@ public struct TurnSettings: BitwiseCopyable, Hashable, Sendable {
     public var size = PageCount(1 << 18)
     /// Ranges of a request's scatter-gather list.
     public var ranges = 1
+    /// Where they lie.
+    public var spread = Spread.usual
     /// Pages by which buffers miss their natural alignment.
     public var misalignment = PageCount(0)
     public var devices = 1
@@ -63,6 +65,31 @@ public struct TurnSettings: BitwiseCopyable, Hashable, Sendable {
     public var seed: UInt64 = 1
 
     public init() {}
+}
+
+/// Where the ranges of a request's scatter-gather list lie.
+public enum Spread: BitwiseCopyable, Hashable, Sendable {
+    /// Packed up to eight ranges, as fresh memory is; more are drawn from 1 GiB, or from four times what they take where
+    /// that is more: used memory.
+    case usual
+    /// One behind the other, a page between two of them.
+    case packed
+    /// Drawn by the seed from so much memory of the device's own, in any order.
+    case over(PageCount)
+}
+
+extension TurnSettings {
+    /// The memory that a device's ranges are drawn from; nil where they are packed.
+    public var drawnFrom: PageCount? {
+        switch spread {
+        case _ where ranges == 1: nil
+        case .packed: nil
+        case .over(let pages): pages
+        case .usual where ranges <= 8: nil
+        case .usual:
+            PageCount(max(pagesPerGiB, min(size.rawValue, PageRange.frameLimit / 4) * 4))
+        }
+    }
 }
 
 /// When a turn ends.

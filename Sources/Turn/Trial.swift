@@ -45,7 +45,7 @@ extension VirtualMachine {
             let (stopped, conversions) = try system { () throws(SystemError) in try vcpus.run() }
             try devices.checkServices()
             guest.oracle.checkPrivatePages(
-                arena.table, except: plan.map.targets.flatMap(\.ranges))
+                arena.table, except: plan.map.targetRanges)
             return Trial(
                 attack: attack, stoppedVCPU: stopped, conversions: conversions,
                 conversionsAsked: TrialVCPUs.conversionsAsked,

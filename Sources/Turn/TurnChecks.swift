@@ -17,7 +17,7 @@ struct TurnChecks {
     /// What it says where it `shouldStop` in between is worth nothing.
     func complaint(shouldStop: () -> Bool) throws(SystemError) -> String? {
         guest.hosted.oracle.checkPrivatePages(
-            machine.arena.table, except: plan.map.targets.flatMap(\.ranges),
+            machine.arena.table, except: plan.map.targetRanges,
             shouldStop: shouldStop)
         if shouldStop() { return nil }
         if let complaint = try guest.hosted.strategy.audit() {

@@ -42,7 +42,7 @@ public struct TurnPlan: Sendable {
         setup.queueDataDescriptors = UInt32(map.queueLayout.dataDescriptors)
         setup.queueStart = map.queueStarts[index]
         setup.guestPages = map.pages
-        setup.buffer = map.buffers[index]
+        setup.buffer = map.buffers[index].shape
         setup.requestPages = (map.targets.first ?? map.buffers[index]).pages
         setup.piecesPerRequest = map.piecesPerRequest
         setup.retryNanoseconds = timeoutNanoseconds

@@ -105,7 +105,7 @@ public final class DeviceProcess {
             // processor: devices that share one would do it one after the other.
             try onAnyProcessor {
                 let shouldStop = { [telemetry] in telemetry.shouldStop }
-                for range in [setup.buffer.span, queue] {
+                for range in setup.buffer.ranges + [queue] {
                     let start = Int(range.start.address)
                     try memory.mapPopulated(
                         start..<start + Int(range.count.bytes.rawValue), shouldStop: shouldStop)
@@ -214,7 +214,7 @@ public final class DeviceProcess {
         let (buffer, pages) = (setup.buffer, setup.requestPages.rawValue)
         guard pages > buffer.pages.rawValue else { return buffer.ranges }
         return stride(from: 0, to: pages, by: Int(buffer.pages.rawValue)).map {
-            PageRange(start: buffer.start, count: min(buffer.pages.rawValue, pages - $0))
+            PageRange(start: buffer.span.lower, count: min(buffer.pages.rawValue, pages - $0))
         }
     }
 

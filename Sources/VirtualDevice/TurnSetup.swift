@@ -20,7 +20,7 @@ public struct TurnSetup: BitwiseCopyable, Sendable {
     public var queueDataDescriptors: UInt32 = 0
     public var queueStart = GFN(0)
     public var guestPages = PageCount(0)
-    public var buffer = ScatterLayout(start: GFN(0), pagesPerRange: PageCount(1), rangeCount: 1)
+    public var buffer = ScatterShape(start: GFN(0), pagesPerRange: PageCount(1), rangeCount: 1)
     /// Pages of a whole request. Where it has more than the buffer, that is a pool, and the request comes in pieces.
     public var requestPages = PageCount(0)
     /// In how many pieces a request comes.

@@ -74,7 +74,7 @@ struct RowBuilder {
         row.leakedPins = UInt64(outcome.leakedPins)
         row.faults = outcome.faults?.count
         row.lostBytes = outcome.lostBytes
-        row.takenBack = outcome.takenBack
+        row.surprises = outcome.takenBack
         if let faults = outcome.faults, faults.count > 0 {
             row.recoveryNsMean = Double(faults.recoveryNanoseconds) / Double(faults.count)
             row.recoveryNsMax = Double(faults.longestRecoveryNanoseconds)

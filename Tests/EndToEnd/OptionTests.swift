@@ -70,6 +70,7 @@ extension EndToEnd {
         @Test func scatterGatherListsAreWhole() throws {
             let rows = try rows("--strategy", "perpage,longlived", "--ranges", "64")
             #expect(rows.map { $0["ranges"] } == ["64", "64"])
+            #expect(rows.map { $0["spread_bytes"] } == ["1073741824", "1073741824"])
         }
 
         @Test func requestsGoInChunks() throws {

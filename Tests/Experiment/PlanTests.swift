@@ -74,7 +74,7 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
     @Test func misalignmentsMoveTheBuffers() throws {
         let plan = try Plan(request { $0.misalignments = [0, 1, 5].map { PageCount($0) } })
         #expect(plan.cells.map(\.settings.misalignment.rawValue) == [0, 1, 5])
-        #expect(plan.cells.map { $0.map.buffers[0].start % 16 } == [0, 1, 5])
+        #expect(plan.cells.map { $0.map.buffers[0].span.lower % 16 } == [0, 1, 5])
     }
 
     @Test func withoutChunksIsTheWholeRequest() throws {
@@ -94,7 +94,28 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
         #expect(map.pages == PageCount(1 << 20))
         #expect(map.buffers.count == 3)
         #expect(map.buffers.allSatisfy { $0.rangeCount == 4 && $0.pagesPerRange == 4 })
-        #expect(map.buffers[0].start == 1)
+        #expect(map.buffers[0].span.lower == 1)
+    }
+
+    /// A guest's fresh memory up to eight ranges, its used memory beyond; as it is said where it is said.
+    @Test(
+        arguments: [
+            (1, 4, .usual, nil), (8, 1 << 12, .usual, nil), (9, 9, .usual, 1 << 18),
+            (126, 126, .usual, 1 << 18), (16, 1 << 17, .usual, 1 << 19),
+            (126, 126, .packed, nil), (2, 2, .over(PageCount(64)), 64),
+            (1, 4, .over(PageCount(64)), nil),
+        ] as [(Int, UInt64, Spread, UInt64?)])
+    func manyRangesAreDrawn(ranges: Int, pages: UInt64, spread: Spread, area: UInt64?) throws {
+        let cell = try Plan(
+            request {
+                $0.settings.ranges = ranges
+                $0.sizes = [PageCount(pages)]
+                $0.settings.spread = spread
+            }
+        ).cells[0]
+        #expect(cell.settings.drawnFrom == area.map { PageCount($0) })
+        #expect(area == nil || cell.map.buffers[0].span.count.rawValue == area)
+        #expect(cell.map.buffers[0].ranges.count == ranges)
     }
 
     /// Only what goes through pools has them, and none is larger than its request.

@@ -1,4 +1,5 @@
 import GuestMemory
+import Settings
 import Testing
 import Virtqueue
 
@@ -97,7 +98,7 @@ import Virtqueue
             var alignment: UInt64 = 1
             while alignment < stride * UInt64(wish.ranges) { alignment *= 2 }
             for buffer in map.buffers {
-                #expect(buffer.start % alignment == wish.misalignment % alignment, "\(wish)")
+                #expect(buffer.span.lower % alignment == wish.misalignment % alignment, "\(wish)")
             }
         }
     }
@@ -111,8 +112,32 @@ import Virtqueue
         for misalignment in [0, 1] as [UInt64] {
             let map = try smallMap(
                 devices: devices, pagesPerRange: pages, ranges: 1, misalignment: misalignment)
-            for buffer in map.buffers { #expect(buffer.start % pagesPerGiB == misalignment) }
+            for buffer in map.buffers { #expect(buffer.span.lower % pagesPerGiB == misalignment) }
         }
+    }
+
+    /// Each device draws from memory of its own, and nobody else's pages are among them.
+    @Test(arguments: [1, 3]) func drawnRangesHaveAPlaceOfTheirOwn(devices: Int) throws {
+        func map(_ spread: UInt64, _ placement: BufferPlacement = .disjoint) throws -> MemoryMap {
+            try MemoryMap(
+                devices: devices, pagesPerRange: PageCount(1), rangeCount: 126,
+                misalignment: PageCount(0), spread: PageCount(spread), seed: 5,
+                placement: placement, total: nil)
+        }
+        let drawn = try map(4096)
+        let shared = drawn.buffers.flatMap(\.ranges) + drawn.queueAreas
+        #expect(gap(in: shared + drawn.privateRanges, upTo: drawn.pages.rawValue) == nil)
+        let offsets = drawn.buffers.map { buffer in
+            buffer.ranges.map { $0.lower - buffer.span.lower }
+        }
+        #expect(Set(offsets).count == devices)
+        #expect(offsets.allSatisfy { $0 != $0.sorted() })
+        for (one, next) in zip(drawn.buffers, drawn.buffers.dropFirst()) {
+            #expect(one.span.upper <= next.span.lower)
+        }
+        #expect(Set(try map(4096, .same).buffers.map(\.ranges)).count == 1)
+        #expect(try map(252).buffers[0].span.count.rawValue == 252)
+        #expect(throws: MemoryMapError.tooNarrow(needed: PageCount(252))) { try map(251) }
     }
 
     /// The queue takes the request it was laid out for: one descriptor a range, or pieces of 2 GiB.

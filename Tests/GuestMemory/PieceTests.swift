@@ -10,8 +10,10 @@ import Testing
     ) -> (target: ScatterLayout, pool: ScatterLayout) {
         (
             ScatterLayout(
-                start: GFN(1000), pagesPerRange: PageCount(pagesPerRange), rangeCount: ranges),
-            ScatterLayout(start: GFN(8), pagesPerRange: PageCount(pool), rangeCount: 1)
+                ScatterShape(
+                    start: GFN(1000), pagesPerRange: PageCount(pagesPerRange), rangeCount: ranges)),
+            ScatterLayout(
+                ScatterShape(start: GFN(8), pagesPerRange: PageCount(pool), rangeCount: 1))
         )
     }
 

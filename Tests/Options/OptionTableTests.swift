@@ -23,12 +23,16 @@ private let texts: [String: (text: String, strategy: String)] = [
     "memory-node": ("0", "rangetree"), "device-cpu": ("0", "rangetree"),
     "vcpu-cpu": ("0", "rangetree"), "vcpus": ("1", "rangetree"), "seed": ("2", "rangetree"),
     "test-slow-dma": ("5%", "rangetree"), "shard": ("1/1", "rangetree"),
+    "spread": ("64M", "rangetree"),
 ]
+
+/// What has to be said besides, for an option to mean anything.
+private let conditions = ["spread": ["ranges": "2"]]
 
 /// A small request, and the same with the option's text.
 private func pair(_ option: RequestOption) throws -> (plain: Request, changed: Request) {
     let (text, strategy) = try #require(texts[option.name], "no text for \(option.option)")
-    var all = ["size": "1M"]
+    var all = ["size": "1M"].merging(conditions[option.name] ?? [:]) { $1 }
     if option.name != "strategy" { all["strategy"] = strategy }
     let plain = try Request(all)
     all[option.name] = text
@@ -80,7 +84,7 @@ private func pair(_ option: RequestOption) throws -> (plain: Request, changed: R
     @Test func identityIsMadeOfNamesAndValues() throws {
         #expect(
             try Request(["size": "64K..1M:x4", "strategy": "none,slots", "ops": "9"]).identity
-                == "size=65536,262144,1048576;strategy=none,slots;chunk=;ranges=1;devices=1;"
+                == "size=65536,262144,1048576;strategy=none,slots;chunk=;ranges=1;spread=;devices=1;"
                 + "buffers=disjoint;convert-rate=1000;convert-pages=1;convert-where=outside;"
                 + "convert-to=private;policy=deny;convert-wait=poll;engine=nt;lanes=1;backing=memfd;"
                 + "entry=4K;pool=;cache=;pin-limit=;misalign=0;guest-memory=;notify=poll;enforce=none;"

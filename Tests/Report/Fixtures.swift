@@ -87,11 +87,11 @@ extension Row {
         let counts: [WritableKeyPath<Row, UInt64?>] = [
             \.conversions, \.conversionsDenied, \.conversionsWaited, \.conversionsRevoked,
             \.violationsPrivate, \.violationsStale, \.faults, \.leakedPins, \.metadataBytes,
-            \.splits, \.lostBytes, \.takenBack, \.sharedPages, \.retries, \.poolBytes,
+            \.splits, \.lostBytes, \.surprises, \.sharedPages, \.retries, \.poolBytes,
             \.cacheBytes, \.cacheHits, \.cacheMisses, \.cacheMerges, \.cacheInvalidations,
             \.cacheEvictions, \.pinLimitBytes, \.conversionsDisturbed, \.conversionsBusy,
             \.deviceGaps, \.devicePreempted, \.deviceFaults, \.vcpuGaps, \.vcpuPreempted,
-            \.vcpuFaults, \.throttledNs, \.stops,
+            \.vcpuFaults, \.throttledNs, \.stops, \.spreadBytes,
         ]
         for (index, path) in counts.enumerated() { row[keyPath: path] = UInt64(index) + 100 }
         row.noisy = ["cpu", "warmup"]

@@ -27,7 +27,8 @@ import Testing
                 + "convert_wait,notify,device_busy,device_gaps,device_gap_share,device_gap_ns_max,"
                 + "device_shared_share,device_wait_share,device_preempted,device_faults,"
                 + "vcpu_gaps,vcpu_gap_share,vcpu_gap_ns_max,vcpu_shared_share,vcpu_wait_share,"
-                + "vcpu_preempted,vcpu_faults,vcpu_step_ns_max,throttled_ns,stops,ran_cpu\n"
+                + "vcpu_preempted,vcpu_faults,vcpu_step_ns_max,throttled_ns,stops,ran_cpu,"
+                + "spread_bytes\n"
         )
         #expect(Schema.version == 2)
     }

@@ -89,7 +89,7 @@ final class Bench {
         var settings = TurnSettings()
         settings.chunk = PageCount(options.chunk)
         var setup = TurnSetup(settings, scale: Self.clock.scale)
-        setup.buffer = ScatterLayout(
+        setup.buffer = ScatterShape(
             start: GFN(0), pagesPerRange: PageCount(PageRange.frameLimit), rangeCount: 1)
         setup.retryNanoseconds = options.retryNanoseconds
         setup.guestPages = view.pages

@@ -93,7 +93,7 @@ import Testing
         settings.length = .seconds(0.25)
         var setup = TurnSetup(settings, scale: TickClock.calibrated().scale)
         setup.queueStart = GFN(1 << 31)
-        setup.buffer = ScatterLayout(
+        setup.buffer = ScatterShape(
             start: GFN(7), pagesPerRange: PageCount(5), rangeCount: 3)
         try pair.ours.send(setup)
         let (received, text) = try #require(try pair.theirs.receive(TurnSetup.self))

@@ -10,12 +10,14 @@ struct GuestOptions: RequestOptions {
     @Option(Self.strategyOption) var strategy = "rangetree"
     @Option(Self.chunkOption) var chunk: String?
     @Option(Self.rangesOption) var ranges = "1"
+    @Option(Self.spreadOption) var spread: String?
     @Option(Self.devicesOption) var devices = "1"
     @Option(Self.buffersOption) var buffers = "disjoint"
 
     static let options: [(RequestOption, @Sendable (Self) -> String?)] = [
         (sizeOption, { $0.size }), (strategyOption, { $0.strategy }), (chunkOption, { $0.chunk }),
-        (rangesOption, { $0.ranges }), (devicesOption, { $0.devices }),
+        (rangesOption, { $0.ranges }), (spreadOption, { $0.spread }),
+        (devicesOption, { $0.devices }),
         (buffersOption, { $0.buffers }),
     ]
 
@@ -32,6 +34,11 @@ struct GuestOptions: RequestOptions {
         "ranges", "Ranges of a request's scatter-gather list (range).", .count(1...(1 << 20)),
         varies: \.ranges
     ).column(\.ranges) { $0.settings.ranges }
+
+    private static let spreadOption = RequestOption(
+        "spread", "Draw the ranges from so much memory; packed: one behind the other.", .spread,
+        sets: \.spread
+    ).column(\.spreadBytes) { $0.settings.drawnFrom?.bytes.rawValue }
 
     private static let devicesOption = RequestOption(
         "devices", "Device processes (range).", .count(1...UInt64(Arena.deviceCapacity - 1)),
@@ -60,4 +67,20 @@ struct GuestOptions: RequestOptions {
         request.vary(
             \.strategy, over: chosen.filter { seen.insert($0).inserted }, option: "--strategy")
     }.identified { $0.values(of: \.strategy).map { $0.type.info.name }.joined(separator: ",") }
+}
+
+extension ValueForm<Spread> {
+    fileprivate static var spread: ValueForm {
+        ValueForm(
+            read: { text, option throws(UsageError) in
+                text == "packed" ? .packed : .over(try Quantity.pages(text, option: option))
+            },
+            word: {
+                switch $0 {
+                case .usual: ""
+                case .packed: "packed"
+                case .over(let pages): "\(pages.bytes.rawValue)"
+                }
+            }, completion: .list(["packed"]))
+    }
 }

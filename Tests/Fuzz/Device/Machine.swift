@@ -86,7 +86,7 @@ final class Machine {
         var settings = TurnSettings()
         settings.chunk = PageCount(loopOptions.chunk)
         var setup = TurnSetup(settings, scale: host.clock.scale)
-        setup.buffer = ScatterLayout(
+        setup.buffer = ScatterShape(
             start: GFN(0), pagesPerRange: PageCount(PageRange.frameLimit), rangeCount: 1)
         setup.guestPages = PageCount(Self.pages)
         setup.queueStart = Self.area.start
