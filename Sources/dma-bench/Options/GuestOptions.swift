@@ -81,6 +81,6 @@ extension ValueForm<Spread> {
                 case .packed: "packed"
                 case .over(let pages): "\(pages.bytes.rawValue)"
                 }
-            }, completion: .list(["packed"]))
+            })
     }
 }
