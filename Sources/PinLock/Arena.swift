@@ -42,7 +42,7 @@ public final class Arena {
     }
 
     /// "dmapin" and the layout's number.
-    private static let magic: UInt64 = 0x646d_6170_696e_0003
+    private static let magic: UInt64 = 0x646d_6170_696e_0004
     private static let coordinationOffset = 4096
     private static let publishedOffset = 8192
     private static let journalOffset = publishedOffset + PublishedPins.byteCount

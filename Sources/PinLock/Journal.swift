@@ -84,6 +84,16 @@ struct Journal {
         (base + 192).assumingMemoryBound(to: Atomic<UInt64>.self)
     }
 
+    /// How often the device has joined: its life now, which no token of an earlier one has. Written by the device.
+    var lives: UInt64 {
+        get { joined.pointee.load(ordering: .relaxed) }
+        nonmutating set { joined.pointee.store(newValue, ordering: .relaxed) }
+    }
+
+    private var joined: UnsafeMutablePointer<Atomic<UInt64>> {
+        (base + 256).assumingMemoryBound(to: Atomic<UInt64>.self)
+    }
+
     @inline(__always)
     func entry(_ index: Int) -> Entry {
         let words = (base + Self.headerByteCount + index * Self.entryByteCount)
@@ -131,7 +141,7 @@ struct Journal {
     /// Whether the device is inside a pin or an unpin now.
     var isMoving: Bool { liveEntries().contains { $0.state == .intent || $0.state == .releasing } }
 
-    /// Marks an entry of a dead device as done with.
+    /// Marks an entry of a dead device as done with. The ticket stays, and the device's next life goes on from it.
     func clear(_ index: Int) {
         let state = entry(index).state
         let ticket = state.pointee.load(ordering: .relaxed) & ~3
@@ -145,6 +155,8 @@ struct Journal {
 final class JournalWriter {
     private let journal: Journal
     private let coordination: Coordination
+    /// See `Journal.lives`.
+    let life: UInt64
     /// Entries used and free again: a stack whose depth is the first element.
     private let free: UnsafeMutablePointer<UInt32>
 
@@ -158,6 +170,8 @@ final class JournalWriter {
             // A recovery's barrier does not reach us: it says so where it needs to.
             journal.barrierRefusal = error.code
         }
+        journal.lives += 1
+        life = journal.lives
         self.journal = journal
         self.coordination = coordination
         free = .allocate(capacity: Journal.capacity + 1)

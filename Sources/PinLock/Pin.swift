@@ -16,12 +16,12 @@ public struct DeviceID: Hashable, Sendable, CustomStringConvertible {
 
 /// A device's claim on a range: until it is given back, no page in the range becomes private.
 ///
-/// A token: giving it back twice, or to another device's pinner, traps. Tokens inside a registration are only counted:
-/// there it traps once more are given back than are out.
+/// A token: giving it back twice, to another device's pinner, or to the device's own in a later life, traps. Tokens
+/// inside a registration are only counted: there giving back twice traps once more are given back than are out.
 public struct Pin: Sendable {
     public let range: PageRange
     public let device: DeviceID
-    /// The journal entry that speaks for it, and what that entry's state word was set to.
+    /// The journal entry or the slot that speaks for it, and the number that it has for this pin and no other.
     let entry: Int
     let ticket: UInt64
 }

@@ -6,12 +6,16 @@ import Synchronization
 /// A slot is a journal entry and a lock in one: it says who holds what, in one word and so in one step. It is never
 /// torn; what a dead device has left in one is cleared, and nothing has to be counted again.
 ///
+/// Beside the slots, on lines that only their devices touch, lies a number for each: it moves with every pin, and goes
+/// on when the device dies and joins again. So a number names its pin for good, and no unpin takes one for another.
+///
 /// A slot's word has the range's last frame in the upper half, and the complement of its first in the lower. Untouched
 /// memory would be the range from the last frame of all to the first, which is none.
 struct PublishedPins {
     /// Pins a device can publish at once.
     static let capacity = 8
-    static let byteCount = Arena.deviceCapacity * capacity * 8
+    static let byteCount = 2 * slotCount * 8
+    private static let slotCount = Arena.deviceCapacity * capacity
 
     private let base: UnsafeMutablePointer<Atomic<UInt64>>
 
@@ -42,6 +46,11 @@ struct PublishedPins {
         base + device.rawValue * Self.capacity
     }
 
+    /// The numbers of the pins that the device's slots had last. Written by the device alone.
+    func tickets(of device: DeviceID) -> UnsafeMutablePointer<Atomic<UInt64>> {
+        slots(of: device) + Self.slotCount
+    }
+
     /// What the device has published, whether or not it has found it open.
     func ranges(of device: DeviceID) -> [PageRange] {
         (0..<Self.capacity).compactMap {
@@ -52,7 +61,7 @@ struct PublishedPins {
     /// The lowest page of the range that a device has published, read with sequential consistency.
     func firstPinned(in range: PageRange) -> GFN? {
         var lowest: GFN?
-        for slot in 0..<Arena.deviceCapacity * Self.capacity {
+        for slot in 0..<Self.slotCount {
             let word = base[slot].load(ordering: .sequentiallyConsistent)
             guard let pinned = Self.unpack(word)?.intersection(range) else { continue }
             lowest = min(lowest ?? pinned.start, pinned.start)

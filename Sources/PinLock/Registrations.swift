@@ -4,7 +4,8 @@ import Linux
 /// The ranges that a device keeps pinned beyond a DMA, in the counted tree; in order, none overlapping another.
 ///
 /// A DMA inside one needs no pin of its own: it gets a token, a `Pin` without a journal entry. Nothing is let go while
-/// a token is out, since a request has several, whatever a conversion asks for.
+/// a token is out, since a request has several, whatever a conversion asks for. A token has its device's life for a
+/// ticket: one from before a death is none.
 final class Registrations {
     struct Registration {
         let range: PageRange
@@ -19,6 +20,7 @@ final class Registrations {
 
     private let tree: CountedPins<ForestCover>
     private let device: DeviceID
+    private let life: UInt64
     private(set) var all: [Registration] = []
     /// Pages in all of them.
     private(set) var pages: UInt64 = 0
@@ -30,6 +32,7 @@ final class Registrations {
     init(_ tree: CountedPins<ForestCover>, device: DeviceID) {
         self.tree = tree
         self.device = device
+        life = tree.journal.life
         revocationsSeen = tree.coordination.revocationCount
     }
 
@@ -92,7 +95,7 @@ final class Registrations {
     @inline(__always)
     func token(for range: PageRange) -> Pin {
         tokens += 1
-        return Pin(range: range, device: device, entry: Self.registered, ticket: 0)
+        return Pin(range: range, device: device, entry: Self.registered, ticket: life)
     }
 
     @inline(__always)
@@ -103,7 +106,8 @@ final class Registrations {
     func giveBack(_ pin: Pin) -> Bool {
         guard Self.isToken(pin) else { return false }
         precondition(
-            pin.device == device && tokens > 0, "unpin of a pin that \(device) does not hold")
+            pin.device == device && pin.ticket == life && tokens > 0,
+            "unpin of a pin that \(device) does not hold")
         tokens -= 1
         return true
     }

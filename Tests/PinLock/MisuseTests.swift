@@ -9,11 +9,17 @@ enum Misuse: Codable, CaseIterable {
     /// The token's place in the journal is another pin's by then.
     case unpinWhatWasPinnedAgain
     case unpinAnothersPin
+    /// The device has died since, was recovered and has joined again. Its first pin is another one.
+    case unpinAPinOfAnEarlierLife
+    /// The same of pins inside what is kept beyond a DMA, where the strategy keeps anything.
+    case unpinAnEarlierLifesPinOfABuffer
     case joinBeforeTheRecovery
 
     var message: String {
         switch self {
-        case .unpinTwice, .unpinWhatWasPinnedAgain: "unpin of a pin that device 0 does not hold"
+        case .unpinTwice, .unpinWhatWasPinnedAgain, .unpinAPinOfAnEarlierLife,
+            .unpinAnEarlierLifesPinOfABuffer:
+            "unpin of a pin that device 0 does not hold"
         case .unpinAnothersPin: "unpin of a pin that device 1 does not hold"
         case .joinBeforeTheRecovery: "device 0 has pins that were never recovered"
         }
@@ -25,7 +31,8 @@ enum Misuse: Codable, CaseIterable {
 
     private func commit<Strategy: PinStrategy>(_: Strategy.Type) throws {
         let strategy = try make(Strategy.self, pages: 8, sharing: range(0..<8))
-        let device = strategy.pinner(for: DeviceID(0))
+        var device = strategy.pinner(for: DeviceID(0))
+        if self == .unpinAnEarlierLifesPinOfABuffer { try device.register([range(0..<8)]) }
         let pin = try device.pin(page(3))
         switch self {
         case .unpinTwice:
@@ -39,6 +46,12 @@ enum Misuse: Codable, CaseIterable {
             let other = strategy.pinner(for: DeviceID(1))
             _ = try other.pin(page(3))
             other.unpin(pin)
+        case .unpinAPinOfAnEarlierLife, .unpinAnEarlierLifesPinOfABuffer:
+            _ = try strategy.recover(DeviceID(0), until: .now)
+            device = strategy.pinner(for: DeviceID(0))
+            if self == .unpinAnEarlierLifesPinOfABuffer { try device.register([range(0..<8)]) }
+            _ = try device.pin(page(4))
+            device.unpin(pin)
         case .joinBeforeTheRecovery:
             _ = strategy.pinner(for: DeviceID(0))
         }

@@ -99,8 +99,7 @@ public struct Slots: PinStrategy {
         private let forest: Forest
         private let slots: UnsafeMutablePointer<Atomic<UInt64>>
         private let slotCount: Int
-        /// One for each slot, in private memory: moves with every pin.
-        private let tickets: UnsafeMutablePointer<UInt64>
+        private let tickets: UnsafeMutablePointer<Atomic<UInt64>>
 
         /// Uses the device's first `slotCount` slots.
         init(_ cover: ForestCover, arena: Arena, device: DeviceID, slots slotCount: Int) {
@@ -112,21 +111,18 @@ public struct Slots: PinStrategy {
             forest = cover.forest
             slots = arena.published.slots(of: device)
             self.slotCount = slotCount
-            tickets = .allocate(capacity: slotCount)
-            tickets.initialize(repeating: 0, count: slotCount)
+            tickets = arena.published.tickets(of: device)
         }
-
-        deinit { tickets.deallocate() }
 
         public func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
             guard range.upper <= tree.pages.rawValue, let slot = freeSlot() else {
                 return try count(range)
             }
             let root = forest.root(spanning: range)
-            let ticket = tickets[slot] &+ 1
+            let ticket = tickets[slot].load(ordering: .relaxed) &+ 1
             PublishedPins.publish(PublishedPins.pack(range), in: slots[slot])
             guard forest.isOpen(range, root) else { throw refuse(range, slot) }
-            tickets[slot] = ticket
+            tickets[slot].store(ticket, ordering: .relaxed)
             return Pin(
                 range: range, device: device, entry: Journal.capacity + slot, ticket: ticket)
         }
@@ -160,7 +156,8 @@ public struct Slots: PinStrategy {
             let slot = pin.entry - Journal.capacity
             guard slot >= 0 else { return uncount(pin) }
             precondition(
-                pin.device == device && tickets[slot] == pin.ticket
+                pin.device == device
+                    && tickets[slot].load(ordering: .relaxed) == pin.ticket
                     && slots[slot].load(ordering: .relaxed) != 0,
                 "unpin of a pin that \(device) does not hold")
             release(slot)
