@@ -19,8 +19,11 @@ protocol CountedCover: Sendable {
     /// The word may be pinned where `old & flags == open` of the value before the addition.
     func forEachWord(_ range: PageRange, _ body: (CountedWord) -> Bool) -> Bool
 
-    /// Why a pin of the range was refused.
-    func refusal(of range: PageRange) -> PinRefusal
+    /// Why a pin of the range is refused where a page of it is closed: the first such page; nil where all are open.
+    func whatCloses(_ range: PageRange) -> PinRefusal?
+
+    /// The pages whose pins count on the word: of a pin's range, nothing but its part in them need be asked for.
+    func pages(of word: UnsafeMutablePointer<Atomic<UInt64>>) -> PageRange
 
     /// The pages whose words a pin of the range may have touched before it was refused, whatever they are now.
     func reach(of range: PageRange) -> PageRange
@@ -49,9 +52,11 @@ struct CountedPins<Cover: CountedCover> {
     let journal: JournalWriter
     let coordination: Coordination
     let pages: PageCount
+    private let arena: Arena
 
     init(_ cover: Cover, arena: Arena, device: DeviceID) {
         self.cover = cover
+        self.arena = arena
         journal = JournalWriter(arena.journal(of: device), arena.coordination)
         coordination = arena.coordination
         pages = arena.pages
@@ -66,7 +71,7 @@ extension CountedPins {
         }
         let pin = try journal.begin(range)
         var done = 0
-        var refused: UInt64 = 0
+        var refusing: (counted: CountedWord, old: UInt64)?
         let succeeded = cover.forEachWord(range) { counted in
             let old = counted.word.pointee.wrappingAdd(counted.addend, ordering: .acquiring)
                 .oldValue
@@ -77,20 +82,29 @@ extension CountedPins {
             // This word may be another one by the time the range is walked again: it is undone here.
             counted.word.pointee.wrappingSubtract(
                 counted.addend, ordering: .sequentiallyConsistent)
-            refused = old & counted.flags
+            refusing = (counted, old)
             return false
         }
-        guard succeeded else { throw refuse(pin, done: done, full: refused & Cover.guardBits != 0) }
+        guard succeeded else { throw refuse(pin, done: done, refusing!) }
         journal.hold(pin)
         return pin
     }
 
+    /// A count may be full with pins that go without an unpin, under way or left torn by a device that has died: then
+    /// the pin may be tried again. Only where held pins have filled it, it is one too many.
     @inline(never)
-    private func refuse(_ pin: Pin, done: Int, full: Bool) -> PinRefusal {
+    private func refuse(
+        _ pin: Pin, done: Int, _ refusing: (counted: CountedWord, old: UInt64)
+    ) -> PinRefusal {
         if done > 0 { cover.release(pin.range, words: done, coordination) }
         coordination.announceUnpin()
         journal.end(pin)
-        return full ? .tooManyPins(pin.range.start) : cover.refusal(of: pin.range)
+        let (counted, old) = refusing
+        let full = counted.flags & Cover.guardBits
+        if let closed = cover.whatCloses(pin.range) { return closed }
+        let isTooMany =
+            old & full != 0 && cover.heldCounts(on: counted.word, arena) & full != 0
+        return isTooMany ? .tooManyPins(pin.range.start) : .converting(pin.range.start)
     }
 
     @inline(__always)
@@ -103,6 +117,24 @@ extension CountedPins {
 
 extension CountedCover {
     func reach(of range: PageRange) -> PageRange { range }
+
+    /// Why a pin of the range was refused that was not one too many.
+    func refusal(of range: PageRange) -> PinRefusal {
+        // Opened since, perhaps.
+        whatCloses(range) ?? .converting(range.start)
+    }
+
+    /// What pins count on the word that are held, all at one time: each is looked at twice.
+    func heldCounts(on word: UnsafeMutablePointer<Atomic<UInt64>>, _ arena: Arena) -> UInt64 {
+        var counts: UInt64 = 0
+        for pin in arena.heldPins(in: pages(of: word)) where pin.isHeld {
+            _ = forEachWord(pin.part) { counted in
+                if counted.word == word { counts += counted.addend }
+                return true
+            }
+        }
+        return counts
+    }
 
     /// Takes the range's first `words` counts back, and wakes who waits for it.
     @inline(__always)

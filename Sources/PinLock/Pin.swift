@@ -30,9 +30,9 @@ public struct Pin: Sendable {
 public enum PinRefusal: Error, Equatable, BitwiseCopyable, Sendable {
     /// The first private page of the range: the guest's error.
     case privatePage(GFN)
-    /// A conversion is under way there: try again.
+    /// A conversion is under way there, or a page's count is full for the moment: try again.
     case converting(GFN)
-    /// A page's count of pins, or the device's journal, is full.
+    /// A page's count is full of held pins, or the device's journal is: only an unpin makes room.
     case tooManyPins(GFN)
     /// The range reaches past the guest's memory.
     case outOfRange(GFN)

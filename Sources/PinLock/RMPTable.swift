@@ -43,6 +43,11 @@ public struct RMPTable {
             to: Atomic<UInt64>.self)
     }
 
+    /// The page whose own entry has the word.
+    func page(of word: UnsafeMutablePointer<Atomic<UInt64>>) -> UInt64 {
+        UInt64((UnsafeMutableRawPointer(word) - base) / Self.entryByteCount)
+    }
+
     /// The head of the 2 MiB region around the page, where that region is one entry now.
     @inline(__always)
     func wholeHead(around page: UInt64) -> UInt64? {
@@ -69,8 +74,14 @@ public struct RMPTable {
         effective(gfn.rawValue) & (Bits.shared | Bits.converting) == Bits.shared
     }
 
-    /// Why a pin of the range was refused: its first page that is not open.
+    /// Why a pin of the range was refused.
     func refusal(of range: PageRange) -> PinRefusal {
+        // Opened since, perhaps.
+        whatCloses(range) ?? .converting(range.start)
+    }
+
+    /// The first page of the range that is not open, and why; nil where all are.
+    func whatCloses(_ range: PageRange) -> PinRefusal? {
         var page = range.lower
         while page < range.upper {
             let word = effective(page)
@@ -78,8 +89,7 @@ public struct RMPTable {
             if word & Bits.shared == 0 { return .privatePage(GFN(page)) }
             page = wholeHead(around: page).map { $0 + pagesPerLargeEntry } ?? page + 1
         }
-        // It has been opened since.
-        return .converting(range.start)
+        return nil
     }
 }
 

@@ -18,7 +18,10 @@ extension LaneTwin {
         original.forEachWord(range, body)
     }
     func reach(of range: PageRange) -> PageRange { original.reach(of: range) }
-    func refusal(of range: PageRange) -> PinRefusal { original.refusal(of: range) }
+    func whatCloses(_ range: PageRange) -> PinRefusal? { original.whatCloses(range) }
+    func pages(of word: UnsafeMutablePointer<Atomic<UInt64>>) -> PageRange {
+        original.pages(of: word)
+    }
     func forEachTouchedWord(
         _ body: (UnsafeMutablePointer<Atomic<UInt64>>) throws(SystemError) -> Void
     ) throws(SystemError) {

@@ -53,14 +53,14 @@ import Testing
         #expect(try strategy.cover.auditCounts(strategy.arena) == nil)
     }
 
-    /// Two billion pins are more than the journals hold: the entry's count is set by hand.
+    /// Two billion pins are more than the journals hold: the entry's count is set by hand, and is nobody's held pins.
     @Test func aFullEntryRefusesPins() throws {
         let strategy = try make(PerPage.self, pages: 8, sharing: range(0..<8))
         let device = strategy.pinner(for: DeviceID(0))
         let others = RMPTable.Bits.countGuard - 1
         strategy.arena.table.word(5).pointee.wrappingAdd(others, ordering: .relaxed)
         let last = try device.pin(range(2..<8))
-        #expect(refusalOfPin(range(2..<8), by: device) == .tooManyPins(GFN(2)))
+        #expect(refusalOfPin(range(2..<8), by: device) == .converting(GFN(2)))
         #expect(refusalOfPin(range(2..<5), by: device) == nil)
         device.unpin(last)
         #expect(refusalOfPin(range(2..<8), by: device) == nil)

@@ -53,7 +53,10 @@ private struct Meddling: CountedCover {
         }
     }
 
-    func refusal(of range: PageRange) -> PinRefusal { original.refusal(of: range) }
+    func whatCloses(_ range: PageRange) -> PinRefusal? { original.whatCloses(range) }
+    func pages(of word: UnsafeMutablePointer<Atomic<UInt64>>) -> PageRange {
+        original.pages(of: word)
+    }
     func reach(of range: PageRange) -> PageRange { original.reach(of: range) }
 
     func forEachTouchedWord(

@@ -37,7 +37,10 @@ struct SixteenPages: PinStrategy {
             tree.forEachWord(range.lower, range.upper, body)
         }
 
-        func refusal(of range: PageRange) -> PinRefusal { arena.table.refusal(of: range) }
+        func whatCloses(_ range: PageRange) -> PinRefusal? { arena.table.whatCloses(range) }
+        func pages(of word: UnsafeMutablePointer<Atomic<UInt64>>) -> PageRange {
+            range(0..<arena.pages.rawValue)
+        }
 
         func forEachTouchedWord(
             _ body: (UnsafeMutablePointer<Atomic<UInt64>>) throws(SystemError) -> Void

@@ -143,7 +143,13 @@ struct EntryCover: CountedCover {
         return PageRange(start: head, count: end - head)
     }
 
-    func refusal(of range: PageRange) -> PinRefusal { table.refusal(of: range) }
+    func whatCloses(_ range: PageRange) -> PinRefusal? { table.whatCloses(range) }
+
+    func pages(of word: UnsafeMutablePointer<Atomic<UInt64>>) -> PageRange {
+        let page = table.page(of: word)
+        guard table.wholeHead(around: page) != nil else { return PageRange(start: page, count: 1) }
+        return PageRange(start: page, count: min(pagesPerLargeEntry, table.pages.rawValue - page))
+    }
 
     func forEachTouchedWord(
         _ body: (UnsafeMutablePointer<Atomic<UInt64>>) throws(SystemError) -> Void

@@ -149,9 +149,15 @@ struct LaneCover: CountedCover {
     }
 
     /// The bytes tell fast which page is closed, the table whether for good.
-    func refusal(of range: PageRange) -> PinRefusal {
-        guard let closed = firstClosed(in: range) else { return .converting(range.start) }
-        return arena.table.refusal(of: PageRange(start: closed.rawValue, count: 1))
+    func whatCloses(_ range: PageRange) -> PinRefusal? {
+        firstClosed(in: range).map {
+            arena.table.refusal(of: PageRange(start: $0.rawValue, count: 1))
+        }
+    }
+
+    func pages(of word: UnsafeMutablePointer<Atomic<UInt64>>) -> PageRange {
+        let first = UInt64(UnsafeMutableRawPointer(word) - arena.section)
+        return PageRange(start: first, count: min(8, arena.pages.rawValue - first))
     }
 
     /// Whole words: a recount gives a word all its counts, the neighbours' among them.

@@ -91,9 +91,15 @@ struct ForestCover: CountedCover {
     }
 
     /// The tree tells fast which page is closed, the table whether for good.
-    func refusal(of range: PageRange) -> PinRefusal {
-        guard let closed = forest.firstClosed(in: range) else { return .converting(range.start) }
-        return arena.table.refusal(of: PageRange(start: closed.rawValue, count: 1))
+    func whatCloses(_ range: PageRange) -> PinRefusal? {
+        forest.firstClosed(in: range).map {
+            arena.table.refusal(of: PageRange(start: $0.rawValue, count: 1))
+        }
+    }
+
+    /// All there are: a part of a pin's range has another cover than the whole.
+    func pages(of word: UnsafeMutablePointer<Atomic<UInt64>>) -> PageRange {
+        PageRange(start: 0, count: arena.pages.rawValue)
     }
 
     func forEachTouchedWord(

@@ -1,6 +1,5 @@
 import GuestMemory
 import Linux
-import Synchronization
 
 /// Waits for the readers there are, and lets new ones in while it converts. **Unsafe.**
 ///
@@ -72,7 +71,7 @@ public struct SRCUv5: StandsOnTree {
         pending.seen = count
         guard isLast else { return nil }
         abandon(pending, hooks: hooks)
-        throw .deadlinePassed(reader.page)
+        throw .deadlinePassed(reader.part.start)
     }
 
     public func abandon(_ pending: PendingConversion, hooks: ConversionHooks) {
@@ -92,37 +91,4 @@ public struct SRCUv5: StandsOnTree {
 
     /// Far below what the kernel takes (kernel/rcu/srcutree.c, __synchronize_srcu()).
     private static let gracePeriodNanoseconds: UInt64 = 20_000
-}
-
-/// A pin that a journal calls held: what its entry says for as long as it is, and its first page in a range.
-struct JournalledPin {
-    private let state: UnsafeMutablePointer<Atomic<UInt64>>
-    private let held: UInt64
-    let page: GFN
-
-    init(_ state: UnsafeMutablePointer<Atomic<UInt64>>, page: GFN) {
-        self.state = state
-        self.page = page
-        held = state.pointee.load(ordering: .acquiring) & ~3 | Journal.State.held.rawValue
-    }
-
-    var isHeld: Bool { state.pointee.load(ordering: .sequentiallyConsistent) == held }
-}
-
-// A pointer to an atomic in the arena, whose mapping the arena keeps.
-extension JournalledPin: @unchecked Sendable {}
-
-extension Arena {
-    /// The held pins of all devices that meet the range, in the order of their pages there.
-    fileprivate func heldPins(in range: PageRange) -> [JournalledPin] {
-        var pins: [JournalledPin] = []
-        for number in 0..<Self.deviceCapacity {
-            let journal = journal(of: DeviceID(number))
-            for pin in journal.liveEntries() where pin.state == .held {
-                guard let met = pin.range.intersection(range) else { continue }
-                pins.append(JournalledPin(journal.entry(pin.index).state, page: met.start))
-            }
-        }
-        return pins.sorted { $0.page < $1.page }
-    }
 }

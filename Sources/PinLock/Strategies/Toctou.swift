@@ -75,7 +75,8 @@ struct BlindCover: CountedCover {
         }
     }
 
-    func refusal(of range: PageRange) -> PinRefusal { cover.refusal(of: range) }
+    func whatCloses(_ range: PageRange) -> PinRefusal? { cover.whatCloses(range) }
+    func pages(of word: UnsafeMutablePointer<Atomic<UInt64>>) -> PageRange { cover.pages(of: word) }
 
     func forEachTouchedWord(
         _ body: (UnsafeMutablePointer<Atomic<UInt64>>) throws(SystemError) -> Void
