@@ -5,11 +5,14 @@ import Linux
 // measured.
 
 let everywhere = try Processors.allowed()
+if CommandLine.arguments.dropFirst().first == Victim.argument {
+    try Victim.pinUntilKilled(under: CommandLine.arguments[2])
+}
 try Processors.bind(to: everywhere.last!)
 let call = Subject("system call") { climits_system_calls(1000) }
 interleave([call], rounds: 11)
 print("a system call: \(Int(Ratio.median(of: call.times.sorted()) / 1000)) ns")
 print(Target.header)
-for group in [lockTargets, waitTargets, writeTargets, programTargets] {
+for group in [lockTargets, waitTargets, deathTargets, writeTargets, programTargets] {
     for target in try group() { print(target.line) }
 }

@@ -32,22 +32,22 @@ package final class DeviceRecovery {
         guard !hasRun else { return }
         hasRun = true
         for device in watch.devices { device.end() }
-        try? recoverTheDead()
+        try? recoverTheDead(eachWithin: 1000)
         killed = watch.endAll(until: .after(nanoseconds: Self.endTimeout)).map(\.id)
         do throws(RecoveryRefusal) {
             // Once more also of those that were refused while somebody was in a pin.
-            try recoverTheDead()
+            try recoverTheDead(eachWithin: Self.endTimeout / 1_000_000)
         } catch {
             refusal = error
         }
         for device in watch.devices { device.endService() }
     }
 
-    private func recoverTheDead() throws(RecoveryRefusal) {
+    private func recoverTheDead(eachWithin milliseconds: UInt64) throws(RecoveryRefusal) {
         let dead = watch.devices.indices.filter { watch.devices[$0].process.poll() != nil }
         // Nothing is done for a dead device any more when its pins are taken back.
         for index in dead { watch.devices[index].endService() }
         for index in dead { services.join(index) }
-        try strategy.recover(dead.map { watch.devices[$0].id }, eachWithin: 1000)
+        try strategy.recover(dead.map { watch.devices[$0].id }, eachWithin: milliseconds)
     }
 }

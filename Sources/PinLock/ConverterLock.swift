@@ -15,18 +15,28 @@ struct ConverterLock {
     func withLock<Result, Failure>(
         _ body: () throws(Failure) -> Result
     ) throws(Failure) -> Result {
-        acquire()
+        try withLock(until: .never, body)!
+    }
+
+    /// Nil where it cannot be had by the deadline.
+    func withLock<Result, Failure>(
+        until deadline: Deadline, _ body: () throws(Failure) -> Result
+    ) throws(Failure) -> Result? {
+        guard acquire(until: deadline) else { return nil }
         defer { release() }
         return try body()
     }
 
-    private func acquire() {
+    /// Who gives up leaves the word as it is: the lock's next release then wakes nobody in vain.
+    private func acquire(until deadline: Deadline) -> Bool {
         if word.pointee.compareExchange(expected: 0, desired: 1, ordering: .acquiring).exchanged {
-            return
+            return true
         }
         while word.pointee.exchange(2, ordering: .acquiring) != 0 {
-            Futex.wait(word, while: 2, until: .never)
+            if deadline.hasPassed { return false }
+            Futex.wait(word, while: 2, until: deadline)
         }
+        return true
     }
 
     private func release() {

@@ -6,7 +6,7 @@ import Synchronization
 ///
 /// Each lies on a cache line of its own. Pins and unpins only read `freeze` and `onlookers`, which hardly ever change.
 public struct Coordination {
-    /// Non-zero while a recovery rebuilds counts: nobody pins or unpins.
+    /// Moves with the beginning and the end of each freeze. Odd while a recovery counts anew: nobody pins or unpins.
     let freeze: UnsafeMutablePointer<FutexWord>
     /// Moves with whatever ends a claim on pages, while there are onlookers.
     private let releases: UnsafeMutablePointer<FutexWord>
@@ -91,7 +91,7 @@ public struct Coordination {
     /// The hot path pays no fence for it: a device writes its intent and then reads `freeze`, in program order; the
     /// barrier on all processors between our write and our look at the journals does the rest.
     func beginFreeze() throws(SystemError) {
-        freeze.pointee.store(1, ordering: .sequentiallyConsistent)
+        freeze.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
         do throws(SystemError) {
             try ProcessBarrier.register()
             try ProcessBarrier.issue()
@@ -102,21 +102,22 @@ public struct Coordination {
     }
 
     func thaw() {
-        freeze.pointee.store(0, ordering: .sequentiallyConsistent)
+        freeze.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
         Futex.wakeAll(freeze)
     }
 
     @inline(__always)
     var isFrozen: Bool {
         clinux_compiler_barrier()
-        return freeze.pointee.load(ordering: .acquiring) != 0
+        return freeze.pointee.load(ordering: .acquiring) & 1 != 0
     }
 
-    /// Waits for the end of a freeze.
-    @inline(never)
+    /// Waits for the end of the freeze that there is, if there is one.
     func waitForThaw() {
-        while freeze.pointee.load(ordering: .acquiring) != 0 {
-            Futex.wait(freeze, while: 1, until: .never)
+        let seen = freeze.pointee.load(ordering: .sequentiallyConsistent)
+        guard seen & 1 != 0 else { return }
+        while freeze.pointee.load(ordering: .acquiring) == seen {
+            Futex.wait(freeze, while: seen, until: .never)
         }
     }
 }

@@ -28,6 +28,9 @@ protocol CountedCover: Sendable {
     /// The pages whose words a pin of the range may have touched before it was refused, whatever they are now.
     func reach(of range: PageRange) -> PageRange
 
+    /// The pages whose words a held pin of the range counts on. The range itself, but where a word is several pages'.
+    func extent(of range: PageRange) -> PageRange
+
     /// Calls `body` with every word that has ever been touched, and perhaps others.
     func forEachTouchedWord(
         _ body: (UnsafeMutablePointer<Atomic<UInt64>>) throws(SystemError) -> Void
@@ -117,6 +120,7 @@ extension CountedPins {
 
 extension CountedCover {
     func reach(of range: PageRange) -> PageRange { range }
+    func extent(of range: PageRange) -> PageRange { range }
 
     /// Why a pin of the range was refused that was not one too many.
     func refusal(of range: PageRange) -> PinRefusal {

@@ -94,6 +94,22 @@ struct Journal {
         (base + 256).assumingMemoryBound(to: Atomic<UInt64>.self)
     }
 
+    /// Whether the device waits for the end of a freeze, until it has come past it. Written by the device; by the
+    /// hypervisor once that is dead.
+    ///
+    /// Sequentially consistent, as the freeze is: a device says that it waits and then looks which freeze there is, a
+    /// recovery ends that and then looks who waits.
+    var isWaiting: Bool {
+        get { waiting.pointee.load(ordering: .sequentiallyConsistent) != 0 }
+        nonmutating set {
+            waiting.pointee.store(newValue ? 1 : 0, ordering: .sequentiallyConsistent)
+        }
+    }
+
+    private var waiting: UnsafeMutablePointer<Atomic<UInt64>> {
+        (base + 320).assumingMemoryBound(to: Atomic<UInt64>.self)
+    }
+
     @inline(__always)
     func entry(_ index: Int) -> Entry {
         let words = (base + Self.headerByteCount + index * Self.entryByteCount)
@@ -129,17 +145,12 @@ struct Journal {
     }
 
     /// The pins whose counts are all in place, while nobody is inside a pin or an unpin.
-    ///
-    /// A living device whose unpin has just met the freeze says `releasing` for a moment, before it goes back to
-    /// `held` and waits: all its counts are there.
-    var heldPins: [PageRange] {
-        let isAlive = !isAbandoned
-        return liveEntries().filter { $0.state == .held || ($0.state == .releasing && isAlive) }
-            .map(\.range)
-    }
+    var heldPins: [PageRange] { liveEntries().filter { $0.state == .held }.map(\.range) }
 
-    /// Whether the device is inside a pin or an unpin now.
-    var isMoving: Bool { liveEntries().contains { $0.state == .intent || $0.state == .releasing } }
+    /// Of a dead device's torn pin nothing is left outside `rest`.
+    func shorten(_ index: Int, to rest: PageRange) {
+        entry(index).range.pointee.store(Self.pack(rest), ordering: .releasing)
+    }
 
     /// Marks an entry of a dead device as done with. The ticket stays, and the device's next life goes on from it.
     func clear(_ index: Int) {
@@ -221,11 +232,7 @@ final class JournalWriter {
         // Releases the end of the pin that the entry stood for before: `epoch` reads entries of living devices.
         entry.range.pointee.store(Journal.pack(range), ordering: .releasing)
         entry.state.pointee.store(ticket | Journal.State.intent.rawValue, ordering: .releasing)
-        while coordination.isFrozen {
-            entry.state.pointee.store(ticket | Journal.State.free.rawValue, ordering: .releasing)
-            coordination.waitForThaw()
-            entry.state.pointee.store(ticket | Journal.State.intent.rawValue, ordering: .releasing)
-        }
+        if coordination.isFrozen { waitForThaw(entry.state, from: .intent, backTo: .free) }
         return Pin(range: range, device: journal.device, entry: index, ticket: ticket)
     }
 
@@ -246,11 +253,24 @@ final class JournalWriter {
             pin.device == journal.device && state.pointee.load(ordering: .relaxed) == held,
             "unpin of a pin that \(journal.device) does not hold")
         state.pointee.store(pin.ticket | Journal.State.releasing.rawValue, ordering: .releasing)
-        while coordination.isFrozen {
-            state.pointee.store(held, ordering: .releasing)
+        if coordination.isFrozen { waitForThaw(state, from: .releasing, backTo: .held) }
+    }
+
+    /// Goes back to where it was for as long as there is a freeze. It says that it waits until it has come past that:
+    /// no other freeze begins before then.
+    @inline(never)
+    private func waitForThaw(
+        _ word: UnsafeMutablePointer<Atomic<UInt64>>, from moving: Journal.State,
+        backTo still: Journal.State
+    ) {
+        let ticket = word.pointee.load(ordering: .relaxed) & ~3
+        journal.isWaiting = true
+        repeat {
+            word.pointee.store(ticket | still.rawValue, ordering: .releasing)
             coordination.waitForThaw()
-            state.pointee.store(pin.ticket | Journal.State.releasing.rawValue, ordering: .releasing)
-        }
+            word.pointee.store(ticket | moving.rawValue, ordering: .releasing)
+        } while coordination.isFrozen
+        journal.isWaiting = false
     }
 
     /// None of the pin's counts is left.

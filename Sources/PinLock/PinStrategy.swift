@@ -84,6 +84,8 @@ public protocol PinStrategy: Sendable {
 
     /// Undoes what is left of a dead device's pins; the others' are untouched. Call it once the process has been
     /// reaped and nothing it had in flight can write any more. Returns how many pins there were.
+    ///
+    /// Waits for nothing past the deadline, and does a bounded piece of work after it at most.
     func recover(_ device: DeviceID, until deadline: Deadline) throws(RecoveryRefusal) -> Int
 
     /// The first disagreement between the strategy's structure, the table and the journals, in words; nil where all
@@ -108,12 +110,15 @@ extension PinStrategy {
 public enum RecoveryRefusal: Error, Equatable, Sendable, CustomStringConvertible {
     /// A living device has been stopped in the middle of a pin, past the deadline. Try again later.
     case stillMoving(DeviceID)
+    /// The deadline has passed, and there is more to do: what is left goes on where this has ended.
+    case outOfTime(DeviceID)
     /// The kernel refuses the barrier that a recovery needs.
     case system(SystemError)
 
     public var description: String {
         switch self {
         case .stillMoving(let device): "\(device) does not come out of a pin"
+        case .outOfTime(let device): "the pins of \(device) could not all be taken back in time"
         case .system(let error): error.description
         }
     }

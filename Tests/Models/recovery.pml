@@ -12,12 +12,18 @@
  * With LIVE the living devices go on for ever, and what is promised besides, under weak fairness: a dead device's
  * pins go.
  *
+ * Words are counted anew in pieces, one in each freeze, and devices go on between them. A pin or an unpin waits for one
+ * whole freeze at most: `waits` says that a device waits, and no freeze begins before it has come past the last one.
+ *
  * Mutants, each of which must be caught:
  *   NO_BARRIER        no membarrier (with FENCE, the device pays instead: that must hold)
  *   NO_CHECK          devices do not look at the freeze
  *   CHECK_FIRST       devices look at the freeze before they write down what they are about to do
  *   NO_WAIT           the recovery does not wait for pins and unpins under way
- *   RELEASING_IS_GONE a living device's pin that says `releasing` is not counted as held
+ *   RELEASING_IS_GONE a living device's pin that says `releasing` is not waited for: it may be held again
+ *   HELD_ONCE         who holds what is read in the first freeze, for all pieces
+ *   THAW_EARLY        devices go on before the piece has its counts
+ *   NO_LET_THROUGH    a freeze begins while devices still wait for the end of the last one
  *   NO_LOCK           (two mortal devices) two recoveries at once
  *   ABANDON_LATE      (two mortal devices) a device is known to be dead once its own recovery has the lock
  * Places that a run must come to, or it says nothing:
@@ -42,7 +48,8 @@
 
 byte state[DEVICES];            /* of each device's journal entry, as memory has it */
 byte pins[WORDS];               /* the counts */
-bool freeze;
+byte freeze;                    /* moves with each beginning and end: odd while there is one */
+bool waits[DEVICES];
 bool abandoned[DEVICES];
 bool recovery_lock;
 
@@ -109,10 +116,12 @@ inline maybe_die() {
     fi
 }
 
+#define IS_FROZEN (freeze % 2 == 1)
+
 /* Writes down `moving` and looks at the freeze; goes back to `still` and waits while there is one. */
 inline begin(moving, still) {
 #ifdef CHECK_FIRST
-    !freeze;
+    !IS_FROZEN;
     store(moving)
 #else
     store(moving);
@@ -121,21 +130,29 @@ inline begin(moving, still) {
     IS_DRAINED(me);
 # endif
 # ifndef NO_CHECK
+    waited = 0;
     do
-    :: freeze ->
+    :: IS_FROZEN ->
 # ifdef REACH_PIN_FROZEN
         assert(still != FREE);
 # endif
 # ifdef REACH_UNPIN_FROZEN
         assert(still != HELD);
 # endif
+        waits[me] = true;
         store(still);
-        !freeze;
+        maybe_die();
+        seen = freeze;
+        if
+        :: seen % 2 == 1 -> freeze != seen; waited++; assert(waited <= 1)
+        :: else -> skip
+        fi;
+        seen = 0;
         store(moving);
 #  ifdef FENCE
         IS_DRAINED(me)
 #  endif
-    :: else -> break
+    :: else -> waits[me] = false; waited = 0; break
     od
 # endif
 #endif
@@ -157,7 +174,7 @@ inline subtract(index) {
 }
 
 proctype Device(byte me) {
-    byte round, other, w, holders;
+    byte round, other, w, holders, seen, waited;
 
 #ifdef LIVE
     do
@@ -219,24 +236,27 @@ inline barrier() {
     }
 }
 
-inline wait_until_still() {
+#ifdef RELEASING_IS_GONE
+# define IS_WAITED_FOR(device) (state[device] == INTENT)
+#else
+# define IS_WAITED_FOR(device) IS_MOVING(device)
+#endif
+
+inline let_through() {
     for (other : 0 .. DEVICES - 1) {
-        (abandoned[other] || !IS_MOVING(other))
+        (abandoned[other] || !waits[other])
     }
 }
 
-/* What all journals call held: one read after the other. */
+/* What all journals call held, one read after the other: whoever lives and is inside something is waited for. */
 inline read_held() {
     held = 0;
     for (other : 0 .. DEVICES - 1) {
         atomic {
-            if
-            :: state[other] == HELD -> held++
-#ifndef RELEASING_IS_GONE
-            :: state[other] == RELEASING && !abandoned[other] -> held++
+#ifndef NO_WAIT
+            (abandoned[other] || !IS_WAITED_FOR(other));
 #endif
-            :: else -> skip
-            fi
+            held = held + (state[other] == HELD)
         }
     }
 }
@@ -269,20 +289,32 @@ end:
 #ifdef REACH_TORN_RELEASING
         assert(state[me] != RELEASING);
 #endif
-        freeze = true;
-#ifndef NO_BARRIER
-        barrier();
-#endif
-#ifndef NO_WAIT
-        wait_until_still();
-#endif
-        read_held();
         for (index : 0 .. WORDS - 1) {
+#ifndef NO_LET_THROUGH
+            let_through();
+#endif
+            freeze++;
+#ifndef NO_BARRIER
+            barrier();
+#endif
+#ifdef HELD_ONCE
+            if
+            :: index == 0 -> read_held()
+            :: else -> skip
+            fi;
+#else
+            read_held();
+#endif
+#ifdef THAW_EARLY
+            freeze++;
+#endif
             now = pins[index];
-            correct(index, held - now)
+            correct(index, held - now);
+#ifndef THAW_EARLY
+            freeze++
+#endif
         }
-        state[me] = FREE;
-        freeze = false
+        state[me] = FREE
     :: state[me] == HELD ->
 #ifdef REACH_HELD
         assert(false);
@@ -295,12 +327,13 @@ end:
     :: state[me] == FREE -> skip
     fi;
     abandoned[me] = false;
+    waits[me] = false;
     release();
     recovered[me] = true
 }
 
 #ifdef LIVE
-ltl live { [] (dead[0] -> <> (recovered[0] && !freeze)) }
+ltl live { [] (dead[0] -> <> (recovered[0] && !IS_FROZEN)) }
 #endif
 
 #define IS_OVER(device) (IS_DRAINED(device) && (!dead[device] || recovered[device]))
@@ -320,6 +353,6 @@ init {
     atomic {
         for (i : 0 .. WORDS - 1) { assert(pins[i] == 0) }
         for (i : 0 .. DEVICES - 1) { assert(state[i] == FREE) }
-        assert(!freeze && !recovery_lock)
+        assert(!IS_FROZEN && !recovery_lock)
     }
 }

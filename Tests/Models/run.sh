@@ -100,6 +100,9 @@ recovery       found   NO_CHECK
 recovery       found   CHECK_FIRST
 recovery       found   NO_WAIT
 recovery       found   RELEASING_IS_GONE
+recovery       found   HELD_ONCE
+recovery       found   THAW_EARLY
+recovery       found   NO_LET_THROUGH
 recovery       found   ROUNDS=1 MORTAL=2 NO_LOCK
 recovery       found   ROUNDS=1 MORTAL=2 ABANDON_LATE
 recovery       found   REACH_PIN_FROZEN
@@ -241,7 +244,6 @@ views_recovery found   END=RELAXED
 views_recovery found   LOOK_STATE=RELAXED
 views_recovery found   REACH_FROZEN
 views_recovery found   REACH_HELD
-views_recovery found   REACH_RELEASING
 views_recovery found   REACH_WAIT
 views_ring     ok
 views_ring     found   PUBLISH=BARE

@@ -13,7 +13,7 @@
  *   RECOUNT           RELAXED, with or without harm: the journals have been acquired before
  *   BEGIN             RELAXED without harm: the barrier makes it visible
  * Places that a run must come to, or it says nothing:
- *   REACH_FROZEN, REACH_HELD, REACH_RELEASING, REACH_WAIT
+ *   REACH_FROZEN, REACH_HELD, REACH_WAIT
  */
 #define DEVICES 1
 #ifndef ROUNDS
@@ -45,10 +45,10 @@
 #define END        RELEASE      /* JournalWriter.end */
 #endif
 #ifndef LOOK_STATE
-#define LOOK_STATE ACQUIRE      /* Journal.liveEntries */
+#define LOOK_STATE ACQUIRE      /* Arena.forEachHeldPin */
 #endif
 #ifndef RECOUNT
-#define RECOUNT    ACQUIRE      /* CountedCover.recountWindow, the load */
+#define RECOUNT    ACQUIRE      /* CountedCover.correct, the load */
 #endif
 
 bool holds;                     /* ghost */
@@ -100,14 +100,10 @@ proctype Recovery(byte me) {
         load(STATE, state, LOOK_STATE)
     :: else -> break
     od;
-    load(STATE, state, LOOK_STATE);
 #ifdef REACH_HELD
     assert(state != HELD);
 #endif
-#ifdef REACH_RELEASING
-    assert(state != RELEASING);
-#endif
-    held = (state == HELD || state == RELEASING);
+    held = (state == HELD);
     load(COUNT, now, RECOUNT);
     d_step {
         modify(COUNT, old + held - now, ACQ_REL);

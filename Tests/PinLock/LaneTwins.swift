@@ -18,6 +18,7 @@ extension LaneTwin {
         original.forEachWord(range, body)
     }
     func reach(of range: PageRange) -> PageRange { original.reach(of: range) }
+    func extent(of range: PageRange) -> PageRange { original.extent(of: range) }
     func whatCloses(_ range: PageRange) -> PinRefusal? { original.whatCloses(range) }
     func pages(of word: UnsafeMutablePointer<Atomic<UInt64>>) -> PageRange {
         original.pages(of: word)

@@ -254,17 +254,6 @@ import Testing
         try check(candidate.type)
     }
 
-    /// A living device's unpin shows as `releasing` when it meets the freeze: its counts are there.
-    @Test func onlyTheDeadOnesReleasingPinsAreInDoubt() throws {
-        let strategy = try make(PerPage.self, pages: 8, sharing: range(0..<8))
-        strategy.tear(Tear(state: .releasing, counted: 0..<3), range(0..<3), of: dead)
-        strategy.tear(Tear(state: .intent, counted: 0..<3), range(3..<6), of: dead)
-        let journal = strategy.arena.journal(of: dead)
-        #expect(journal.heldPins == [range(0..<3)])
-        journal.isAbandoned = true
-        #expect(journal.heldPins == [])
-    }
-
     /// Devices that pin and unpin, and converters, keep going through a thousand freezes.
     @Test(arguments: CountingCandidate.all, [EntrySize.small, .large])
     func aThousandRecoveriesUnderTraffic(

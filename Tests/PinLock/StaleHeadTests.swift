@@ -58,6 +58,7 @@ private struct Meddling: CountedCover {
         original.pages(of: word)
     }
     func reach(of range: PageRange) -> PageRange { original.reach(of: range) }
+    func extent(of range: PageRange) -> PageRange { original.extent(of: range) }
 
     func forEachTouchedWord(
         _ body: (UnsafeMutablePointer<Atomic<UInt64>>) throws(SystemError) -> Void

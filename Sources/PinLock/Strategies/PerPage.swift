@@ -143,6 +143,14 @@ struct EntryCover: CountedCover {
         return PageRange(start: head, count: end - head)
     }
 
+    /// With an end inside a 2 MiB region that is one entry, all of that. None is split meanwhile that has a pin.
+    func extent(of range: PageRange) -> PageRange {
+        let start = table.wholeHead(around: range.lower) ?? range.lower
+        let end = table.wholeHead(around: range.upper - 1).map { $0 + pagesPerLargeEntry }
+        return PageRange(
+            start: start, count: min(end ?? range.upper, table.pages.rawValue) - start)
+    }
+
     func whatCloses(_ range: PageRange) -> PinRefusal? { table.whatCloses(range) }
 
     func pages(of word: UnsafeMutablePointer<Atomic<UInt64>>) -> PageRange {
