@@ -99,7 +99,7 @@ let package = Package(
         suite("Linux", on: "Linux", "CLinux", "MadeUpMachine"),
         suite("GuestMemory", on: "GuestMemory", "Linux", "MadeUpMachine"),
         suite("Telemetry", on: "Telemetry", "Linux"),
-        suite("PinLock", on: "PinLock", "GuestMemory", "Statistics", "Linux"),
+        suite("PinLock", on: "PinLock", "GuestMemory", "Statistics", "Linux", "CRefuse"),
         suite("DmaWriter", on: "DmaWriter", "GuardedMemory", "GuestMemory", "Linux", "CLinux"),
         suite("Oracle", on: "Oracle", "DmaWriter", "GuardedMemory", "GuestMemory", "Linux"),
         suite("Virtqueue", on: "Virtqueue", "GuestMemory", "Statistics", "Linux"),

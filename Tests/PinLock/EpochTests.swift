@@ -1,3 +1,5 @@
+import CRefuse
+import Glibc
 import GuestMemory
 import Linux
 import Testing
@@ -25,6 +27,17 @@ struct EpochTests {
         if failure == nil {
             try Test.cancel("not seen within 20 s: the two threads were hardly ever at once")
         }
+    }
+
+    /// The kernel is asked for it with each closing, and nothing is converted without it.
+    @Test func aClosingTakesTheBarrier() throws {
+        let strategy = try make(Epoch.self, pages: 8, sharing: range(0..<8))
+        let thread = try WorkerThread(name: "converter") {
+            #expect(crefuse_from_now_on(CREFUSE_MEMBARRIER, EPERM) == 0)
+            #expect(strategy.refusalOfConversion(page(1), to: .private) == .busy(GFN(1)))
+        }
+        thread.join()
+        #expect(refusalOfPin(page(1), by: strategy.pinner(for: DeviceID(0))) == nil)
     }
 
     /// A pin that a freeze stops has not looked yet: it does when it goes on.

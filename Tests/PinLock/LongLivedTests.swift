@@ -44,6 +44,33 @@ import Testing
         #expect(strategy.arena.livePins == 0)
     }
 
+    /// The device has looked at the first registration and lets go of the second when the first is asked for: it finds
+    /// that the next time.
+    @Test func whatIsAskedForMeanwhileIsLetGoNext() throws {
+        func revoke(_ page: PageRange) throws -> PendingConversion {
+            let step = try strategy.begin(
+                page, to: .private, policy: .revoke(until: .never), hooks: ConversionHooks())
+            guard case .pending(let pending) = step else {
+                throw Disagreement(description: "the conversion of \(page) is not pending: \(step)")
+            }
+            return pending
+        }
+        try device.register([range(0..<4), range(8..<12)])
+        var second = try revoke(page(9))
+        // It stops in the middle: an unpin waits for the thaw.
+        try strategy.arena.coordination.beginFreeze()
+        nonisolated(unsafe) let device = device
+        let thread = try WorkerThread(name: "device") { device.serviceRevocations() }
+        waitUntil { journal.isWaiting }
+        var first = try revoke(page(1))
+        strategy.arena.coordination.thaw()
+        thread.join()
+        #expect(try strategy.poll(&second, hooks: ConversionHooks()) == .revoked)
+        #expect(try strategy.poll(&first, hooks: ConversionHooks()) == nil)
+        device.serviceRevocations()
+        #expect(try strategy.poll(&first, hooks: ConversionHooks()) == .revoked)
+    }
+
     @Test func aRevokedRegistrationComesBackLater() throws {
         try device.register([range(0..<4), range(8..<12)])
         let wakes = Counter()

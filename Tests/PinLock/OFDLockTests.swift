@@ -1,3 +1,5 @@
+import CRefuse
+import Glibc
 import GuestMemory
 import Linux
 import Statistics
@@ -19,6 +21,16 @@ import Testing
         #expect(strategy.firstPinned(in: range(0..<300)) == nil)
         #expect(strategy.recover(DeviceID(0), until: .now) == 1)
         #expect(try strategy.audit() == nil)
+    }
+
+    /// The kernel may answer a question without the spin lock that orders pins and conversions: a search tries the
+    /// lock, and asks for the page alone that is in its way.
+    @Test func aSearchTriesTheLockBeforeItAsks() throws {
+        let thread = try WorkerThread(name: "asks for nothing") { [strategy] in
+            #expect(crefuse_from_now_on(CREFUSE_FIND_LOCK, EPERM) == 0)
+            #expect(strategy.search(range(0..<300), within: .max) == .none)
+        }
+        thread.join()
     }
 
     @Test func theLowestLockIsFound() throws {

@@ -1,3 +1,4 @@
+import CRefuse
 import Glibc
 import GuestMemory
 import Linux
@@ -232,6 +233,33 @@ import Testing
         #expect(try strategy.poll(&pending, hooks: Self.hooks) == .waited)
     }
 
+    /// Where unpins are plain stores, a conversion that becomes pending takes that barrier: the kernel is asked for it.
+    @Test(arguments: Candidate.safe.filter(\.unpinsByStores))
+    func aPendingConversionTakesABarrier(_ candidate: Candidate) throws {
+        func check<Strategy: PinStrategy>(_: Strategy.Type) throws {
+            let strategy = try make(
+                LosesTheBarrier<Strategy>.self, pages: 8, sharing: range(0..<8))
+            let device = strategy.pinner(for: DeviceID(0))
+            let pin = try device.pin(page(1))
+            let thread = try WorkerThread(name: "converter") {
+                guard var pending = try? begin(strategy, page(1)) else { return }
+                let before = strategy.looks.value
+                for _ in 0..<5 {
+                    #expect(throws: Never.self) {
+                        try strategy.poll(&pending, hooks: Self.hooks)
+                    }
+                }
+                #expect(strategy.looks.value == before + 5)
+                strategy.abandon(pending, hooks: Self.hooks)
+            }
+            thread.join()
+            #expect(strategy.looks.value > 0)
+            device.unpin(pin)
+            #expect(try strategy.audit() == nil)
+        }
+        try check(candidate.type)
+    }
+
     /// Without a barrier in the closing nobody can tell what is pinned.
     @Test func withoutABarrierInTheClosingNothingIsConverted() throws {
         let strategy = try make(CannotClose.self, pages: 8, sharing: range(0..<8))
@@ -244,6 +272,36 @@ import Testing
     }
 
     // MARK: Whatever ends a claim
+
+    /// A conversion is pending on a pin whose device dies: it hears of the recovery, and of nothing else.
+    @Test(arguments: Candidate.safe)
+    func aRecoveryIsToldOf(_ candidate: Candidate) throws {
+        func check<Strategy: PinStrategy>(_: Strategy.Type) throws {
+            let strategy = try make(Strategy.self, pages: 8, sharing: range(0..<8))
+            var device: Strategy.Device? = strategy.pinner(for: DeviceID(0))
+            _ = try device!.pin(range(0..<4))
+            var pending = try begin(strategy, page(1))
+            device = nil
+            #expect(try strategy.poll(&pending, hooks: Self.hooks) == nil)
+            #expect(try strategy.recover(DeviceID(0), until: .now) == 1)
+            #expect(try strategy.poll(&pending, hooks: Self.hooks) == .waited)
+            #expect(try strategy.audit() == nil)
+        }
+        try check(candidate.type)
+    }
+
+    /// What a recovery has cleared before it waits for the lock is told of where it does not come to have that.
+    @Test func aRecoveryWithoutTheLockIsToldOf() throws {
+        let strategy = try make(Slots.self, pages: 8, sharing: range(0..<8))
+        _ = try strategy.pinner(for: DeviceID(0)).pin(page(1))
+        var pending = try begin(strategy, page(1))
+        _ = strategy.arena.coordination.recoveryLock.withLock {
+            #expect(throws: RecoveryRefusal.outOfTime(DeviceID(0))) {
+                try strategy.recover(DeviceID(0), until: .now)
+            }
+        }
+        #expect(try strategy.poll(&pending, hooks: Self.hooks) == .waited)
+    }
 
     /// A recovery that is given up half way tells of what it has done.
     @Test func aRecoveryGivenUpHalfWayIsToldOf() throws {
@@ -268,6 +326,25 @@ import Testing
         }
         #expect(try strategy.poll(&pending, hooks: Self.hooks) == .waited)
         living.end(halfPin)
+    }
+}
+
+extension Candidate {
+    /// Whether an unpin is a plain store, which a conversion that looks on meets with a barrier on all processors.
+    fileprivate var unpinsByStores: Bool { type == Slots.self || type == Epoch.self }
+}
+
+/// Not broken: the kernel refuses its thread every barrier from its first search on.
+private struct LosesTheBarrier<Original: PinStrategy>: Twin {
+    let original: Original
+    let looks = Counter()
+
+    init(arena: Arena) { original = Original(arena: arena) }
+
+    func search(_ range: PageRange, within nanoseconds: UInt64) -> PinSearch {
+        if looks.value == 0 { #expect(crefuse_from_now_on(CREFUSE_MEMBARRIER, EPERM) == 0) }
+        looks.add(1)
+        return original.search(range, within: nanoseconds)
     }
 }
 

@@ -1,3 +1,4 @@
+import CRefuse
 import Glibc
 import GuestMemory
 import Linux
@@ -61,6 +62,46 @@ import Testing
         #expect(try strategy.recover(dead, until: .now) == 1)
         #expect(try strategy.audit() == nil)
         withExtendedLifetime(survivor) {}
+    }
+
+    /// It is in nobody's way once it is dead, nor are its pins when it has been recovered.
+    @Test(arguments: CountingCandidate.all)
+    func aDeadDeviceNeedsNoBarrier(_ candidate: CountingCandidate) throws {
+        func check<Strategy: CountingStrategy>(_: Strategy.Type) throws {
+            let strategy = try make(Strategy.self, pages: 8, sharing: range(0..<8))
+            let other = DeviceID(2)
+            strategy.arena.journal(of: dead).barrierRefusal = EPERM
+            for device in [dead, other] {
+                strategy.tear(Tear(state: .intent, counted: 0..<1), range(0..<7), of: device)
+                #expect(try strategy.recover(device, until: .now) == 1)
+                #expect(try strategy.audit() == nil)
+            }
+        }
+        try check(candidate.type)
+    }
+
+    /// Where the kernel refuses the recovery's own barrier, the torn pin is left, and nobody waits for a thaw.
+    @Test(arguments: CountingCandidate.all)
+    func aRefusedBarrierFreezesNobody(_ candidate: CountingCandidate) throws {
+        func check<Strategy: CountingStrategy>(_: Strategy.Type) throws {
+            let strategy = try make(Strategy.self, pages: 8, sharing: range(0..<8))
+            let survivor = strategy.pinner(for: living)
+            strategy.tear(Tear(state: .intent, counted: 0..<1), range(0..<7), of: dead)
+            let thread = try WorkerThread(name: "refused") {
+                #expect(crefuse_from_now_on(CREFUSE_MEMBARRIER, EPERM) == 0)
+                #expect {
+                    _ = try strategy.recover(dead, until: .now)
+                } throws: {
+                    "\($0)".hasPrefix("membarrier")
+                }
+            }
+            thread.join()
+            #expect(!strategy.arena.coordination.isFrozen)
+            #expect(refusalOfPin(range(0..<8), by: survivor) == nil)
+            #expect(try strategy.recover(dead, until: .now) == 1)
+            #expect(try strategy.audit() == nil)
+        }
+        try check(candidate.type)
     }
 
     /// Every place where a pin or an unpin may end for good, under survivors of many shapes.

@@ -17,23 +17,28 @@ struct request {
     int error, result;
 };
 
-// A filter is its thread's for good, and goes to what the thread starts: the test's own threads have none.
-static void *spawn(void *argument) {
-    struct request *request = argument;
-    unsigned number = request->call & 0xffff, second = (unsigned)request->call >> 16;
+int crefuse_from_now_on(enum crefuse_call call, int error) {
+    unsigned number = call & 0xffff, second = (unsigned)call >> 16;
     struct sock_filter filter[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 4),
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
         BPF_STMT(BPF_ALU | BPF_AND | BPF_K, second ? ~0u : 0),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, second, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)request->error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     struct sock_fprog program = {.len = sizeof filter / sizeof *filter, .filter = filter};
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
-        request->result = errno;
-    else
+        return errno;
+    return 0;
+}
+
+// A filter is its thread's for good, and goes to what the thread starts: the test's own threads have none.
+static void *spawn(void *argument) {
+    struct request *request = argument;
+    request->result = crefuse_from_now_on(request->call, request->error);
+    if (request->result == 0)
         request->result = posix_spawnp(
             request->pid, request->file, request->actions, request->attributes, request->argv, request->envp);
     return NULL;

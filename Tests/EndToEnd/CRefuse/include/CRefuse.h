@@ -1,4 +1,4 @@
-// Programs that the kernel refuses a system call, as it does where a feature is missing or forbidden.
+// Programs and threads that the kernel refuses a system call, as it does where a feature is missing or forbidden.
 #pragma once
 #include <linux/io_uring.h>
 #include <spawn.h>
@@ -9,6 +9,7 @@
 enum crefuse_call {
     CREFUSE_EVENTFD = SYS_eventfd2,
     CREFUSE_FALLOCATE = SYS_fallocate,
+    CREFUSE_FIND_LOCK = SYS_fcntl | 36 << 16, // F_OFD_GETLK
     CREFUSE_GET_MEMPOLICY = SYS_get_mempolicy,
     CREFUSE_IO_URING_SETUP = SYS_io_uring_setup,
     CREFUSE_IO_URING_REGISTER = SYS_io_uring_register,
@@ -23,6 +24,10 @@ enum crefuse_call {
     CREFUSE_SOCKETPAIR = SYS_socketpair,
     CREFUSE_USERFAULTFD = SYS_userfaultfd,
 };
+
+/// Makes system call `call` fail with `error` in this thread, and in what it starts, by a seccomp filter (seccomp(2)).
+/// Needs no privileges. Returns 0 or an error number.
+int crefuse_from_now_on(enum crefuse_call call, int error);
 
 /// posix_spawnp(3), with a seccomp filter (seccomp(2)) in the new process, and in all that it starts, which makes
 /// system call `call` fail with `error`. Needs no privileges. Returns 0 or an error number.
