@@ -30,15 +30,14 @@ int clinux_uring_add_table(int ring, unsigned buffer_slots) {
     return syscall(SYS_io_uring_register, ring, IORING_REGISTER_BUFFERS2, &table, sizeof table) < 0 ? -errno : 0;
 }
 
-int clinux_uring_set_buffer(int ring, unsigned slot, void *start, size_t bytes) {
-    struct iovec buffer = {.iov_base = start, .iov_len = bytes};
+int clinux_uring_set_buffers(int ring, unsigned slot, const struct iovec *buffers, unsigned count) {
     struct io_uring_rsrc_update2 update;
     memset(&update, 0, sizeof update);
     update.offset = slot;
-    update.data = (uint64_t)(uintptr_t)&buffer;
-    update.nr = 1;
+    update.data = (uint64_t)(uintptr_t)buffers;
+    update.nr = count;
     int done = (int)syscall(SYS_io_uring_register, ring, IORING_REGISTER_BUFFERS_UPDATE, &update, sizeof update);
-    return done < 0 ? -errno : done == 1 ? 0 : -EAGAIN;
+    return done < 0 ? -errno : done;
 }
 
 int64_t clinux_raise_locked_memory(void) {

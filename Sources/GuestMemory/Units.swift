@@ -68,7 +68,7 @@ public struct ByteCount: Hashable, Comparable, Sendable, CustomStringConvertible
 }
 
 /// A run of pages: `[start, start + count)`, never empty, never past the last of 2^32 frames.
-public struct PageRange: Hashable, Sendable, CustomStringConvertible {
+public struct PageRange: BitwiseCopyable, Hashable, Sendable, CustomStringConvertible {
     public let start: GFN
     public let count: PageCount
 
@@ -97,7 +97,7 @@ public struct PageRange: Hashable, Sendable, CustomStringConvertible {
 
     /// The first and one past the last raw frame number.
     @inlinable public var lower: UInt64 { start.rawValue }
-    @inlinable public var upper: UInt64 { start.rawValue + count.rawValue }
+    @inlinable public var upper: UInt64 { start.rawValue &+ count.rawValue }
 
     @inlinable public func contains(_ gfn: GFN) -> Bool {
         gfn.rawValue >= lower && gfn.rawValue < upper

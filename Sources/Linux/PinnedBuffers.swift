@@ -24,12 +24,24 @@ public struct PinnedBuffers: ~Copyable {
         self.ring = ring
     }
 
-    /// Pins `memory` into an empty slot. Throws ENOMEM at the limit on locked memory.
-    public func set(_ slot: Int, _ memory: UnsafeMutableRawBufferPointer) throws(SystemError) {
-        let result = clinux_uring_set_buffer(
-            ring.raw, UInt32(slot), memory.baseAddress, memory.count)
+    /// Pins each of the memories into a slot, from the empty one `first` on, with a single call; all of them, or none. Throws
+    /// ENOMEM at the limit on locked memory.
+    public func set(_ first: Int, _ memories: [iovec]) throws(SystemError) {
+        let done = clinux_uring_set_buffers(
+            ring.raw, UInt32(first), memories, UInt32(memories.count))
+        guard done != memories.count else { return }
+        // The kernel says how far it came, and why it stopped there only where it starts there.
+        let place = Int(max(0, done))
+        let failed = memories[place]
+        var result = done
+        if done >= 0 {
+            result = clinux_uring_set_buffers(ring.raw, UInt32(first + place), [failed], 1)
+            clear(first..<first + place + 1)
+            // It would have been possible a moment later.
+            if result >= 0 { result = -EAGAIN }
+        }
         try check(
-            result, "io_uring_register(BUFFERS_UPDATE)", on: "\(memory.count) bytes",
+            result, "io_uring_register(BUFFERS_UPDATE)", on: "\(failed.iov_len) bytes",
             advice: Self.advice(result))
     }
 
@@ -41,9 +53,17 @@ public struct PinnedBuffers: ~Copyable {
             : KernelFeature.ioUring.advice(for: -result)
     }
 
-    /// Lets go of what the slot holds.
-    public func clear(_ slot: Int) {
-        _ = clinux_uring_set_buffer(ring.raw, UInt32(slot), nil, 0)
+    /// Lets go of what the slots hold.
+    public func clear(_ slots: Range<Int>) {
+        let none = Array(repeating: iovec(), count: slots.count)
+        var next = slots.lowerBound
+        // A call may be cut short.
+        while next < slots.upperBound {
+            let done = clinux_uring_set_buffers(
+                ring.raw, UInt32(next), none, UInt32(slots.upperBound - next))
+            guard done > 0 else { return }
+            next += Int(done)
+        }
     }
 }
 

@@ -168,7 +168,7 @@ public final class Arena {
         var sum = 0
         for number in 0..<Self.deviceCapacity {
             let device = DeviceID(number)
-            sum += journal(of: device).liveEntries().count + published.ranges(of: device).count
+            sum += journal(of: device).liveEntries().count + published.pinCount(of: device)
         }
         return sum
     }

@@ -68,14 +68,36 @@ struct CountedPins<Cover: CountedCover> {
 
 extension CountedPins {
     @inline(__always)
-    func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
-        guard range.upper <= pages.rawValue else {
-            throw .outOfRange(GFN(max(range.lower, pages.rawValue)))
+    func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
+        let hull = try RangeList.hull(ranges, within: pages)
+        let pin = try journal.begin(ranges, hull)
+        for index in ranges.indices {
+            if let refusal = count(ranges[index]) { throw undo(pin, ranges, index, refusal) }
         }
-        let pin = try journal.begin(range)
+        journal.hold(pin)
+        return pin
+    }
+
+    /// One range, for those that keep pins of single ranges.
+    @inline(__always)
+    func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
+        let list: InlineArray<1, PageRange> = [range]
+        return try pin(list.span)
+    }
+
+    /// A word that refused, what it said, and how many of the range's words had been counted on before.
+    private struct Refusal {
+        let counted: CountedWord
+        let old: UInt64
+        let done: Int
+    }
+
+    /// Adds to each word of the range, as far as they are open; that which was not is as it was.
+    @inline(__always)
+    private func count(_ range: PageRange) -> Refusal? {
         var done = 0
-        var refusing: (counted: CountedWord, old: UInt64)?
-        let succeeded = cover.forEachWord(range) { counted in
+        var refusal: Refusal?
+        _ = cover.forEachWord(range) { counted in
             let old = counted.word.pointee.wrappingAdd(counted.addend, ordering: .acquiring)
                 .oldValue
             if old & counted.flags == counted.open {
@@ -85,35 +107,59 @@ extension CountedPins {
             // This word may be another one by the time the range is walked again: it is undone here.
             counted.word.pointee.wrappingSubtract(
                 counted.addend, ordering: .sequentiallyConsistent)
-            refusing = (counted, old)
+            refusal = Refusal(counted: counted, old: old, done: done)
             return false
         }
-        guard succeeded else { throw refuse(pin, done: done, refusing!) }
-        journal.hold(pin)
-        return pin
+        return refusal
     }
 
+    /// Takes back what was counted of the ranges before `index`, and of that one.
+    ///
     /// A count may be full with pins that go without an unpin, under way or left torn by a device that has died: then
     /// the pin may be tried again. Only where held pins have filled it, it is one too many.
     @inline(never)
-    private func refuse(
-        _ pin: Pin, done: Int, _ refusing: (counted: CountedWord, old: UInt64)
+    private func undo(
+        _ pin: Pin, _ ranges: Span<PageRange>, _ index: Int, _ refusal: Refusal
     ) -> PinRefusal {
-        if done > 0 { cover.release(pin.range, words: done, coordination) }
+        if refusal.done > 0 { cover.release(ranges[index], words: refusal.done) }
+        for index in 0..<index { cover.release(ranges[index], words: .max) }
         coordination.announceUnpin()
         journal.end(pin)
-        let (counted, old) = refusing
-        let full = counted.flags & Cover.guardBits
-        if let closed = cover.whatCloses(pin.range) { return closed }
+        for index in ranges.indices {
+            if let closed = cover.whatCloses(ranges[index]) { return closed }
+        }
+        let full = refusal.counted.flags & Cover.guardBits
         let isTooMany =
-            old & full != 0 && cover.heldCounts(on: counted.word, arena) & full != 0
-        return isTooMany ? .tooManyPins(pin.range.start) : .converting(pin.range.start)
+            refusal.old & full != 0
+            && (cover.heldCounts(on: refusal.counted.word, arena)
+                &+ counts(of: ranges, before: index, on: refusal.counted.word)) & full != 0
+        let start = ranges[index].start
+        return isTooMany ? .tooManyPins(start) : .converting(start)
+    }
+
+    /// What the list itself counts on the word: ranges that overlap may fill it.
+    private func counts(
+        of ranges: Span<PageRange>, before index: Int,
+        on word: UnsafeMutablePointer<Atomic<UInt64>>
+    ) -> UInt64 {
+        var counts: UInt64 = 0
+        for index in 0..<index {
+            _ = cover.forEachWord(ranges[index]) { counted in
+                if counted.word == word { counts &+= counted.addend }
+                return true
+            }
+        }
+        return counts
     }
 
     @inline(__always)
     func unpin(_ pin: Pin) {
         journal.beginRelease(pin)
-        cover.release(pin.range, words: .max, coordination)
+        _ = journal.forEachRange(of: pin) { range in
+            cover.release(range, words: .max)
+            return true
+        }
+        coordination.announceUnpin()
         journal.end(pin)
     }
 }
@@ -140,16 +186,15 @@ extension CountedCover {
         return counts
     }
 
-    /// Takes the range's first `words` counts back, and wakes who waits for it.
+    /// Takes the range's first `words` counts back; whoever waits for it has to be told.
     @inline(__always)
-    func release(_ range: PageRange, words: Int, _ coordination: Coordination) {
+    func release(_ range: PageRange, words: Int) {
         var left = words
         _ = forEachWord(range) { counted in
             counted.word.pointee.wrappingSubtract(counted.addend, ordering: .sequentiallyConsistent)
             left &-= 1
             return left != 0
         }
-        coordination.announceUnpin()
     }
 }
 

@@ -71,8 +71,8 @@ public final class EmptyPinner: Pinner {
 
     init(_ device: DeviceID) { self.device = device }
 
-    public func pin(_ range: PageRange) -> Pin {
-        Pin(range: range, device: device, entry: 0, ticket: 0)
+    public func pin(_ ranges: Span<PageRange>) -> Pin {
+        Pin(range: ranges[0], device: device, entry: 0, ticket: 0)
     }
     public func unpin(_ pin: Pin) {}
 }

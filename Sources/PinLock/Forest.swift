@@ -49,10 +49,11 @@ struct Forest {
     }
 
     private let treesOffset: Int
+    private static let treeStride = stride(depth: treeDepth)
 
     @inline(__always)
     private func offset(of gib: UInt64) -> Int {
-        treesOffset + Int(gib) * Self.stride(depth: Self.treeDepth)
+        treesOffset &+ Int(gib) &* Self.treeStride
     }
 
     @inline(__always)
@@ -92,6 +93,7 @@ extension Forest {
     /// The canonical cover of the range: one word for an aligned GiB, at most two per level otherwise.
     @inline(__always)
     func forEachWord(_ range: PageRange, _ body: (CountedWord) -> Bool) -> Bool {
+        if let leaves = leaves(of: range) { return body(leaves) }
         var page = range.lower
         let upper = range.upper
         while page < upper {
@@ -113,6 +115,20 @@ extension Forest {
         return true
     }
 
+    /// The word of a range of up to three pages whose lanes are side by side among the leaves: all of its cover.
+    @inline(__always)
+    private func leaves(of range: PageRange) -> CountedWord? {
+        let first = range.lower & 3
+        let end = first &+ range.count.rawValue
+        guard range.count.rawValue < 4, end <= 4 else { return nil }
+        let lanes = CountedTree.Lanes.ones(first, end)
+        return CountedWord(
+            word: tree(of: range.lower &>> 18).root + Int(Self.leaf(of: range.lower)), addend: lanes,
+            flags: lanes &<< 15 | lanes &<< 14, open: lanes &<< 15)
+    }
+
+    private static let firstLeafWord = CountedTree.wordCount(depth: treeDepth - 1)
+
     /// The root that speaks for the whole range, where that is one aligned GiB.
     @inline(__always)
     func root(spanning range: PageRange) -> UnsafeMutablePointer<Atomic<UInt64>>? {
@@ -126,9 +142,28 @@ extension Forest {
     /// consistency. `root` is the range's: where a barrier comes first, looking it up need not wait for it.
     @inline(__always)
     func isOpen(_ range: PageRange, _ root: UnsafeMutablePointer<Atomic<UInt64>>?) -> Bool {
+        if range.count.rawValue == 1 { return isOpen(page: range.lower) }
+        if let leaves = leaves(of: range) {
+            return leaves.word.pointee.load(ordering: .sequentiallyConsistent) & leaves.open
+                == leaves.open
+        }
         guard let root else { return isEveryWordOpen(range) }
         let open = CountedTree.Lanes.open
         return root.pointee.load(ordering: .sequentiallyConsistent) & open == open
+    }
+
+    /// The same of a page: its leaf.
+    @inline(__always)
+    private func isOpen(page: UInt64) -> Bool {
+        let word = tree(of: page &>> 18).root + Int(Self.leaf(of: page))
+        let lanes = word.pointee.load(ordering: .sequentiallyConsistent)
+        return lanes &>> ((page & 3) &<< 4) & 0x8000 != 0
+    }
+
+    /// The word of a page's lane among the leaves of its GiB's tree.
+    @inline(__always)
+    private static func leaf(of page: UInt64) -> UInt64 {
+        firstLeafWord &+ (page & (pagesPerGiB &- 1)) &>> 2
     }
 
     @inline(never)

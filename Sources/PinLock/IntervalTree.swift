@@ -1,9 +1,10 @@
 import GuestMemory
 import Synchronization
 
-/// The ranges of all listed pins in a balanced search tree, ordered by start, each node with the end of its subtree.
+/// All listed pins in a balanced search tree, ordered by start, each node with the end of its subtree.
 ///
-/// A node is a journal entry; its links lie in the entry's annex, as numbers. So a pin needs no allocation, and a
+/// A node is a journal entry, and stands for the hull of its ranges, from the lowest page to the highest: whoever meets
+/// that asks the journal for the ranges. Its links lie in the entry's annex, as numbers. So a pin needs no allocation, and a
 /// process that maps the arena elsewhere reads the same tree. The tree is a treap: also a heap by a hash of the
 /// node's number, which keeps it logarithmic in expectation and needs no words of its own (Seidel and Aragon,
 /// "Randomized Search Trees", Algorithmica 16, 1996). The hash is keyed with the arena's secret: who knew it could
@@ -20,6 +21,9 @@ struct IntervalTree: PinIndex {
         var right: Link = 0
         /// One past the last page of any range in the subtree.
         var end: UInt64 = 0
+        /// The hull of the pin's own ranges: its first page, and one past its last.
+        var lower: UInt64 = 0
+        var upper: UInt64 = 0
     }
 
     static let byteCount = 64
@@ -33,34 +37,37 @@ struct IntervalTree: PinIndex {
     }
 
     func insert(_ entry: Int, of device: DeviceID) {
-        root.pointee = inserting(link(entry, device), into: root.pointee)
+        let link = link(entry, device)
+        node(link).pointee = hull(of: link)
+        root.pointee = inserting(link, into: root.pointee)
     }
 
     func remove(_ entry: Int, of device: DeviceID) {
         root.pointee = removing(link(entry, device), from: root.pointee)
     }
 
-    /// The first range in order that ends behind `range.lower`: if that one does not meet the range, none does.
     func firstPinned(in range: PageRange) -> GFN? {
-        var at = root.pointee
-        while at != 0 {
-            let left = node(at).pointee.left
-            if left != 0, node(left).pointee.end > range.lower {
-                at = left
-                continue
-            }
-            let pinned = self.range(at)
-            if pinned.upper > range.lower {
-                return pinned.lower < range.upper ? GFN(max(pinned.lower, range.lower)) : nil
-            }
-            at = node(at).pointee.right
+        var lowest = UInt64.max
+        search(root.pointee, range, &lowest)
+        return lowest == .max ? nil : GFN(lowest)
+    }
+
+    /// Goes through the pins whose hull meets the range, but for those that begin behind what has been found.
+    private func search(_ tree: Link, _ range: PageRange, _ lowest: inout UInt64) {
+        guard tree != 0 else { return }
+        let node = node(tree).pointee
+        guard node.end > range.lower else { return }
+        search(node.left, range, &lowest)
+        guard node.lower < min(range.upper, lowest) else { return }
+        forEachRange(of: tree) { pinned in
+            if let met = pinned.intersection(range) { lowest = min(lowest, met.lower) }
         }
-        return nil
+        search(node.right, range, &lowest)
     }
 
     func rebuild() {
         root.pointee = 0
-        arena.forEachListedPin { device, entry, _ in insert(entry, of: device) }
+        arena.forEachListedEntry { journal, entry in insert(entry, of: journal.device) }
     }
 }
 
@@ -86,9 +93,23 @@ extension IntervalTree {
         return journal.annex(entry).assumingMemoryBound(to: Node.self)
     }
 
-    private func range(_ link: Link) -> PageRange {
+    private func forEachRange(of link: Link, _ body: (PageRange) -> Void) {
         let (journal, entry) = journal(of: link)
-        return Journal.unpack(journal.entry(entry).range.pointee.load(ordering: .relaxed))
+        _ = journal.forEachRange(journal.entry(entry).range.pointee.load(ordering: .relaxed)) {
+            body($0)
+            return true
+        }
+    }
+
+    /// A node without children, for what the journal says.
+    private func hull(of link: Link) -> Node {
+        var node = Node(lower: .max)
+        forEachRange(of: link) { range in
+            node.lower = min(node.lower, range.lower)
+            node.upper = max(node.upper, range.upper)
+        }
+        node.end = node.upper
+        return node
     }
 
     /// No two nodes have the same: each step can be undone.
@@ -106,16 +127,17 @@ extension IntervalTree {
 
     /// Equal starts are ordered by number, so that a node can be found again.
     private func precedes(_ first: Link, _ second: Link) -> Bool {
-        (range(first).lower, first) < (range(second).lower, second)
+        (node(first).pointee.lower, first) < (node(second).pointee.lower, second)
     }
 
     private func end(of link: Link) -> UInt64 { link == 0 ? 0 : node(link).pointee.end }
 
     /// Gives a node its children, and works its subtree's end out from theirs.
     private func join(_ left: Link, under link: Link, _ right: Link) -> Link {
-        node(link).pointee = Node(
-            left: left, right: right,
-            end: max(range(link).upper, end(of: left), end(of: right)))
+        let node = node(link)
+        node.pointee.left = left
+        node.pointee.right = right
+        node.pointee.end = max(node.pointee.upper, end(of: left), end(of: right))
         return link
     }
 }
@@ -171,7 +193,7 @@ extension IntervalTree {
 extension IntervalTree {
     func audit() -> String? {
         var listed: Set<Link> = []
-        arena.forEachListedPin { device, entry, _ in listed.insert(link(entry, device)) }
+        arena.forEachListedEntry { listed.insert(link($1, $0.device)) }
         var found: [Link] = []
         if let complaint = auditSubtree(root.pointee, &found) { return complaint }
         if zip(found, found.dropFirst()).contains(where: { !precedes($0, $1) }) {
@@ -187,7 +209,11 @@ extension IntervalTree {
         for child in [node.left, node.right] where child != 0 && priority(child) > priority(tree) {
             return "node \(child) is below node \(tree), and should be above"
         }
-        let ends = max(range(tree).upper, end(of: node.left), end(of: node.right))
+        let hull = hull(of: tree)
+        guard (node.lower, node.upper) == (hull.lower, hull.upper) else {
+            return "node \(tree) is not of the ranges that the journal has"
+        }
+        let ends = max(hull.upper, end(of: node.left), end(of: node.right))
         guard node.end == ends else {
             return "the ranges below node \(tree) end at \(ends), it says \(node.end)"
         }

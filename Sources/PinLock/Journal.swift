@@ -19,7 +19,8 @@ struct Journal {
     }
 
     struct Entry {
-        /// Start in the upper half, count less one in the lower: any range within 2^32 frames.
+        /// Start in the upper half, count less one in the lower: any range within 2^32 frames. Of a pin of several
+        /// ranges the place of its list instead.
         let range: UnsafeMutablePointer<Atomic<UInt64>>
         /// Ticket in the upper 62 bits, state in the lower two.
         let state: UnsafeMutablePointer<Atomic<UInt64>>
@@ -31,8 +32,15 @@ struct Journal {
     private static let headerByteCount = 4096
     private static let annexOffset = headerByteCount + capacity * entryByteCount
     /// Bytes beside each entry that a strategy has for itself, to link pins with; zero until it writes them.
-    static let annexByteCount = 16
-    static let byteCount = annexOffset + capacity * annexByteCount
+    static let annexByteCount = 32
+    private static let listOffset = annexOffset + capacity * annexByteCount
+
+    /// The most ranges that a pin has, and pins of more than one that a device can hold at once. Each such list has a place
+    /// for as many: none is ever moved, or goes around an end.
+    static let rangeLimit = 1024
+    static let listCapacity = 64
+    private static let listByteCount = rangeLimit * 8
+    static let byteCount = listOffset + listCapacity * listByteCount
 
     let device: DeviceID
     private let base: UnsafeMutableRawPointer
@@ -128,28 +136,84 @@ struct Journal {
         range.lower << 32 | (range.count.rawValue - 1)
     }
 
+    @inline(__always)
     static func unpack(_ word: UInt64) -> PageRange {
-        PageRange(start: word >> 32, count: (word & 0xffff_ffff) + 1)
+        PageRange(start: word >> 32, count: (word & 0xffff_ffff) &+ 1)
+    }
+
+    // MARK: Lists
+
+    /// The words of a list, each as `pack` has it.
+    @inline(__always)
+    func list(_ index: Int) -> UnsafeMutablePointer<Atomic<UInt64>> {
+        (base + Self.listOffset + index * Self.listByteCount)
+            .assumingMemoryBound(to: Atomic<UInt64>.self)
+    }
+
+    /// What stands in an entry for `count` ranges in a list: no range begins with the last frame and has two.
+    @inline(__always)
+    static func reference(to list: Int, count: Int) -> UInt64 {
+        0xffff_ffff << 32 | UInt64(list &* rangeLimit &+ count)
+    }
+
+    /// Which list an entry's word stands for, and how many ranges it has; nil where the word is a range.
+    @inline(__always)
+    private static func place(of word: UInt64) -> (list: Int, count: Int)? {
+        guard word >> 32 == 0xffff_ffff, word & 0xffff_ffff != 0 else { return nil }
+        let last = Int(word & 0xffff_ffff) - 1
+        return (last / rangeLimit % listCapacity, last % rangeLimit + 1)
+    }
+
+    /// Calls `body` with each range that an entry's word stands for, until it returns false; returns whether it never did.
+    ///
+    /// Of a living device's entry the words may be those of a later pin by now, and mixed; they are always ranges of its
+    /// own lists.
+    @inline(__always)
+    func forEachRange(_ word: UInt64, _ body: (PageRange) -> Bool) -> Bool {
+        guard let (list, count) = Self.place(of: word) else { return body(Self.unpack(word)) }
+        let words = self.list(list)
+        for index in 0..<count {
+            guard body(Self.unpack(words[index].load(ordering: .acquiring))) else { return false }
+        }
+        return true
+    }
+
+    /// The same as a list.
+    func ranges(_ word: UInt64) -> [PageRange] {
+        var ranges: [PageRange] = []
+        _ = forEachRange(word) {
+            ranges.append($0)
+            return true
+        }
+        return ranges
     }
 
     /// Every entry that is not free, with its index.
-    func liveEntries() -> [(index: Int, state: State, range: PageRange)] {
-        var found: [(index: Int, state: State, range: PageRange)] = []
+    func liveEntries() -> [(index: Int, state: State, ranges: [PageRange])] {
+        var found: [(index: Int, state: State, ranges: [PageRange])] = []
         for index in 0..<Int(highWater.pointee.load(ordering: .acquiring)) {
             let entry = entry(index)
             let state = State(rawValue: entry.state.pointee.load(ordering: .acquiring) & 3)!
             guard state != .free else { continue }
-            found.append((index, state, Self.unpack(entry.range.pointee.load(ordering: .relaxed))))
+            found.append((index, state, ranges(entry.range.pointee.load(ordering: .relaxed))))
         }
         return found
     }
 
     /// The pins whose counts are all in place, while nobody is inside a pin or an unpin.
-    var heldPins: [PageRange] { liveEntries().filter { $0.state == .held }.map(\.range) }
+    var heldPins: [PageRange] { liveEntries().filter { $0.state == .held }.flatMap(\.ranges) }
 
-    /// Of a dead device's torn pin nothing is left outside `rest`.
-    func shorten(_ index: Int, to rest: PageRange) {
-        entry(index).range.pointee.store(Self.pack(rest), ordering: .releasing)
+    /// Of a dead device's torn pin nothing is left outside `rest`, which has no more ranges than it had.
+    func shorten(_ index: Int, to rest: [PageRange]) {
+        let word = entry(index).range
+        guard rest.count > 1 else {
+            return word.pointee.store(Self.pack(rest[0]), ordering: .releasing)
+        }
+        let list = Self.place(of: word.pointee.load(ordering: .relaxed))!.list
+        for (number, range) in rest.enumerated() {
+            self.list(list)[number].store(Self.pack(range), ordering: .relaxed)
+        }
+        word.pointee.store(Self.reference(to: list, count: rest.count), ordering: .releasing)
     }
 
     /// Marks an entry of a dead device as done with. The ticket stays, and the device's next life goes on from it.
@@ -170,6 +234,8 @@ final class JournalWriter {
     let life: UInt64
     /// Entries used and free again: a stack whose depth is the first element.
     private let free: UnsafeMutablePointer<UInt32>
+    /// Lists that are free, the next one last.
+    private var freeLists: [Int]
 
     init(_ journal: Journal, _ coordination: Coordination) {
         precondition(
@@ -185,6 +251,7 @@ final class JournalWriter {
         life = journal.lives
         self.journal = journal
         self.coordination = coordination
+        freeLists = (0..<Journal.listCapacity).reversed()
         free = .allocate(capacity: Journal.capacity + 1)
         free[0] = 0
         let used = Int(journal.highWater.pointee.load(ordering: .relaxed))
@@ -223,17 +290,54 @@ final class JournalWriter {
         return next
     }
 
-    /// Writes down that the counts of `range` are about to be taken; waits out a freeze first.
+    /// Writes down that the counts of the ranges are about to be taken; waits out a freeze first. `hull` is the ranges'.
     @inline(__always)
-    func begin(_ range: PageRange) throws(PinRefusal) -> Pin {
-        guard let index = pop() else { throw .tooManyPins(range.start) }
+    func begin(_ ranges: Span<PageRange>, _ hull: PageRange) throws(PinRefusal) -> Pin {
+        if ranges.count > 1 { return try beginList(ranges, hull) }
+        return try begin(hull, Journal.pack(hull), list: Pin.single)
+    }
+
+    @inline(never)
+    private func beginList(
+        _ ranges: Span<PageRange>, _ hull: PageRange
+    ) throws(PinRefusal) -> Pin {
+        precondition(ranges.count <= Journal.rangeLimit, "a pin of \(ranges.count) ranges")
+        guard let list = freeLists.popLast() else { throw .tooManyPins(ranges[0].start) }
+        let words = journal.list(list)
+        for index in ranges.indices {
+            // As with an entry's range: `epoch` reads them.
+            words[index].store(Journal.pack(ranges[index]), ordering: .releasing)
+        }
+        do throws(PinRefusal) {
+            let word = Journal.reference(to: list, count: ranges.count)
+            return try begin(hull, word, list: list)
+        } catch {
+            freeLists.append(list)
+            throw error
+        }
+    }
+
+    @inline(__always)
+    private func begin(
+        _ hull: PageRange, _ word: UInt64, list: Int
+    ) throws(PinRefusal) -> Pin {
+        guard let index = pop() else { throw .tooManyPins(hull.start) }
         let entry = journal.entry(index)
         let ticket = (entry.state.pointee.load(ordering: .relaxed) & ~3) &+ 4
         // Releases the end of the pin that the entry stood for before: `epoch` reads entries of living devices.
-        entry.range.pointee.store(Journal.pack(range), ordering: .releasing)
+        entry.range.pointee.store(word, ordering: .releasing)
         entry.state.pointee.store(ticket | Journal.State.intent.rawValue, ordering: .releasing)
         if coordination.isFrozen { waitForThaw(entry.state, from: .intent, backTo: .free) }
-        return Pin(range: range, device: journal.device, entry: index, ticket: ticket)
+        return Pin(range: hull, device: journal.device, entry: index, ticket: ticket, list: list)
+    }
+
+    /// Calls `body` with each range of the pin, which is not ended yet, until it returns false; returns whether it never
+    /// did.
+    @inline(__always)
+    func forEachRange(of pin: Pin, _ body: (PageRange) -> Bool) -> Bool {
+        if pin.list == Pin.single { return body(pin.range) }
+        return journal.forEachRange(
+            journal.entry(pin.entry).range.pointee.load(ordering: .relaxed), body)
     }
 
     /// All counts are in place.
@@ -279,5 +383,6 @@ final class JournalWriter {
         journal.entry(pin.entry).state.pointee.store(
             pin.ticket | Journal.State.free.rawValue, ordering: .releasing)
         push(pin.entry)
+        if pin.list != Pin.single { freeLists.append(pin.list) }
     }
 }

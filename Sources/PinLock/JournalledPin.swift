@@ -15,7 +15,7 @@ struct JournalledPin {
 extension JournalledPin: @unchecked Sendable {}
 
 extension Arena {
-    /// The held pins of all devices that meet the range, in the order of their pages there.
+    /// The held pins of all devices that meet the range, in the order of their pages there: of a list each range that does.
     func heldPins(in range: PageRange) -> [JournalledPin] {
         var pins: [JournalledPin] = []
         for number in 0..<Self.deviceCapacity {
@@ -24,9 +24,12 @@ extension Arena {
                 let entry = journal.entry(index)
                 let state = entry.state.pointee.load(ordering: .acquiring)
                 guard state & 3 == Journal.State.held.rawValue else { continue }
-                let pinned = Journal.unpack(entry.range.pointee.load(ordering: .acquiring))
-                guard let part = pinned.intersection(range) else { continue }
-                pins.append(JournalledPin(state: entry.state, held: state, part: part))
+                _ = journal.forEachRange(entry.range.pointee.load(ordering: .acquiring)) { pinned in
+                    if let part = pinned.intersection(range) {
+                        pins.append(JournalledPin(state: entry.state, held: state, part: part))
+                    }
+                    return true
+                }
             }
         }
         return pins.sorted { $0.part.start < $1.part.start }

@@ -14,17 +14,18 @@ public final class LimitedPinner: Pinner {
     private let pinner: any Pinner
     /// The same, where it keeps pins beyond a DMA.
     private let keeper: (any RegisteringPinner)?
+    private let keepsItsPlace: Bool
     /// Pages of the pins that are out, without those that are kept.
     private var passing: UInt64 = 0
     /// Pins that are out inside what is kept.
     private var tokens = 0
-    /// Entries of pins that are no tokens and yet within what is kept, since that has been let go for the moment.
-    private var inPlaceOfKept: Set<Int> = []
 
     public init(_ pinner: any Pinner, limit: PageCount) {
         self.pinner = pinner
         self.limit = limit
         keeper = pinner as? any RegisteringPinner
+        keepsItsPlace =
+            (pinner as? any RegisteringPinner).map { type(of: $0).keepsItsPlace } ?? false
     }
 
     /// Pages that the device holds now.
@@ -32,26 +33,43 @@ public final class LimitedPinner: Pinner {
 
     public var kernelRefusal: SystemError? { pinner.kernelRefusal }
 
-    public func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
+    public func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
         if tokens == 0 { keeper?.noteIdle() }
-        if keeper?.keeps(range) != true { try makeRoom(for: range.count.rawValue, at: range.start) }
-        let pin = try pinner.pin(range)
+        let (all, kept) = pages(of: ranges)
+        if kept < all {
+            // A keeper that never lets go for good pins a list anew that is not wholly its own.
+            let isWhole = keeper == nil || keepsItsPlace
+            try makeRoom(for: isWhole ? all : all - kept, at: ranges[0].start)
+        }
+        var pin = try pinner.pin(ranges)
         if Registrations.isToken(pin) {
             tokens += 1
-        } else if keeper?.standsInForKept(pin) == true {
-            inPlaceOfKept.insert(pin.entry)
-        } else {
-            passing += range.count.rawValue
+        } else if kept < all || !keepsItsPlace {
+            pin.charge = all
+            passing += all
+            // A cache that could not keep all of the list has pinned all of it beside what it kept.
+            keeper?.keepAtMost(limit.rawValue - min(limit.rawValue, passing))
+            guard held <= limit else {
+                unpin(pin)
+                throw .overLimit(ranges[0].start)
+            }
         }
         return pin
     }
 
-    public func unpin(_ pin: Pin) {
-        if Registrations.isToken(pin) {
-            tokens -= 1
-        } else if inPlaceOfKept.remove(pin.entry) == nil {
-            passing -= pin.range.count.rawValue
+    /// Pages of the list, and how many of them are within what is kept.
+    private func pages(of ranges: Span<PageRange>) -> (all: UInt64, kept: UInt64) {
+        var (all, kept): (UInt64, UInt64) = (0, 0)
+        for index in ranges.indices {
+            let pages = ranges[index].count.rawValue
+            all += pages
+            if keeper?.keeps(ranges[index]) == true { kept += pages }
         }
+        return (all, kept)
+    }
+
+    public func unpin(_ pin: Pin) {
+        if Registrations.isToken(pin) { tokens -= 1 } else { passing -= pin.charge }
         pinner.unpin(pin)
     }
 
@@ -85,8 +103,9 @@ protocol RegisteringPinner: Pinner {
     /// Whether a pin of the range takes nothing beyond what is kept.
     func keeps(_ range: PageRange) -> Bool
 
-    /// Whether a pin that has just been taken, and is no token, took nothing beyond what is kept.
-    func standsInForKept(_ pin: Pin) -> Bool
+    /// Whether what is kept has its pages also while it is let go for a conversion: then a pin of the range that is no token
+    /// takes nothing beyond it.
+    static var keepsItsPlace: Bool { get }
 
     /// To be called before a pin where no token is out: nobody uses what is kept until then.
     func noteIdle()

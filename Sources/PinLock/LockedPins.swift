@@ -64,15 +64,19 @@ struct LockedPins<Index: PinIndex>: Sendable {
     // MARK: Devices
 
     @inline(__always)
-    func pin(_ range: PageRange, _ journal: JournalWriter) throws(PinRefusal) -> Pin {
-        guard range.upper <= arena.pages.rawValue else {
-            throw .outOfRange(GFN(max(range.lower, arena.pages.rawValue)))
-        }
-        let pin = try journal.begin(range)
+    func pin(_ ranges: Span<PageRange>, _ journal: JournalWriter) throws(PinRefusal) -> Pin {
+        let hull = try RangeList.hull(ranges, within: arena.pages)
+        let pin = try journal.begin(ranges, hull)
         journal.isAtMutex = true
         defer { journal.isAtMutex = false }
         let closed = mutex.withLock { () -> GFN? in
-            if let closed = forest.firstClosed(in: range) {
+            var closed: GFN?
+            _ = journal.forEachRange(of: pin) { range in
+                if forest.isOpen(range, nil) { return true }
+                closed = forest.firstClosed(in: range)
+                return closed == nil
+            }
+            guard closed == nil else {
                 journal.end(pin)
                 return closed
             }
@@ -148,24 +152,34 @@ final class LockedDevice<Index: PinIndex>: Pinner {
         journal = pins.journal(of: device)
     }
 
-    func pin(_ range: PageRange) throws(PinRefusal) -> Pin { try pins.pin(range, journal) }
+    func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
+        try pins.pin(ranges, journal)
+    }
     func unpin(_ pin: Pin) { pins.unpin(pin, journal) }
 }
 
 extension Arena {
-    /// Calls `body` with every listed pin: the device, the entry in its journal, the range.
-    func forEachListedPin(_ body: (_ device: DeviceID, _ entry: Int, _ range: PageRange) -> Void) {
+    /// Calls `body` with every listed pin: the journal, and the entry in it.
+    func forEachListedEntry(_ body: (_ journal: Journal, _ entry: Int) -> Void) {
         for number in 0..<Self.deviceCapacity {
-            let device = DeviceID(number)
-            let journal = journal(of: device)
+            let journal = journal(of: DeviceID(number))
             for index in 0..<Int(journal.highWater.pointee.load(ordering: .acquiring)) {
-                let entry = journal.entry(index)
-                let state = entry.state.pointee.load(ordering: .acquiring) & 3
+                let state = journal.entry(index).state.pointee.load(ordering: .acquiring) & 3
                 guard
                     state == Journal.State.held.rawValue
                         || state == Journal.State.releasing.rawValue
                 else { continue }
-                body(device, index, Journal.unpack(entry.range.pointee.load(ordering: .relaxed)))
+                body(journal, index)
+            }
+        }
+    }
+
+    /// Calls `body` with each range of every listed pin: the device, the entry in its journal, the range.
+    func forEachListedPin(_ body: (_ device: DeviceID, _ entry: Int, _ range: PageRange) -> Void) {
+        forEachListedEntry { journal, entry in
+            _ = journal.forEachRange(journal.entry(entry).range.pointee.load(ordering: .relaxed)) {
+                body(journal.device, entry, $0)
+                return true
             }
         }
     }

@@ -1,7 +1,7 @@
 import GuestMemory
 
 /// The number of a device: its place in the arena's journals.
-public struct DeviceID: Hashable, Sendable, CustomStringConvertible {
+public struct DeviceID: BitwiseCopyable, Hashable, Sendable, CustomStringConvertible {
     public let rawValue: Int
 
     public init(_ rawValue: Int) {
@@ -14,16 +14,65 @@ public struct DeviceID: Hashable, Sendable, CustomStringConvertible {
     public var description: String { "device \(rawValue)" }
 }
 
-/// A device's claim on a range: until it is given back, no page in the range becomes private.
+/// A device's claim on a list of ranges: until it is given back, no page in them becomes private.
 ///
 /// A token: giving it back twice, to another device's pinner, or to the device's own in a later life, traps. Tokens
 /// inside a registration are only counted: there giving back twice traps once more are given back than are out.
-public struct Pin: Sendable {
+public struct Pin: BitwiseCopyable, Sendable {
+    /// The most ranges that a pin can have: whoever needs more takes several.
+    public static var rangeLimit: Int { Journal.rangeLimit }
+
+    /// From the lowest page to the highest; of a token that stands for no pin of its own, the list's first range.
     public let range: PageRange
     public let device: DeviceID
     /// The journal entry or the slot that speaks for it, and the number that it has for this pin and no other.
     let entry: Int
     let ticket: UInt64
+    /// Where the journal has the ranges, if there are several; `single` where `range` says it all.
+    let list: Int
+    /// Pages that a limit on what its device holds has counted for it.
+    var charge: UInt64 = 0
+
+    static let single = -1
+
+    init(range: PageRange, device: DeviceID, entry: Int, ticket: UInt64, list: Int = Pin.single) {
+        self.range = range
+        self.device = device
+        self.entry = entry
+        self.ticket = ticket
+        self.list = list
+    }
+}
+
+/// A list of ranges, as a request has it: in any order, touching or overlapping as they like.
+enum RangeList {
+    /// From the lowest page to the highest. Refuses a list that reaches past a guest of so many pages.
+    @inline(__always)
+    static func hull(
+        _ ranges: Span<PageRange>, within pages: PageCount
+    ) throws(PinRefusal) -> PageRange {
+        guard ranges.count > 1 else { return try check(ranges[0], ranges, pages) }
+        var (lower, upper) = (UInt64.max, UInt64(0))
+        for index in ranges.indices {
+            lower = min(lower, ranges[index].lower)
+            upper = max(upper, ranges[index].upper)
+        }
+        return try check(PageRange(start: lower, count: upper &- lower), ranges, pages)
+    }
+
+    @inline(__always)
+    static func check(
+        _ hull: PageRange, _ ranges: Span<PageRange>, _ pages: PageCount
+    ) throws(PinRefusal) -> PageRange {
+        guard hull.upper <= pages.rawValue else { throw outside(ranges, pages) }
+        return hull
+    }
+
+    @inline(never)
+    private static func outside(_ ranges: Span<PageRange>, _ pages: PageCount) -> PinRefusal {
+        let first = ranges.indices.first { ranges[$0].upper > pages.rawValue }!
+        return .outOfRange(GFN(max(ranges[first].lower, pages.rawValue)))
+    }
 }
 
 /// Why a pin was refused. Nothing stays pinned.

@@ -3,10 +3,13 @@ import Linux
 
 /// A way of keeping devices' pins and the guest's conversions apart: one device's side.
 public protocol Pinner: AnyObject {
-    /// Pins every page of the range, or none.
+    /// Pins every page of every range, or none: what a request needs, for a single token.
+    ///
+    /// There are one range at least and `Pin.rangeLimit` at most; in any order, and they may touch or overlap. Two pins of a
+    /// page, in one list or in two, count twice.
     ///
     /// Acquires: what the conversions that made these pages shared did before is visible after it.
-    func pin(_ range: PageRange) throws(PinRefusal) -> Pin
+    func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin
 
     /// Gives a pin back. Releases: every store of the DMA is ordered before it, once non-temporal ones are fenced.
     func unpin(_ pin: Pin)
@@ -27,6 +30,13 @@ public protocol Pinner: AnyObject {
 }
 
 extension Pinner {
+    /// Pins every page of the range, or none.
+    @inline(__always)
+    public func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
+        let list: InlineArray<1, PageRange> = [range]
+        return try pin(list.span)
+    }
+
     public var kernelRefusal: SystemError? { nil }
     public func register(_ ranges: [PageRange]) throws(PinRefusal) {}
     public func unregister() {}

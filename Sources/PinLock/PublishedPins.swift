@@ -1,21 +1,34 @@
 import GuestMemory
 import Synchronization
 
-/// Pins that devices hold by saying so: a cache line per device, eight slots in it, a range or nothing in each.
+/// Lists of ranges that devices hold by saying so: eight slots a device, each with a list or nothing in it.
 ///
-/// A slot is a journal entry and a lock in one: it says who holds what, in one word and so in one step. It is never
-/// torn; what a dead device has left in one is cleared, and nothing has to be counted again.
+///     header lines | number lines | lists
 ///
-/// Beside the slots, on lines that only their devices touch, lies a number for each: it moves with every pin, and goes
-/// on when the device dies and joins again. So a number names its pin for good, and no unpin takes one for another.
+/// A device has a line of eight *headers*, one a slot: the number of the pin in the upper 53 bits, how many ranges it has in
+/// the lower 11. Zero is an empty slot, so a slot is taken and given back by one store, and is never torn: what a dead
+/// device has left in one is cleared, and nothing has to be counted again. Beside them lie, on lines that only their device
+/// touches, the slots' last *numbers*: each pin has the next, and they go on when the device dies and joins again. So a
+/// header names its pin for good, and no unpin takes one for another.
 ///
-/// A slot's word has the range's last frame in the upper half, and the complement of its first in the lower. Untouched
-/// memory would be the range from the last frame of all to the first, which is none.
+/// A slot's *list* is the hull of its ranges, from the lowest page to the highest, and behind it the ranges, each packed as
+/// in a journal. Of a single range the hull is the range.
+///
+/// Why a conversion may read a list while its device writes the next one there: it looks at the header before and
+/// afterwards. Every word of a list is stored with release and read with acquire. A word of a later list proves the earlier
+/// pin gone: it was stored behind the header's zero, which came behind the last store of the DMA. Then the header is
+/// another one, or zero, at the second look. A pin that was there at the first look and is there at the second had its list
+/// in place all the time. And whoever comes after the first look finds the range closed, since that was closed before.
 struct PublishedPins {
     /// Pins a device can publish at once.
     static let capacity = 8
-    static let byteCount = 2 * slotCount * 8
     private static let slotCount = Arena.deviceCapacity * capacity
+    /// The hull, and the ranges.
+    private static let listWordCount = 1 + Journal.rangeLimit
+    private static let listsOffset = 2 * slotCount
+    static let byteCount = (listsOffset + slotCount * listWordCount) * 8
+
+    private static let countBits: UInt64 = 11
 
     private let base: UnsafeMutablePointer<Atomic<UInt64>>
 
@@ -23,48 +36,110 @@ struct PublishedPins {
         self.base = base.assumingMemoryBound(to: Atomic<UInt64>.self)
     }
 
+    /// The header of the pin of that number: never zero.
     @inline(__always)
-    static func pack(_ range: PageRange) -> UInt64 {
-        (range.upper &- 1) &<< 32 | (range.lower ^ 0xffff_ffff)
+    static func header(_ number: UInt64, _ count: Int) -> UInt64 {
+        number &<< countBits | UInt64(count)
     }
 
-    /// Puts a packed range into a slot by a sequentially consistent exchange: a load of the open bits that is
-    /// sequentially consistent, too, comes after it.
     @inline(__always)
-    static func publish(_ word: UInt64, in slot: borrowing Atomic<UInt64>) {
-        _ = slot.exchange(word, ordering: .sequentiallyConsistent)
+    private static func rangeCount(_ header: UInt64) -> Int {
+        min(Int(header & (1 << countBits - 1)), Journal.rangeLimit)
     }
 
-    private static func unpack(_ word: UInt64) -> PageRange? {
-        let lower = (word & 0xffff_ffff) ^ 0xffff_ffff
-        let upper = (word >> 32) + 1
-        return word == 0 ? nil : PageRange(start: lower, count: upper - lower)
+    /// Puts a header into its slot by a sequentially consistent exchange: a load of the open bits that is sequentially
+    /// consistent, too, comes after it.
+    @inline(__always)
+    static func publish(_ header: UInt64, in slot: borrowing Atomic<UInt64>) {
+        _ = slot.exchange(header, ordering: .sequentiallyConsistent)
     }
 
-    /// The first of the device's slots; the others follow.
+    /// The first of the device's headers; the others follow.
     func slots(of device: DeviceID) -> UnsafeMutablePointer<Atomic<UInt64>> {
         base + device.rawValue * Self.capacity
     }
 
     /// The numbers of the pins that the device's slots had last. Written by the device alone.
-    func tickets(of device: DeviceID) -> UnsafeMutablePointer<Atomic<UInt64>> {
+    func numbers(of device: DeviceID) -> UnsafeMutablePointer<Atomic<UInt64>> {
         slots(of: device) + Self.slotCount
+    }
+
+    /// The hull of what is in the device's first slot, and the ranges behind it; those of the next slot are `stride` words on.
+    func lists(of device: DeviceID) -> UnsafeMutablePointer<Atomic<UInt64>> {
+        list(device.rawValue * Self.capacity)
+    }
+    static var stride: Int { listWordCount }
+
+    private func list(_ slot: Int) -> UnsafeMutablePointer<Atomic<UInt64>> {
+        base + Self.listsOffset + slot * Self.listWordCount
+    }
+
+    /// Writes a list down, in a slot that is empty; returns its hull.
+    @inline(__always) @discardableResult
+    static func write(
+        _ ranges: Span<PageRange>, to list: UnsafeMutablePointer<Atomic<UInt64>>
+    ) -> PageRange {
+        guard ranges.count > 1 else {
+            list[0].store(Journal.pack(ranges[0]), ordering: .releasing)
+            return ranges[0]
+        }
+        var (lower, upper) = (UInt64.max, UInt64(0))
+        for index in ranges.indices {
+            let range = ranges[index]
+            list[index &+ 1].store(Journal.pack(range), ordering: .releasing)
+            lower = min(lower, range.lower)
+            upper = max(upper, range.upper)
+        }
+        let hull = PageRange(start: lower, count: upper &- lower)
+        list[0].store(Journal.pack(hull), ordering: .releasing)
+        return hull
     }
 
     /// What the device has published, whether or not it has found it open.
     func ranges(of device: DeviceID) -> [PageRange] {
-        (0..<Self.capacity).compactMap {
-            Self.unpack(slots(of: device)[$0].load(ordering: .acquiring))
+        (0..<Self.capacity).flatMap { slot -> [PageRange] in
+            let header = slots(of: device)[slot].load(ordering: .acquiring)
+            let list = list(device.rawValue * Self.capacity + slot)
+            let count = Self.rangeCount(header)
+            let words = count == 1 ? 0...0 : 1...max(1, count)
+            return count == 0
+                ? [] : words.map { Journal.unpack(list[$0].load(ordering: .acquiring)) }
         }
     }
 
-    /// The lowest page of the range that a device has published, read with sequential consistency.
+    /// How many of the device's slots are taken.
+    func pinCount(of device: DeviceID) -> Int {
+        (0..<Self.capacity).count { slots(of: device)[$0].load(ordering: .acquiring) != 0 }
+    }
+
+    /// The lowest page of the range that a device has published, and still has. To be called behind a barrier that comes
+    /// behind the closing of the range.
     func firstPinned(in range: PageRange) -> GFN? {
         var lowest: GFN?
         for slot in 0..<Self.slotCount {
-            let word = base[slot].load(ordering: .sequentiallyConsistent)
-            guard let pinned = Self.unpack(word)?.intersection(range) else { continue }
-            lowest = min(lowest ?? pinned.start, pinned.start)
+            let header = base[slot].load(ordering: .sequentiallyConsistent)
+            guard header != 0, let met = firstPinned(in: range, list(slot), header),
+                // All that was read is older than this look.
+                base[slot].load(ordering: .sequentiallyConsistent) == header
+            else { continue }
+            lowest = min(lowest ?? met, met)
+        }
+        return lowest
+    }
+
+    /// The lowest page of the range that is in a list.
+    private func firstPinned(
+        in range: PageRange, _ list: UnsafeMutablePointer<Atomic<UInt64>>, _ header: UInt64
+    ) -> GFN? {
+        let hull = Journal.unpack(list[0].load(ordering: .acquiring))
+        guard let part = hull.intersection(range) else { return nil }
+        let count = Self.rangeCount(header)
+        if count == 1 { return part.start }
+        var lowest: GFN?
+        for index in 1...count {
+            let pinned = Journal.unpack(list[index].load(ordering: .acquiring))
+            guard let met = pinned.intersection(range) else { continue }
+            lowest = min(lowest ?? met.start, met.start)
         }
         return lowest
     }

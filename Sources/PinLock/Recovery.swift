@@ -52,16 +52,16 @@ extension CountedCover {
         defer { arena.coordination.announceUnpin() }
         // First what needs no standing still, so that it is done also where the rest is refused.
         for entry in entries where entry.state == .held {
-            release(entry.range, words: .max, arena.coordination)
+            for range in entry.ranges { release(range, words: .max) }
             journal.clear(entry.index)
         }
         for entry in entries where entry.state != .held {
-            var rest: PageRange? = reach(of: entry.range)
-            while let range = rest {
-                rest = try recount(range, in: arena, until: deadline)
-                guard let rest else { break }
+            var left = entry.ranges.map(reach)
+            while let range = left.popLast() {
+                if let rest = try recount(range, in: arena, until: deadline) { left.append(rest) }
+                guard !left.isEmpty else { break }
                 // Right is what held pins ask for, whatever comes after it: a piece is done once and for all.
-                journal.shorten(entry.index, to: rest)
+                journal.shorten(entry.index, to: left)
                 if deadline.hasPassed { throw .outOfTime(device) }
             }
             journal.clear(entry.index)

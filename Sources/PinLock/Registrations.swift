@@ -3,8 +3,8 @@ import Linux
 
 /// The ranges that a device keeps pinned beyond a DMA, in the counted tree; in order, none overlapping another.
 ///
-/// A DMA inside one needs no pin of its own: it gets a token, a `Pin` without a journal entry. Nothing is let go while
-/// a token is out, since a request has several, whatever a conversion asks for. A token has its device's life for a
+/// A DMA inside them needs no pin of its own: it gets a token, a `Pin` without a journal entry. Nothing is let go while
+/// a token is out, whatever a conversion asks for. A token has its device's life for a
 /// ticket: one from before a death is none.
 final class Registrations {
     struct Registration {
@@ -13,6 +13,9 @@ final class Registrations {
         var pin: Pin?
         /// When it was last used: for those who keep the most recent.
         var lastUse: UInt64 = 0
+        /// Which was looked up behind it the last time: a request's ranges come in no order, but the next request's may come
+        /// in the same.
+        var successor = 0
     }
 
     /// Marks a token.
@@ -24,8 +27,8 @@ final class Registrations {
     private(set) var all: [Registration] = []
     /// Pages in all of them.
     private(set) var pages: UInt64 = 0
-    /// Where the next range of a scatter-gather list is likely to be.
-    private var expected = 0
+    /// Which was looked up last.
+    private var last = 0
     private var tokens = 0
     private var revocationsSeen: UInt32
 
@@ -92,6 +95,7 @@ final class Registrations {
 
     // MARK: Tokens
 
+    /// One for a whole list, which begins with `range`.
     @inline(__always)
     func token(for range: PageRange) -> Pin {
         tokens += 1
@@ -130,28 +134,29 @@ final class Registrations {
 
     // MARK: Looking up
 
-    /// The registration that has all of the range: the one behind the last, else by binary search.
+    /// The registration that has all of the range: the one that came behind the last one before, else by binary search.
     @inline(__always)
     func index(containing range: PageRange) -> Int? {
-        let index = expected
+        guard last < all.count else { return search(range) }
+        let index = all[last].successor
         guard index < all.count, all[index].range.contains(range) else { return search(range) }
-        expected = index + 1 == all.count ? 0 : index + 1
+        last = index
         return index
     }
 
     /// Whether one of them has all of the range; what the next look-up expects stays as it is.
     func contain(_ range: PageRange) -> Bool {
-        let next = expected
-        defer { expected = next }
-        return index(containing: range) != nil
+        let next = place(of: range)
+        return next > 0 && all[next - 1].range.contains(range)
     }
 
     @inline(never)
     private func search(_ range: PageRange) -> Int? {
         let next = place(of: range)
         guard next > 0, all[next - 1].range.contains(range) else { return nil }
-        expected = next == all.count ? 0 : next
-        return next - 1
+        if last < all.count { all[last].successor = next - 1 }
+        last = next - 1
+        return last
     }
 
     /// How many begin where the range does, or before.

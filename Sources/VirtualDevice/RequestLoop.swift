@@ -143,52 +143,67 @@ struct RequestLoop: ~Copyable {
         let stamp = Stamp(device: UInt16(turn.device.rawValue), generation: request.generation)
         writer?.prepare(stamp)
         faults.start()
-        cursor.start(request.ranges.count)
         var written: UInt64 = 0
         let first = clock.now()
         if let previousEnd {
             sample.gapTicks = TickClock.elapsed(from: previousEnd, to: first)
         }
-        defer { previousEnd = first &+ sample.totalTicks }
-        while cursor.next(of: request.ranges, chunkPages: chunkPages) {
-            let start = clock.now()
-            let refusal = pinChunk(&sample.retries)
-            let pinned = clock.now()
-            sample.pinTicks &+= TickClock.elapsed(from: start, to: pinned)
-            if let refusal {
-                sample.totalTicks = TickClock.elapsed(from: first, to: clock.now())
-                return refusal.status(bytesWritten: written)
-            }
-
-            let mark = turn.ledger.mark()
-            if let writer {
-                let before = clock.now()
-                let stop = writeChunk(by: writer, stamp, &written)
-                if slowdown > 0 { slowDown(since: before) }
-                sample.writeTicks &+= TickClock.elapsed(from: before, to: clock.now())
-                if let stop {
-                    unpinChunk()
-                    sample.totalTicks = TickClock.elapsed(from: first, to: clock.now())
-                    faults.giveUp(lostBytes: request.byteCount.rawValue - written)
-                    return StatusRecord(.writeFault, gfn: stop, bytesWritten: written)
-                }
-            }
-            checkForConversions(since: mark, &sample)
-
-            let before = clock.now()
-            unpinChunk()
-            sample.unpinTicks &+= TickClock.elapsed(from: before, to: clock.now())
+        defer {
+            sample.totalTicks = TickClock.elapsed(from: first, to: clock.now())
+            previousEnd = first &+ sample.totalTicks
         }
-        sample.totalTicks = TickClock.elapsed(from: first, to: clock.now())
+        if request.byteCount.rawValue <= chunkPages &* pageSize {
+            // The list as it is: nothing of it is copied. Gone by the next request, which is read into the same memory.
+            let ranges = request.ranges
+            return transfer(ranges.span, stamp, &written, &sample)
+                ?? StatusRecord(.ok, bytesWritten: written)
+        }
+        cursor.start(request.ranges.count)
+        while cursor.next(of: request.ranges, chunkPages: chunkPages) {
+            let chunk = cursor.chunk
+            if let stop = transfer(chunk.span, stamp, &written, &sample) { return stop }
+        }
         return StatusRecord(.ok, bytesWritten: written)
+    }
+
+    /// Pins, writes and unpins a chunk: nil, or how the request has ended with it.
+    private mutating func transfer(
+        _ chunk: Span<PageRange>, _ stamp: Stamp, _ written: inout UInt64,
+        _ sample: inout DMASample
+    ) -> StatusRecord? {
+        let start = clock.now()
+        let refusal = pin(chunk, &sample.retries)
+        let pinned = clock.now()
+        sample.pinTicks &+= TickClock.elapsed(from: start, to: pinned)
+        if let refusal { return refusal.status(bytesWritten: written) }
+
+        let mark = turn.ledger.mark()
+        if let writer {
+            let before = clock.now()
+            let stop = write(chunk, by: writer, stamp, &written)
+            if slowdown > 0 { slowDown(since: before) }
+            sample.writeTicks &+= TickClock.elapsed(from: before, to: clock.now())
+            if let stop {
+                unpin()
+                faults.giveUp(lostBytes: request.byteCount.rawValue - written)
+                return StatusRecord(.writeFault, gfn: stop, bytesWritten: written)
+            }
+        }
+        checkForConversions(of: chunk, since: mark, &sample)
+
+        let before = clock.now()
+        unpin()
+        sample.unpinTicks &+= TickClock.elapsed(from: before, to: clock.now())
+        return nil
     }
 
     /// Writes the chunk; the page at which it has to stop, nil where it came to its end.
     @inline(__always)
-    private mutating func writeChunk(
-        by writer: DmaWriter, _ stamp: Stamp, _ written: inout UInt64
+    private mutating func write(
+        _ chunk: Span<PageRange>, by writer: DmaWriter, _ stamp: Stamp, _ written: inout UInt64
     ) -> GFN? {
-        for range in cursor.chunk {
+        for index in chunk.indices {
+            let range = chunk[index]
             let done = faults.write(range, in: turn.view, by: writer, stamp)
             written += done
             if done < range.count.bytes.rawValue { return GFN(range.lower + done / pageSize) }
@@ -208,9 +223,11 @@ struct RequestLoop: ~Copyable {
     var faultTotals: FaultTotals { faults.totals }
 
     /// The device's half of the oracle: no page of the chunk was converted since it was pinned.
-    private func checkForConversions(since mark: ConversionLedger.Mark, _ sample: inout DMASample) {
-        for range in cursor.chunk {
-            guard let converted = turn.ledger.pagesConverted(in: range, since: mark) else {
+    private func checkForConversions(
+        of chunk: Span<PageRange>, since mark: ConversionLedger.Mark, _ sample: inout DMASample
+    ) {
+        for index in chunk.indices {
+            guard let converted = turn.ledger.pagesConverted(in: chunk[index], since: mark) else {
                 continue
             }
             if sample.stalePages == 0 {
@@ -225,31 +242,38 @@ struct RequestLoop: ~Copyable {
 
     // MARK: Pinning a chunk
 
-    private mutating func pinChunk(_ retries: inout UInt16) -> PinRefusal? {
-        guard let refusal = tryPinChunk() else { return nil }
+    private mutating func pin(_ chunk: Span<PageRange>, _ retries: inout UInt16) -> PinRefusal? {
+        guard let refusal = tryPin(chunk) else { return nil }
         guard case .converting = refusal else { return refusal }
-        return retryPinChunk(after: refusal, &retries)
+        return retryPin(chunk, after: refusal, &retries)
     }
 
-    /// Pins every range of the chunk, or none.
+    /// Pins every range of the chunk, or none: with one pin, but where there are more ranges than a pin has.
     @inline(__always)
-    private mutating func tryPinChunk() -> PinRefusal? {
-        for range in cursor.chunk {
-            do throws(PinRefusal) {
-                pins.push(try pinner.pin(range))
-            } catch {
-                unpinChunk()
-                return error
+    private mutating func tryPin(_ chunk: Span<PageRange>) -> PinRefusal? {
+        do throws(PinRefusal) {
+            guard chunk.count > Pin.rangeLimit else {
+                pins.push(try pinner.pin(chunk))
+                return nil
             }
+            var next = 0
+            while next < chunk.count {
+                let end = min(next + Pin.rangeLimit, chunk.count)
+                pins.push(try pinner.pin(chunk.extracting(next..<end)))
+                next = end
+            }
+            return nil
+        } catch {
+            unpin()
+            return error
         }
-        return nil
     }
 
     /// Tries again until the conversion in the way is over, or the request's deadline. An attempt counts before it is
     /// undone, and a conversion that waits takes it for a pin: the pauses are random and grow so that it gets a gap.
     @inline(never)
-    private mutating func retryPinChunk(
-        after first: PinRefusal, _ retries: inout UInt16
+    private mutating func retryPin(
+        _ chunk: Span<PageRange>, after first: PinRefusal, _ retries: inout UInt16
     ) -> PinRefusal? {
         let start = monotonicNanoseconds()
         defer { longestPinWait = max(longestPinWait, monotonicNanoseconds() - start) }
@@ -261,14 +285,14 @@ struct RequestLoop: ~Copyable {
             var backoff = Backoff()
             for _ in 0..<pauses.next() { backoff.pause() }
             if retries < .max { retries += 1 }
-            guard let next = tryPinChunk() else { return nil }
+            guard let next = tryPin(chunk) else { return nil }
             refusal = next
         }
         return refusal
     }
 
     @inline(__always)
-    private mutating func unpinChunk() {
+    private mutating func unpin() {
         while let pin = pins.pop() { pinner.unpin(pin) }
     }
 
@@ -276,16 +300,23 @@ struct RequestLoop: ~Copyable {
 
     /// One pin and unpin of `ranges` in a warm loop, without a write; nil where the pin is refused.
     mutating func hotPair(_ ranges: [PageRange]) -> HotPair? {
+        let isWhole = ranges.reduce(0) { $0 + $1.count.rawValue } <= chunkPages
         var pairs = 1
         var batches = HotPair.Batches(bestAddsPerCycle: turn.setup.bestAddsPerCycle)
         while !batches.isEnough {
             let before = batches.probe(clock)
             let start = clock.now()
             for _ in 0..<pairs {
+                if isWhole {
+                    if tryPin(ranges.span) != nil { return nil }
+                    unpin()
+                    continue
+                }
                 cursor.start(ranges.count)
                 while cursor.next(of: ranges, chunkPages: chunkPages) {
-                    if tryPinChunk() != nil { return nil }
-                    unpinChunk()
+                    let chunk = cursor.chunk
+                    if tryPin(chunk.span) != nil { return nil }
+                    unpin()
                 }
             }
             let elapsed: Double = clock.nanoseconds(from: clock.now() &- start)

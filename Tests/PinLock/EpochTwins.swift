@@ -26,11 +26,12 @@ struct LooksFirst: Twin {
                 cover.arena.journal(of: DeviceID(original.number)), cover.arena.coordination)
         }
 
-        func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
+        func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
+            let range = ranges[0]
             guard cover.forest.firstClosed(in: range) == nil else {
                 throw cover.refusal(of: range)
             }
-            let pin = try journal.begin(range)
+            let pin = try journal.begin(ranges, range)
             journal.hold(pin)
             return pin
         }

@@ -9,7 +9,7 @@ import Testing
 @Suite struct JournalTests {
     private let arena: Arena
     private let writer: JournalWriter
-    private var entries: [(index: Int, state: Journal.State, range: PageRange)] {
+    private var entries: [(index: Int, state: Journal.State, ranges: [PageRange])] {
         arena.journal(of: DeviceID(0)).liveEntries()
     }
 
@@ -22,7 +22,7 @@ import Testing
     @Test func everyStepIsWrittenDown() throws {
         for round in UInt64(0)..<3 {
             let pin = try writer.begin(page(round))
-            #expect(entries.map(\.state) == [.intent] && entries.map(\.range) == [page(round)])
+            #expect(entries.map(\.state) == [.intent] && entries.map(\.ranges) == [[page(round)]])
             writer.hold(pin)
             #expect(entries.map(\.state) == [.held])
             writer.beginRelease(pin)

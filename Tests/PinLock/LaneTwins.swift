@@ -67,7 +67,7 @@ struct CountsWholeWords: Twin {
 
         init(_ pins: CountedPins<Cover>) { self.pins = pins }
 
-        func pin(_ range: PageRange) throws(PinRefusal) -> Pin { try pins.pin(range) }
+        func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin { try pins.pin(ranges) }
         func unpin(_ pin: Pin) { pins.unpin(pin) }
     }
 }

@@ -74,7 +74,8 @@ import Testing
             self.limit = limit
         }
 
-        func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
+        func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
+            let range = ranges[0]
             guard range.count <= limit else { throw .overLimit(range.start) }
             return try pinner.pin(range)
         }

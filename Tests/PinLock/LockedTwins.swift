@@ -52,8 +52,9 @@ struct LooksBeforeTheMutex: Twin {
             journal = pins.journal(of: device)
         }
 
-        func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
-            let pin = try journal.begin(range)
+        func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
+            let range = ranges[0]
+            let pin = try journal.begin(ranges, range)
             if pins.forest.firstClosed(in: range) != nil {
                 journal.end(pin)
                 throw pins.arena.table.refusal(of: range)

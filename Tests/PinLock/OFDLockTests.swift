@@ -109,12 +109,13 @@ private struct UnlocksAll: Twin {
             journal = JournalWriter(arena.journal(of: DeviceID(0)), arena.coordination)
         }
 
-        func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
+        func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
+            let range = ranges[0]
             for gfn in range.lower..<range.upper where !arena.table.isOpen(GFN(gfn)) {
                 throw arena.table.refusal(of: range)
             }
             _ = try! file.share(range.lower..<range.upper)
-            let pin = try journal.begin(range)
+            let pin = try journal.begin(ranges, range)
             journal.hold(pin)
             return pin
         }

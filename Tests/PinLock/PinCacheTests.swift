@@ -233,7 +233,8 @@ private struct EvictsUnderARequest: Twin {
 
         init(_ registrations: Registrations) { self.registrations = registrations }
 
-        func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
+        func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
+            let range = ranges[0]
             if !registrations.all.isEmpty { registrations.remove(0) }
             _ = try registrations.merge(range)
             return registrations.token(for: range)

@@ -11,16 +11,15 @@ import Testing
         try PinLockTests.make(Slots.self, pages: pages, sharing: range(0..<pages))
     }
 
-    /// Zero says that a slot is free, so no range may be zero.
+    /// Zero says that a slot is free, so no header may be zero.
     @Test(arguments: [
         page(0), page(1), page(PageRange.frameLimit - 1), range(0..<PageRange.frameLimit),
         range(1..<PageRange.frameLimit), range(5..<70_000),
     ])
-    func everyRangeIsOneWordAndNotZero(range: PageRange) throws {
+    func everyRangeCanBePublished(range: PageRange) throws {
         let arena = try Arena.create(pages: PageCount(8), entrySize: .small)
         let last = DeviceID(Arena.deviceCapacity - 1)
-        arena.published.slots(of: last)[7].store(
-            PublishedPins.pack(range), ordering: .relaxed)
+        arena.published.put([range], in: 7, of: last)
         #expect(arena.published.ranges(of: last) == [range])
         #expect(arena.published.firstPinned(in: range) == range.start)
         #expect(arena.livePins == 1)
@@ -92,8 +91,7 @@ import Testing
         var dead: Slots.Device? = strategy.pinner(for: device)
         for _ in 0..<PublishedPins.capacity + 1 { _ = try dead!.pin(range(4..<6)) }
         dead = nil
-        strategy.arena.published.slots(of: device).pointee.store(
-            PublishedPins.pack(range(30..<40)), ordering: .relaxed)
+        strategy.arena.published.put([range(30..<40)], in: 0, of: device)
         #expect(try strategy.audit() != nil)
         #expect(try strategy.recover(device, until: .now) == PublishedPins.capacity + 1)
         #expect(strategy.arena.livePins == 1)

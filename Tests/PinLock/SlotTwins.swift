@@ -38,18 +38,22 @@ struct LooksThenPublishes: Twin {
         private let cover: ForestCover
         private let device: DeviceID
         private let slot: UnsafeMutablePointer<Atomic<UInt64>>
+        private let list: UnsafeMutablePointer<Atomic<UInt64>>
         var betweenLookAndPublishing: () -> Void = {}
 
         init(arena: Arena, device: DeviceID) {
             cover = ForestCover(arena: arena)
             self.device = device
             slot = arena.published.slots(of: device)
+            list = arena.published.lists(of: device)
         }
 
-        func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
+        func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
+            let range = ranges[0]
             guard cover.forest.isOpen(range, nil) else { throw cover.refusal(of: range) }
             betweenLookAndPublishing()
-            _ = slot.pointee.exchange(PublishedPins.pack(range), ordering: .sequentiallyConsistent)
+            PublishedPins.write(ranges, to: list)
+            PublishedPins.publish(PublishedPins.header(1, ranges.count), in: slot.pointee)
             return Pin(range: range, device: device, entry: 0, ticket: 0)
         }
 

@@ -145,3 +145,27 @@ final class Counter: Sendable {
 
     @Sendable func add(_ count: Int) { sum.add(count, ordering: .relaxed) }
 }
+
+extension PublishedPins {
+    /// What a device publishes, without its look whether it may.
+    func put(_ ranges: [PageRange], in slot: Int, of device: DeviceID) {
+        Self.write(ranges.span, to: lists(of: device) + slot * Self.stride)
+        Self.publish(Self.header(1, ranges.count), in: slots(of: device)[slot])
+    }
+}
+
+// What takes lists, for one range.
+
+extension JournalWriter {
+    func begin(_ range: PageRange) throws(PinRefusal) -> Pin {
+        let list: InlineArray<1, PageRange> = [range]
+        return try begin(list.span, range)
+    }
+}
+
+extension LockedPins {
+    func pin(_ range: PageRange, _ journal: JournalWriter) throws(PinRefusal) -> Pin {
+        let list: InlineArray<1, PageRange> = [range]
+        return try pin(list.span, journal)
+    }
+}

@@ -54,7 +54,7 @@ struct SixteenPages: PinStrategy {
 
         init(_ pins: CountedPins<Cover>) { self.pins = pins }
 
-        func pin(_ range: PageRange) throws(PinRefusal) -> Pin { try pins.pin(range) }
+        func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin { try pins.pin(ranges) }
         func unpin(_ pin: Pin) { pins.unpin(pin) }
     }
 

@@ -82,8 +82,8 @@ struct EarlyUnpin: Twin {
 
         init(_ original: RangeTree.Device) { self.original = original }
 
-        func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
-            let pin = try original.pin(range)
+        func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
+            let pin = try original.pin(ranges)
             original.unpin(pin)
             return pin
         }
@@ -107,9 +107,10 @@ struct ShortUndo: Twin {
             pins = CountedPins(EntryCover(arena: arena), arena: arena, device: device)
         }
 
-        func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
+        func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
+            let range = ranges[0]
             guard range.upper <= pins.pages.rawValue else { return try pins.pin(range) }
-            let pin = try pins.journal.begin(range)
+            let pin = try pins.journal.begin(ranges, range)
             var done = 0
             let succeeded = pins.cover.forEachWord(range) { counted in
                 let old = counted.word.pointee.wrappingAdd(counted.addend, ordering: .acquiring)
@@ -124,7 +125,8 @@ struct ShortUndo: Twin {
                 pins.journal.hold(pin)
                 return pin
             }
-            if done > 1 { pins.cover.release(range, words: done - 1, pins.coordination) }
+            if done > 1 { pins.cover.release(range, words: done - 1) }
+            pins.coordination.announceUnpin()
             pins.journal.end(pin)
             throw pins.cover.refusal(of: range)
         }

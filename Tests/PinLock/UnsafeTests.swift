@@ -66,7 +66,7 @@ import Testing
 
     @Test func noneLetsAPageBecomePrivateUnderAWrite() throws {
         let strategy = try make(None.self, pages: 8, sharing: range(0..<8))
-        let pin = strategy.pinner(for: DeviceID(0)).pin(page(0))
+        let pin = try strategy.pinner(for: DeviceID(0)).pin(page(0))
         oracle.beginWrite(pin.range)
         try convert(page(0), on: strategy)
         #expect(violations > 0)

@@ -80,11 +80,14 @@ import Virtqueue
                 holder = EmptyPinner(device)
             }
 
-            func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
-                for page in range.lower..<range.upper where !table.isOpen(GFN(page)) {
-                    throw .privatePage(GFN(page))
+            func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
+                for index in ranges.indices {
+                    let range = ranges[index]
+                    for page in range.lower..<range.upper where !table.isOpen(GFN(page)) {
+                        throw .privatePage(GFN(page))
+                    }
                 }
-                return holder.pin(range)
+                return holder.pin(ranges)
             }
 
             func unpin(_ pin: Pin) { holder.unpin(pin) }

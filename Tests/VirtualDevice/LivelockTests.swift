@@ -23,7 +23,8 @@ import Testing
         let isOpen: Bool
 
         init(_ pins: CountedPins<ForestCover>, _ range: PageRange) throws {
-            pin = try pins.journal.begin(range)
+            let list: InlineArray<1, PageRange> = [range]
+            pin = try pins.journal.begin(list.span, range)
             var words = 0
             isOpen = pins.cover.forEachWord(range) { counted in
                 words += 1
@@ -40,7 +41,8 @@ import Testing
                 pins.journal.hold(pin)
                 return pin
             }
-            pins.cover.release(pin.range, words: words, pins.coordination)
+            pins.cover.release(pin.range, words: words)
+            pins.coordination.announceUnpin()
             pins.journal.end(pin)
             return nil
         }

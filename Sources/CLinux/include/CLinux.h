@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 // memory.c — memfd_create(2), fallocate(2) and the mmap family's GNU parts.
 #define CLINUX_HUGE_NONE 0
@@ -85,8 +86,9 @@ int clinux_wait_readable(const int *descriptors, int count, int64_t timeout_ns, 
 int clinux_uring_create(void);
 /// Gives the ring a table of `buffer_slots` empty slots.
 int clinux_uring_add_table(int ring, unsigned buffer_slots);
-/// Pins `[start, start + bytes)`, at most 1 GiB, into a slot, or lets go of what is in it where `start` is NULL.
-int clinux_uring_set_buffer(int ring, unsigned slot, void *start, size_t bytes);
+/// Pins each buffer into its slot, from `slot` on, or clears the slot where the buffer is empty: how many, before one that
+/// failed, or -errno where that was the first.
+int clinux_uring_set_buffers(int ring, unsigned slot, const struct iovec *buffers, unsigned count);
 /// Reads from `file` into memory as an io_uring operation (IORING_OP_READ), and waits for it: bytes, or -errno.
 int clinux_uring_read(int file, void *to, unsigned bytes);
 /// Raises RLIMIT_MEMLOCK (getrlimit(2)) to its hard limit; that limit in bytes, INT64_MAX for none.

@@ -106,8 +106,9 @@ public struct Epoch: PinStrategy {
 
     /// The lowest page of the range that a journal speaks for.
     ///
-    /// An entry may change meanwhile, but a pin from before the closing stays in its entry until it is given back, and
-    /// none can succeed since.
+    /// An entry may change meanwhile, its list too, but a pin from before the closing stays in them until it is given back,
+    /// and none can succeed since. What is read while it changes is at worst taken for a pin: a conversion is denied that
+    /// need not have been.
     func firstPublished(in range: PageRange) -> GFN? {
         var lowest: GFN?
         var devices = joined.pointee.load(ordering: .acquiring)
@@ -117,9 +118,12 @@ public struct Epoch: PinStrategy {
             for index in 0..<Int(journal.highWater.pointee.load(ordering: .acquiring)) {
                 let entry = journal.entry(index)
                 guard entry.state.pointee.load(ordering: .acquiring) & 3 != 0 else { continue }
-                let pinned = Journal.unpack(entry.range.pointee.load(ordering: .acquiring))
-                guard let met = pinned.intersection(range) else { continue }
-                lowest = min(lowest ?? met.start, met.start)
+                _ = journal.forEachRange(entry.range.pointee.load(ordering: .acquiring)) { pinned in
+                    if let met = pinned.intersection(range) {
+                        lowest = min(lowest ?? met.start, met.start)
+                    }
+                    return true
+                }
             }
         }
         return lowest
@@ -163,21 +167,23 @@ public struct Epoch: PinStrategy {
             pages = cover.arena.pages
         }
 
-        public func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
-            guard range.upper <= pages.rawValue else {
-                throw .outOfRange(GFN(max(range.lower, pages.rawValue)))
-            }
-            let pin = try journal.begin(range)
+        public func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
+            let hull = try RangeList.hull(ranges, within: pages)
+            let pin = try journal.begin(ranges, hull)
             clinux_compiler_barrier()
-            let isOpen = cover.forEachWord(range) { counted in
-                counted.word.pointee.load(ordering: .acquiring) & counted.flags == counted.open
-            }
-            guard isOpen else {
+            for index in ranges.indices where !isOpen(ranges[index]) {
                 leave(pin)
-                throw cover.refusal(of: range)
+                throw cover.refusal(of: ranges[index])
             }
             journal.hold(pin)
             return pin
+        }
+
+        @inline(__always)
+        private func isOpen(_ range: PageRange) -> Bool {
+            cover.forEachWord(range) { counted in
+                counted.word.pointee.load(ordering: .acquiring) & counted.flags == counted.open
+            }
         }
 
         public func unpin(_ pin: Pin) {

@@ -75,8 +75,8 @@ public struct Fault: KeepsNothing {
             }
         }
 
-        public func pin(_ range: PageRange) -> Pin {
-            Pin(range: range, device: device, entry: 0, ticket: 0)
+        public func pin(_ ranges: Span<PageRange>) -> Pin {
+            Pin(range: ranges[0], device: device, entry: 0, ticket: 0)
         }
         public func unpin(_ pin: Pin) {}
     }

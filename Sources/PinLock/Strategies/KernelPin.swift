@@ -1,3 +1,4 @@
+import Glibc
 import GuestMemory
 import Linux
 
@@ -76,11 +77,11 @@ public struct KernelPin: StandsOnTree {
             self.kernel = kernel
         }
 
-        public func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
-            let pin = try tree.pin(range)
-            guard kernel?.take(range, for: pin.entry) != false else {
+        public func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
+            let pin = try tree.pin(ranges)
+            guard kernel?.take(ranges, for: pin.entry) != false else {
                 tree.unpin(pin)
-                throw .tooManyPins(range.start)
+                throw .tooManyPins(ranges[0].start)
             }
             return pin
         }
@@ -92,59 +93,68 @@ public struct KernelPin: StandsOnTree {
     }
 }
 
-/// The kernel's references to the pages of each pin: chains of buffer slots, one slot per GiB.
+/// The kernel's references to the pages of each pin: a run of buffer slots, one slot for each range and each GiB of it, taken
+/// and given back with one call.
 final class KernelReferences {
     private let memory: GuestView
     private let buffers: PinnedBuffers
-    /// Empty slots, the next one last.
-    private var empty: [UInt16]
-    /// The first slot of each pin's chain, by journal entry, and the slot behind each slot; `none` ends a chain.
-    private var first: [UInt16]
-    private var next: [UInt16]
+    private var isTaken: [Bool]
+    /// Where the next run is likely to be free.
+    private var next = 0
+    /// The run of each pin, by journal entry.
+    private var runs: [Int: Range<Int>] = [:]
+    /// What one call is told; its memory is kept.
+    private var parts: [iovec] = []
 
     /// What the kernel said when it last refused references.
     private(set) var refusal: SystemError?
 
-    private static let none = UInt16.max
-
     init(_ memory: GuestView) throws(SystemError) {
         self.memory = memory
         buffers = try PinnedBuffers()
-        empty = (0..<UInt16(PinnedBuffers.capacity)).reversed()
-        first = Array(repeating: Self.none, count: Journal.capacity)
-        next = Array(repeating: Self.none, count: PinnedBuffers.capacity)
+        isTaken = Array(repeating: false, count: PinnedBuffers.capacity)
     }
 
-    /// Pins the range's pages for a journal entry; false, with nothing pinned, where the kernel or the table is full.
-    func take(_ range: PageRange, for entry: Int) -> Bool {
-        var rest = memory.bytes(of: range)[...]
-        while !rest.isEmpty {
-            let part = rest.prefix(PinnedBuffers.bufferByteLimit)
-            guard let slot = empty.popLast() else {
-                giveBack(entry)
-                return false
+    /// Pins the ranges' pages for a journal entry; false, with nothing pinned, where the kernel or the table is full.
+    func take(_ ranges: Span<PageRange>, for entry: Int) -> Bool {
+        parts.removeAll(keepingCapacity: true)
+        for index in ranges.indices {
+            var rest = memory.bytes(of: ranges[index])[...]
+            while !rest.isEmpty {
+                let part = UnsafeMutableRawBufferPointer(
+                    rebasing: rest.prefix(PinnedBuffers.bufferByteLimit))
+                parts.append(iovec(iov_base: part.baseAddress, iov_len: part.count))
+                rest = rest.dropFirst(part.count)
             }
-            do throws(SystemError) {
-                try buffers.set(Int(slot), UnsafeMutableRawBufferPointer(rebasing: part))
-            } catch {
-                refusal = error
-                empty.append(slot)
-                giveBack(entry)
-                return false
-            }
-            next[Int(slot)] = first[entry]
-            first[entry] = slot
-            rest = rest.dropFirst(part.count)
         }
+        guard let run = freeRun(of: parts.count) else { return false }
+        do throws(SystemError) {
+            try buffers.set(run.lowerBound, parts)
+        } catch {
+            refusal = error
+            return false
+        }
+        for slot in run { isTaken[slot] = true }
+        runs[entry] = run
+        next = run.upperBound
         return true
     }
 
     func giveBack(_ entry: Int) {
-        while first[entry] != Self.none {
-            let slot = first[entry]
-            buffers.clear(Int(slot))
-            first[entry] = next[Int(slot)]
-            empty.append(slot)
+        guard let run = runs.removeValue(forKey: entry) else { return }
+        buffers.clear(run)
+        for slot in run { isTaken[slot] = false }
+        next = run.lowerBound
+    }
+
+    private func freeRun(of count: Int) -> Range<Int>? {
+        for start in [next, 0] {
+            var length = 0
+            for slot in start..<isTaken.count {
+                length = isTaken[slot] ? 0 : length + 1
+                if length == count { return slot + 1 - count..<slot + 1 }
+            }
         }
+        return nil
     }
 }

@@ -59,14 +59,18 @@ public struct LongLived: StandsOnTree {
 
         public func unregister() { registrations.removeAll() }
 
-        public func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
+        public func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
             serviceRevocations()
-            if let index = registrations.index(containing: range),
-                registrations.isPinned(index) || takeBack(index)
-            {
-                return registrations.token(for: range)
+            for index in ranges.indices where !isRegistered(ranges[index]) {
+                return try tree.pin(ranges)
             }
-            return try tree.pin(range)
+            return registrations.token(for: ranges[0])
+        }
+
+        @inline(__always)
+        private func isRegistered(_ range: PageRange) -> Bool {
+            guard let index = registrations.index(containing: range) else { return false }
+            return registrations.isPinned(index) || takeBack(index)
         }
 
         public func unpin(_ pin: Pin) {
@@ -84,8 +88,8 @@ public struct LongLived: StandsOnTree {
         func pagesToRegister(_ ranges: [PageRange]) -> UInt64 {
             ranges.reduce(0) { $0 + $1.count.rawValue }
         }
+        static let keepsItsPlace = true
         func keeps(_ range: PageRange) -> Bool { registrations.contain(range) }
-        func standsInForKept(_ pin: Pin) -> Bool { keeps(pin.range) }
         func noteIdle() {}
         func keepAtMost(_ pages: UInt64) {}
 

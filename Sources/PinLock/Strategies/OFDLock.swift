@@ -115,23 +115,27 @@ public struct OFDLock: PinStrategy {
             journal = JournalWriter(arena.journal(of: device), arena.coordination)
         }
 
-        public func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
-            guard range.upper <= arena.pages.rawValue else {
-                throw .outOfRange(GFN(max(range.lower, arena.pages.rawValue)))
-            }
-            let pin = try journal.begin(range)
-            if let refusal = lock(range) {
+        /// A call for each range: the kernel's interface knows no lists.
+        public func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
+            let hull = try RangeList.hull(ranges, within: arena.pages)
+            let pin = try journal.begin(ranges, hull)
+            for index in ranges.indices {
+                guard let refusal = take(ranges[index]) else { continue }
+                for index in 0..<index { release(ranges[index]) }
                 journal.end(pin)
                 throw refusal
             }
-            coverage.add(range.lower..<range.upper)
-            if let closed = forest.firstClosed(in: range) {
-                release(range)
-                journal.end(pin)
-                throw arena.table.refusal(of: PageRange(start: closed.rawValue, count: 1))
-            }
             journal.hold(pin)
             return pin
+        }
+
+        /// Locks a range that is open; with nothing locked, why it is not.
+        private func take(_ range: PageRange) -> PinRefusal? {
+            if let refusal = lock(range) { return refusal }
+            coverage.add(range.lower..<range.upper)
+            guard let closed = forest.firstClosed(in: range) else { return nil }
+            release(range)
+            return arena.table.refusal(of: PageRange(start: closed.rawValue, count: 1))
         }
 
         private func lock(_ range: PageRange) -> PinRefusal? {
@@ -147,7 +151,10 @@ public struct OFDLock: PinStrategy {
 
         public func unpin(_ pin: Pin) {
             journal.beginRelease(pin)
-            release(pin.range)
+            _ = journal.forEachRange(of: pin) { range in
+                release(range)
+                return true
+            }
             journal.end(pin)
         }
 

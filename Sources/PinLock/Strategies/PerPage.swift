@@ -52,7 +52,9 @@ public struct PerPage: PinStrategy {
 
         init(_ pins: CountedPins<EntryCover>) { self.pins = pins }
 
-        public func pin(_ range: PageRange) throws(PinRefusal) -> Pin { try pins.pin(range) }
+        public func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
+            try pins.pin(ranges)
+        }
         public func unpin(_ pin: Pin) { pins.unpin(pin) }
     }
 

@@ -48,7 +48,9 @@ public struct PerPageSWAR: PinStrategy {
 
         init(_ pins: CountedPins<LaneCover>) { self.pins = pins }
 
-        public func pin(_ range: PageRange) throws(PinRefusal) -> Pin { try pins.pin(range) }
+        public func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
+            try pins.pin(ranges)
+        }
         public func unpin(_ pin: Pin) { pins.unpin(pin) }
     }
 

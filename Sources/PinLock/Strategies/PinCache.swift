@@ -75,15 +75,22 @@ public struct PinCache: StandsOnTree {
             announced = []
         }
 
-        public func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
+        public func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
             serviceRevocations()
-            if let index = registrations.index(containing: range) {
-                count.hits &+= 1
-                use(index)
-                return registrations.token(for: range)
+            var areKept = true
+            for index in ranges.indices where !hit(ranges[index]) {
+                count.misses &+= 1
+                areKept = keep(ranges[index]) && areKept
             }
-            count.misses &+= 1
-            return keep(range) ? registrations.token(for: range) : try tree.pin(range)
+            return areKept ? registrations.token(for: ranges[0]) : try tree.pin(ranges)
+        }
+
+        @inline(__always)
+        private func hit(_ range: PageRange) -> Bool {
+            guard let index = registrations.index(containing: range) else { return false }
+            count.hits &+= 1
+            use(index)
+            return true
         }
 
         public func unpin(_ pin: Pin) {
@@ -106,7 +113,7 @@ public struct PinCache: StandsOnTree {
         var keptPages: UInt64 { registrations.pages }
         func pagesToRegister(_ ranges: [PageRange]) -> UInt64 { 0 }
         func keeps(_ range: PageRange) -> Bool { registrations.contain(range) }
-        func standsInForKept(_ pin: Pin) -> Bool { false }
+        static let keepsItsPlace = false
         func noteIdle() { lastIdle = time }
         func keepAtMost(_ pages: UInt64) {
             evict(

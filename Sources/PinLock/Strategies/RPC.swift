@@ -47,10 +47,10 @@ public struct RPC: StandsOnTree {
 
         init(_ way: Way) { self.way = way }
 
-        public func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
+        public func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
             switch way {
-            case .direct(let tree): try tree.pin(range)
-            case .remote(let asker): try asker.pin(range)
+            case .direct(let tree): try tree.pin(ranges)
+            case .remote(let asker): try asker.pin(ranges)
             }
         }
 
@@ -66,25 +66,19 @@ public struct RPC: StandsOnTree {
         _ device: DeviceID, on socket: Int32, takeBack: (PageRange) -> Bool
     ) throws(SystemError) {
         let pinner = tree.pinner(for: device)
-        var question = Question()
-        while try PacketSocket.receive(&question, from: socket) {
+        let packet = Packet()
+        while let question = try packet.receive(from: socket) {
             var answer = Answer()
-            switch question.what {
-            case .pin:
+            switch question {
+            case .pin(let count):
                 do throws(PinRefusal) {
-                    let pin = try pinner.pin(
-                        PageRange(start: question.start, count: question.count))
-                    answer.entry = UInt64(pin.entry)
-                    answer.ticket = pin.ticket
+                    answer.pin = try pinner.pin(packet.ranges(count).span)
                 } catch {
                     answer.refusal = error
                 }
-            case .unpin:
+            case .unpin(let pin):
                 // A device is trusted: a token that nobody holds traps here, as it would there.
-                pinner.unpin(
-                    Pin(
-                        range: PageRange(start: question.start, count: question.count),
-                        device: device, entry: Int(question.entry), ticket: question.ticket))
+                pinner.unpin(pin)
             case .end:
                 return
             }
@@ -94,22 +88,68 @@ public struct RPC: StandsOnTree {
 
     // MARK: What crosses the socket
 
-    struct Question: BitwiseCopyable {
-        enum What: UInt64, BitwiseCopyable {
-            case pin, unpin, end
-        }
-
-        var what = What.pin
-        var start: UInt64 = 0
-        var count: UInt64 = 1
-        var entry: UInt64 = 0
-        var ticket: UInt64 = 0
+    enum Question: BitwiseCopyable {
+        /// So many ranges follow.
+        case pin(Int)
+        case unpin(Pin)
+        case end
     }
 
     struct Answer: BitwiseCopyable {
         var refusal: PinRefusal?
-        var entry: UInt64 = 0
-        var ticket: UInt64 = 0
+        var pin: Pin?
+    }
+
+    /// A question, and the ranges behind it: one packet, in memory that is kept.
+    final class Packet {
+        private let bytes: UnsafeMutableRawBufferPointer
+        private let ranges: UnsafeMutableBufferPointer<PageRange>
+
+        init() {
+            bytes = .allocate(
+                byteCount: MemoryLayout<Question>.stride
+                    + Journal.rangeLimit * MemoryLayout<PageRange>.stride,
+                alignment: 16)
+            ranges = UnsafeMutableRawBufferPointer(
+                rebasing: bytes[MemoryLayout<Question>.stride...]
+            ).bindMemory(to: PageRange.self)
+        }
+
+        deinit { bytes.deallocate() }
+
+        /// What followed the last question, until the next one.
+        func ranges(_ count: Int) -> UnsafeBufferPointer<PageRange> {
+            UnsafeBufferPointer(rebasing: ranges[..<min(count, ranges.count)])
+        }
+
+        /// False where the other side has gone.
+        func send(_ question: Question, to socket: Int32) throws(SystemError) -> Bool {
+            try send(question, rangeCount: 0, to: socket)
+        }
+
+        func send(_ list: Span<PageRange>, to socket: Int32) throws(SystemError) -> Bool {
+            precondition(list.count <= ranges.count, "a pin of \(list.count) ranges")
+            for index in list.indices { ranges[index] = list[index] }
+            return try send(.pin(list.count), rangeCount: list.count, to: socket)
+        }
+
+        private func send(
+            _ question: Question, rangeCount: Int, to socket: Int32
+        ) throws(SystemError) -> Bool {
+            bytes.storeBytes(of: question, as: Question.self)
+            let length =
+                MemoryLayout<Question>.stride + rangeCount * MemoryLayout<PageRange>.stride
+            return try PacketSocket.send(
+                UnsafeRawBufferPointer(rebasing: bytes[..<length]), to: socket)
+        }
+
+        /// The next question; nil where the other side has gone.
+        func receive(from socket: Int32) throws(SystemError) -> Question? {
+            guard let length = try PacketSocket.receive(into: bytes, from: socket),
+                length >= MemoryLayout<Question>.stride
+            else { return nil }
+            return bytes.loadUnaligned(as: Question.self)
+        }
     }
 }
 
@@ -117,45 +157,36 @@ public struct RPC: StandsOnTree {
 final class Asker {
     private let device: DeviceID
     private let socket: Int32
+    private let packet = RPC.Packet()
 
     init(_ device: DeviceID, _ socket: Int32) {
         self.device = device
         self.socket = socket
     }
 
-    deinit {
-        var question = RPC.Question()
-        question.what = .end
-        _ = try? PacketSocket.send(question, to: socket)
-    }
+    deinit { _ = try? packet.send(.end, to: socket) }
 
-    func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
-        var question = RPC.Question()
-        question.start = range.lower
-        question.count = range.count.rawValue
-        let answer = ask(question)
+    func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
+        let answer = ask { packet throws(SystemError) in try packet.send(ranges, to: socket) }
         if let refusal = answer.refusal { throw refusal }
-        return Pin(
-            range: range, device: device, entry: Int(answer.entry), ticket: answer.ticket)
+        // It has gone.
+        guard let pin = answer.pin else { throw .converting(ranges[0].start) }
+        return pin
     }
 
     func unpin(_ pin: Pin) {
         precondition(pin.device == device, "unpin of a pin that \(device) does not hold")
-        var question = RPC.Question()
-        question.what = .unpin
-        question.start = pin.range.lower
-        question.count = pin.range.count.rawValue
-        question.entry = UInt64(pin.entry)
-        question.ticket = pin.ticket
-        _ = ask(question)
+        _ = ask { packet throws(SystemError) in try packet.send(.unpin(pin), to: socket) }
     }
 
-    private func ask(_ question: RPC.Question) -> RPC.Answer {
+    private func ask(
+        _ question: (RPC.Packet) throws(SystemError) -> Bool
+    ) -> RPC.Answer {
         var answer = RPC.Answer()
         do throws(SystemError) {
-            guard try PacketSocket.send(question, to: socket),
-                try PacketSocket.receive(&answer, from: socket)
-            else { return RPC.Answer(refusal: .converting(GFN(question.start))) }
+            guard try question(packet), try PacketSocket.receive(&answer, from: socket) else {
+                return RPC.Answer()
+            }
             return answer
         } catch {
             // Whether there is a pin now only the hypervisor knows: it takes back what a dead device has.

@@ -42,13 +42,15 @@ public struct Toctou: StandsOnTree {
             self.pins = pins
         }
 
-        public func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
-            if range.upper <= pins.pages.rawValue {
+        public func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
+            _ = try RangeList.hull(ranges, within: pins.pages)
+            for index in ranges.indices {
+                let range = ranges[index]
                 for page in range.lower..<range.upper where !table.isOpen(GFN(page)) {
                     throw table.refusal(of: range)
                 }
             }
-            return try pins.pin(range)
+            return try pins.pin(ranges)
         }
 
         public func unpin(_ pin: Pin) { pins.unpin(pin) }

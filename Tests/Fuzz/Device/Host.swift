@@ -65,13 +65,16 @@ final class WatchedPinner: Pinner {
         self.view = view
     }
 
-    func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
+    func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
         guestMoves()
-        let pin = try pinner.pin(range)
-        if range != Machine.area {
-            precondition(!range.overlaps(Machine.area), "\(range) of the queue is written as data")
-            held.append(range)
-            view.allow(true, range)
+        let pin = try pinner.pin(ranges)
+        if ranges[0] != Machine.area {
+            held = ranges.indices.map { ranges[$0] }
+            for range in held {
+                precondition(
+                    !range.overlaps(Machine.area), "\(range) of the queue is written as data")
+                view.allow(true, range)
+            }
         }
         guestMoves()
         return pin
@@ -79,9 +82,9 @@ final class WatchedPinner: Pinner {
 
     func unpin(_ pin: Pin) {
         guestMoves()
-        if let index = held.firstIndex(of: pin.range) {
-            held.remove(at: index)
-            view.allow(false, pin.range)
+        if pin.range != Machine.area {
+            for range in held { view.allow(false, range) }
+            held = []
         }
         pinner.unpin(pin)
         guestMoves()

@@ -44,7 +44,8 @@
 
             init(_ pins: CountedPins<ForestCover>) { self.pins = pins }
 
-            func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
+            func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
+                let range = ranges[0]
                 guard pins.cover.forest.firstClosed(in: range) == nil else {
                     throw pins.cover.refusal(of: range)
                 }
@@ -52,7 +53,7 @@
                     counted.word.pointee.wrappingAdd(counted.addend, ordering: .acquiring)
                     return true
                 }
-                let pin = try pins.journal.begin(range)
+                let pin = try pins.journal.begin(ranges, range)
                 pins.journal.hold(pin)
                 return pin
             }
