@@ -111,18 +111,22 @@ struct LockedPins<Index: PinIndex>: Sendable {
         } ?? .incomplete
     }
 
+    /// Pin by pin, so that whoever waits for the mutex waits for one of them. If the device died with it in hand, the
+    /// index is made anew before the first, here or by whoever came before.
     func recover(_ device: DeviceID, until deadline: Deadline) throws(RecoveryRefusal) -> Int {
         let journal = arena.journal(of: device)
         journal.isAtMutex = false
-        let count = mutex.withLock(until: deadline) { () -> Int in
-            let entries = journal.liveEntries()
-            for entry in entries { journal.clear(entry.index) }
-            index.rebuild()
-            return entries.count
+        // Told of also where the rest is refused.
+        defer { arena.coordination.announceUnpin() }
+        let entries = journal.liveEntries()
+        for entry in entries {
+            let isDone: Void? = mutex.withLock(until: deadline) {
+                if entry.state != .intent { index.remove(entry.index, of: device) }
+                journal.clear(entry.index)
+            }
+            guard isDone != nil else { throw .stillMoving(firstAtMutex() ?? device) }
         }
-        guard let count else { throw .stillMoving(firstAtMutex() ?? device) }
-        arena.coordination.announceUnpin()
-        return count
+        return entries.count
     }
 
     /// Whoever holds the mutex is among those that are at it; so are those that wait for it.

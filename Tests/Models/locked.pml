@@ -15,7 +15,7 @@
  *   LOOK_OUTSIDE      a conversion looks without the mutex
  *   RELEASING_IS_GONE a repair leaves out what a living device is about to give back
  *   FREE_FIRST        an unpin frees the journal's entry before it has the mutex
- *   NO_REBUILD        a recovery clears the journal, and leaves the index
+ *   NO_REMOVE         a recovery clears the journal, and leaves the index
  *   ANNOUNCE_FIRST    an unpin looks for waiters before its pin is off the list
  * Places that a run must come to, or it says nothing:
  *   REACH_REPAIR, REACH_HALF (a repair finds a half-written entry), REACH_REFUSED, REACH_DENIED, REACH_SLEEP
@@ -179,10 +179,16 @@ end:
     dead[0];
     /* Its writes are over: inflight.pml. */
     lock(RECOVERY);
-    atomic { state[0] = FREE; holds[0] = false };
-#ifndef NO_REBUILD
-    rebuild();
+    if
+    :: state[0] == HELD || state[0] == RELEASING ->
+#ifndef NO_REMOVE
+        assert(entry[0] == 2);
+        entry[0] = 1;
+        entry[0] = 0
 #endif
+    :: else -> assert(entry[0] == 0)
+    fi;
+    atomic { state[0] = FREE; holds[0] = false };
     unlock();
     announce_unpin();
     recovered[0] = true

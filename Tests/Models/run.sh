@@ -164,7 +164,7 @@ locked         found   LOOK_FIRST
 locked         found   LOOK_OUTSIDE
 locked         found   RELEASING_IS_GONE
 locked         found   FREE_FIRST
-locked         found   NO_REBUILD
+locked         found   NO_REMOVE
 locked         found   ANNOUNCE_FIRST
 locked         found   REACH_REPAIR
 locked         found   REACH_HALF

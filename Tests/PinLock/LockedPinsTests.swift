@@ -90,6 +90,32 @@ import Testing
         #expect(try strategy.audit() == nil)
     }
 
+    /// A recovery takes the dead device's pins out, and makes the index anew only after a death with the mutex in hand:
+    /// everybody waits for that, as long as there are pins.
+    @Test func aRecoveryDoesNotMakeTheIndexAnew() throws {
+        let strategy = try make(IntervalTreeLock.self, pages: 16, sharing: range(0..<16))
+        let pins = LockedPins<CountsRebuilds>(arena: strategy.arena)
+        let survivor = pins.journal(of: living)
+        _ = try pins.pin(page(3), survivor)
+        do {
+            let journal = pins.journal(of: dead)
+            for pinned in [range(1..<5), page(3), range(2..<16)] {
+                _ = try pins.pin(pinned, journal)
+            }
+            // About to give one back, and to take another.
+            journal.beginRelease(try pins.pin(page(7), journal))
+            _ = try journal.begin(page(8))
+        }
+        #expect(try pins.recover(dead, until: .now) == 5)
+        #expect(pins.index.rebuilds.value == 0)
+        #expect(try pins.audit() == nil)
+        #expect(strategy.firstPinned(in: range(0..<16)) == GFN(3))
+        try die(.inTheIndex, pinning: range(2..<7), in: pins)
+        #expect(try pins.recover(dead, until: .now) == 1)
+        #expect(pins.index.rebuilds.value == 1)
+        #expect(try pins.audit() == nil)
+    }
+
     @Test func aTreeThatIsNotMadeAnewIsCaught() throws {
         let strategy = try make(IntervalTreeLock.self, pages: 16, sharing: range(0..<16))
         let pins = LockedPins<KeepsWhatItFinds>(arena: strategy.arena)

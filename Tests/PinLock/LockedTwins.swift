@@ -18,6 +18,26 @@ struct KeepsWhatItFinds: PinIndex {
     func audit() -> String? { original.audit() }
 }
 
+/// Not broken: counts how often all pins are put in anew, for which everybody waits.
+struct CountsRebuilds: PinIndex {
+    static let byteCount = IntervalTree.byteCount
+    let original: IntervalTree
+    let rebuilds = Counter()
+
+    init(at base: UnsafeMutableRawPointer, arena: Arena) {
+        original = IntervalTree(at: base, arena: arena)
+    }
+
+    func insert(_ entry: Int, of device: DeviceID) { original.insert(entry, of: device) }
+    func remove(_ entry: Int, of device: DeviceID) { original.remove(entry, of: device) }
+    func firstPinned(in range: PageRange) -> GFN? { original.firstPinned(in: range) }
+    func rebuild() {
+        rebuilds.add(1)
+        original.rebuild()
+    }
+    func audit() -> String? { original.audit() }
+}
+
 /// Looks for pins that begin in the range, and forgets those that reach into it.
 struct ForgetsPinsThatReachIn: Twin {
     let original: IntervalTreeLock

@@ -13,8 +13,8 @@ import Linux
 ///
 /// Cost: the devices take turns at one mutex, twice a DMA, for a handful of steps per doubling of the pins there are;
 /// a conversion takes it once. A node is 16 bytes beside each pin's journal entry: they grow with the pins, not with
-/// the guest, and are not in `metadataByteCount`. The death of a device costs a rebuild, linear in all pins. A device
-/// that is stopped in the wrong moment stops everybody.
+/// the guest, and are not in `metadataByteCount`. The death of a device with the mutex in hand costs a rebuild, linear in
+/// all pins. A device that is stopped in the wrong moment stops everybody.
 ///
 /// Its precedents: iommufd's interval trees of areas and pages (Linux, drivers/iommu/iommufd/io_pagetable.c); the range
 /// lock patches, a tree of ranges under a spin lock (Jan Kara's range_lock, 2013; Davidlohr Bueso's, 2017).
@@ -23,7 +23,8 @@ public struct IntervalTreeLock: UnderOneMutex {
         name: "intervaltree",
         summary: "a balanced tree of locked ranges under one robust mutex",
         isSafe: true,
-        cost: "all devices: turns at one mutex; a rebuild of the tree when a device dies",
+        cost:
+            "all devices: turns at one mutex; a rebuild of the tree when one dies with it in hand",
         policies: [.deny, .wait],
         kernelNeeds: nil,
         precedent:
