@@ -340,9 +340,11 @@ status=$?
 awk '$NF == "states" {
         checks++
         states += $(NF - 1)
-        if ($(NF - 4) == $(NF - 2) && $(NF - 2) ~ /found|starves/) { if (/REACH_/) places++; else mutants++ }
+        if ($(NF - 4) != $(NF - 2)) wrong = wrong "models: " $0 "\n"
+        else if ($(NF - 2) ~ /found|starves/) { if (/REACH_/) places++; else mutants++ }
     }
     END {
+        printf "%s", wrong
         printf "models: %d checks, %.0f million states, %d mutants caught, %d places reached\n",
             checks, states / 1e6, mutants, places
     }' "$work/lines"
