@@ -82,7 +82,11 @@ import Testing
             #expect(eventually { threadStates(named: "dma\(device)-lane").isEmpty })
         }
     }
+}
 
+/// Not among those with a time limit: it waits for a process, and until a thread of the runner is free again, which may
+/// take as long as all other tests.
+@Suite struct NoLaneTests {
     @Test func needsALane() async {
         await #expect(processExitsWith: .failure) {
             _ = try DmaWriter(engine: .memset, lanes: 0, device: 0)
