@@ -29,10 +29,9 @@ run: build ## Measure; ARGS='--size 4K..1G:x4 ...' for other options than those 
 compare-with: build ## Measure REV=HEAD~1 and this tree in turns; ARGS= what, AB='--pairs 6 --fail-on 5%' how
 	@scripts/compare-with '$(REV)' $(AB) -- $(ARGS)
 
-test: ## Build and run all tests
+test: ## Build and run all tests, in some eight minutes
 	@scripts/setup test
-	swift build --build-tests
-	DMA_BENCH_BINARY=$$(swift build --show-bin-path)/dma-bench swift test --skip-build --disable-xctest
+	@scripts/check build optimised suites exhaustive program
 
 check: ## Lint, sanitizers, fuzzing and models, in some eighteen minutes
 	@scripts/setup check

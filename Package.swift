@@ -147,3 +147,9 @@ let package = Package(
             swiftSettings: strict),
     ]
 )
+
+// Whoever needs the suites of a few modules in a build of their own, with a sanitizer say, is spared the others.
+if let modules = Context.environment["DMA_BENCH_SUITES"]?.split(whereSeparator: \.isWhitespace) {
+    let suites = Set(modules.map { "\($0)Tests" })
+    package.targets.removeAll { $0.type == .test && !suites.contains($0.name) }
+}

@@ -1,4 +1,4 @@
-#if DEBUG
+#if DEBUG || TWINS
     import Glibc
 
     /// A program that writes a row to a file, with one thing wrong where that fails, which a campaign must notice.

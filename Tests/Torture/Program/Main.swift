@@ -26,7 +26,7 @@ import PinLock
         let numbers = words.compactMap { Int($0) }
         switch (command, words.count, numbers.count) {
         case ("twins", 0, 0): isDone = expectTwinsAreCaught()
-        #if DEBUG
+        #if DEBUG || TWINS
             case ("twin", 1, 0):
                 guard let twin = CallTwin(rawValue: words[0]) else { exit(64) }
                 twin.run()
@@ -129,7 +129,7 @@ import PinLock
 
     /// Each broken strategy is caught within so many deaths, and each broken program.
     private static func expectTwinsAreCaught() -> Bool {
-        #if DEBUG
+        #if DEBUG || TWINS
             func isCaught<S: PinStrategy>(_: S.Type) -> Bool {
                 do {
                     var campaign = try Campaign(S.self, .least, seed: 1, surveys: true)

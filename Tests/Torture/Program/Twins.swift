@@ -1,4 +1,4 @@
-#if DEBUG
+#if DEBUG || TWINS
     import GuestMemory
     import Linux
 

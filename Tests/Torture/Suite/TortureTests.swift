@@ -51,7 +51,7 @@ import Testing
         }
     }
 
-    #if DEBUG
+    #if DEBUG || TWINS
         @Test func brokenTwinsAreCaught() throws {
             let (output, status) = try torture("twins")
             #expect(status == 0, "\(output)")
