@@ -33,7 +33,7 @@ test: ## Build and run all tests, in some eight minutes
 	@scripts/setup test
 	@scripts/check build optimised suites exhaustive program
 
-check: ## Lint, sanitizers, fuzzing and models, in some eighteen minutes
+check: ## Lint, sanitizers, fuzzing and models, in some fifteen minutes
 	@scripts/setup check
 	@scripts/check
 
