@@ -1,6 +1,6 @@
 /* A waiting conversion and devices that try again for as long as it is in their way.
  *
- * A device adds its count, finds the page closed, takes the count back, and tries again: RequestLoop.retryPinChunk.
+ * A device adds its count, finds the page closed, takes the count back, and tries again: RequestLoop.retryPin.
  * The converter looks for counts and cannot tell such a one from a pin: Coordination.waitForUnpins. So attempts may
  * hold up the very conversion that they wait for. Pins never refuse one another: without a conversion nobody tries
  * again.
