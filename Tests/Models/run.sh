@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs every check of the Promela models here with spin (apt-get install spin gcc): what must hold has to hold, and
 # every mutant, and every place a run must come to, has to be found. One line a check, and one at the end; exits 1 where
-# one is otherwise. First it is checked that the documents name what there is: run.sh names, nothing else.
+# one is otherwise. First it is checked that the documents name what there is: run.sh names, nothing else. With models'
+# names, run.sh slots views_slots, their checks alone are run.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -324,6 +325,12 @@ check() { # MODEL WANT DEFINES...
 
 names || exit 1
 [ "${1:-}" = names ] && exit
+for model; do
+    grep -q "^$model " <<<"$checks" && continue
+    echo "run.sh: there is no model $model" >&2
+    exit 64
+done
+[ $# -eq 0 ] || checks=$(IFS='|' && grep -E "^($*) " <<<"$checks")
 command -v spin >/dev/null && command -v gcc >/dev/null || {
     echo "run.sh: spin and gcc are needed: apt-get install spin gcc" >&2
     exit 69
