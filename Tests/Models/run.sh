@@ -225,6 +225,37 @@ views_slots    found   REACH_REFUSED
 views_slots    found   REACH_DENIED
 views_slots    found   REACH_SLEEP
 views_slots    found   REACH_OTHER
+views_lists    ok      EXACT
+views_lists    ok      EXACT PINS=3 CONVERSIONS=1
+views_lists    ok      EXACT PINS=1 CONVERSIONS=3
+views_lists    ok      EXACT CLOSE=RELAXED FIRST_LOOK=ACQUIRE
+views_lists    ok      EXACT SECOND_LOOK=ACQUIRE
+views_lists    ok      ONE_LOOK
+views_lists    ok      EQUAL_NUMBERS
+views_lists    found   WRITE_HULL=RELAXED
+views_lists    found   WRITE_RANGES=RELAXED
+views_lists    found   READ_HULL=RELAXED
+views_lists    found   READ_RANGES=RELAXED
+views_lists    found   PUBLISH=ACQ_REL
+views_lists    found   CHECK=ACQUIRE
+views_lists    found   UNPIN=RELAXED
+views_lists    found   OPEN=RELAXED
+views_lists    found   FIRST_LOOK=BARE
+views_lists    found   SECOND_LOOK=BARE
+views_lists    found   NO_FENCE
+views_lists    found   LOOK_FIRST
+views_lists    found   HEADER_FIRST
+views_lists    found   LIST_EARLY
+views_lists    found   FIRST_ALONE
+views_lists    found   HULL_OF_FIRST
+views_lists    found   EXACT ONE_LOOK
+views_lists    found   EXACT EQUAL_NUMBERS
+views_lists    found   REACH_REFUSED
+views_lists    found   REACH_DENIED
+views_lists    found   REACH_MOVED
+views_lists    found   REACH_BETWEEN
+views_lists    found   REACH_MIXED
+views_lists    found   REACH_PASSED
 views_epoch    ok
 views_epoch    ok      BEGIN=RELAXED
 views_epoch    found   NO_BARRIER

@@ -6,6 +6,8 @@
  * one. One that waits counts itself in and issues a membarrier(2), which empties every buffer. Names are those of
  * Slots, PublishedPins and Coordination.
  *
+ * A slot's header and list are one word here; views_lists.pml has them apart, on a memory that is weaker still.
+ *
  * Page 0 is converted; devices pin it alone (they look at the leaf) or with its neighbour (they look at the root).
  * Counted pins, which take over where slots are full, are in tree.pml.
  *

@@ -1,8 +1,8 @@
 /* Published pins with the orderings that Swift gives them (views.h): slots.pml has the same on x86-TSO.
  *
  * A device publishes page 0, or another page that nobody converts, looks at the open bits of page 0, writes it, and
- * empties its slot. What it pins next may overwrite the slot before the conversion reads it. Names are those of Slots
- * and Coordination.
+ * empties its slot. What it pins next may overwrite the slot before the conversion reads it. Header and list of a slot
+ * are one word here, and views_lists.pml has them apart. Names are those of Slots and Coordination.
  *
  * Promise: no access to page 0 races, and no wake-up is lost.
  *
