@@ -258,16 +258,20 @@ views_lists    found   REACH_MIXED
 views_lists    found   REACH_PASSED
 views_epoch    ok
 views_epoch    ok      BEGIN=RELAXED
+views_epoch    ok      LISTS CONVERSIONS=1
 views_epoch    found   NO_BARRIER
 views_epoch    found   RANGE=RELAXED
+views_epoch    found   LISTS CONVERSIONS=1 LIST=RELAXED
 views_epoch    found   END=RELAXED
 views_epoch    found   CHECK=RELAXED
 views_epoch    found   LOOK_RANGE=RELAXED
+views_epoch    found   LISTS CONVERSIONS=1 LOOK_LIST=RELAXED
 views_epoch    found   LOOK_STATE=RELAXED
 views_epoch    found   REACH_REFUSED
 views_epoch    found   REACH_DENIED
 views_epoch    found   REACH_SLEEP
 views_epoch    found   REACH_OTHER
+views_epoch    found   LISTS CONVERSIONS=1 REACH_MIXED
 views_recovery ok
 views_recovery ok      BEGIN=RELAXED RECOUNT=RELAXED
 views_recovery found   NO_BARRIER

@@ -2,7 +2,8 @@
  * x86-TSO.
  *
  * A device writes down page 0, or another page that nobody converts, in the one entry it has, and looks at the open
- * bits of page 0, with no barrier. The conversion has one in its place, membarrier(2). Names are those of Epoch and
+ * bits of page 0, with no barrier. The conversion has one in its place, membarrier(2). With LISTS the entry refers to a
+ * list of two ranges, always in the same place, so that the next pin's is read for it. Names are those of Epoch and
  * JournalWriter.
  *
  * Promise: no access to page 0 races, and no wake-up is lost.
@@ -11,12 +12,15 @@
  *   NO_BARRIER        a conversion issues no membarrier
  *   RANGE             RELAXED: an entry that names another page by now does not say that the old pin's writes are
  *                     over
+ *   LIST              RELAXED: the same of a word of a list, with LISTS
  *   END               RELAXED
- *   LOOK_RANGE        RELAXED
+ *   LOOK_RANGE, LOOK_LIST
+ *                     RELAXED
  *   CHECK             RELAXED: a pin does not acquire the conversion that shared the page
  *   BEGIN             RELAXED without harm: the barrier makes it visible
  * Places that a run must come to, or it says nothing:
- *   REACH_REFUSED, REACH_DENIED, REACH_SLEEP, REACH_OTHER (the entry names another page when it is read)
+ *   REACH_REFUSED, REACH_DENIED, REACH_SLEEP, REACH_OTHER (the entry names another page when it is read),
+ *   with LISTS REACH_MIXED (words of two lists)
  */
 #ifndef DEVICES
 #define DEVICES 1
@@ -24,13 +28,22 @@
 #ifndef ROUNDS
 #define ROUNDS 2
 #endif
+#ifndef CONVERSIONS
+#define CONVERSIONS ROUNDS
+#endif
 
 #define BITS    0
 #define WAITING 1
 #define UNPINS  2
-#define RANGE_OF(device) (3 + 2 * (device))
-#define STATE_OF(device) (4 + 2 * (device))
-#define WORDS   (3 + 2 * DEVICES)
+#ifdef LISTS
+#define EACH    4
+#else
+#define EACH    2
+#endif
+#define RANGE_OF(device) (3 + EACH * (device))
+#define STATE_OF(device) (4 + EACH * (device))
+#define LIST_OF(device)  (5 + EACH * (device))  /* and the word behind it */
+#define WORDS   (3 + EACH * DEVICES)
 #define PAGES   DEVICES
 #define THREADS (DEVICES + 1)
 #define DEPTH   6
@@ -38,6 +51,9 @@
 
 #ifndef RANGE
 #define RANGE      RELEASE      /* JournalWriter.begin, the range */
+#endif
+#ifndef LIST
+#define LIST       RELEASE      /* JournalWriter.beginList */
 #endif
 #ifndef BEGIN
 #define BEGIN      RELEASE      /* JournalWriter.begin, the state */
@@ -51,9 +67,15 @@
 #ifndef LOOK_RANGE
 #define LOOK_RANGE ACQUIRE      /* Epoch.firstPublished, the range */
 #endif
+#ifndef LOOK_LIST
+#define LOOK_LIST  ACQUIRE      /* Journal.forEachRange */
+#endif
 #ifndef LOOK_STATE
 #define LOOK_STATE ACQUIRE      /* Epoch.firstPublished, the state */
 #endif
+
+/* What an entry's range says: page 0 is 1, the other is 2, and this one: see the list. */
+#define A_LIST 3
 
 bool asleep;
 
@@ -65,7 +87,15 @@ proctype Device(byte me) {
         :: page = 1
         :: page = 2
         fi;
+#ifdef LISTS
+        if
+        :: store(LIST_OF(me), page, LIST); store(LIST_OF(me) + 1, 2, LIST)
+        :: store(LIST_OF(me), 2, LIST); store(LIST_OF(me) + 1, page, LIST)
+        fi;
+        store(RANGE_OF(me), A_LIST, RANGE);
+#else
         store(RANGE_OF(me), page, RANGE);
+#endif
         store(STATE_OF(me), 1, BEGIN);
         load(BITS, found, CHECK);
         if
@@ -104,7 +134,24 @@ inline look() {
 #ifdef REACH_OTHER
             assert(found != 2);
 #endif
-            pinned = pinned || found == 1
+            pinned = pinned || found == 1;
+#ifdef LISTS
+            if
+            :: found == A_LIST ->
+                load(LIST_OF(i), found, LOOK_LIST);
+# ifdef REACH_MIXED
+                place = seen[me].at[LIST_OF(i)];
+# endif
+                pinned = pinned || found == 1;
+                load(LIST_OF(i) + 1, found, LOOK_LIST);
+# ifdef REACH_MIXED
+                assert(place == seen[me].at[LIST_OF(i) + 1]);
+# endif
+                pinned = pinned || found == 1
+            :: else -> skip
+            fi;
+#endif
+            skip
         :: else -> skip
         fi
     }
@@ -140,8 +187,11 @@ inline stamp_or_check() {
 proctype Converter(byte me) {
     byte round, from, found, unpins, i;
     bool pinned;
+#ifdef REACH_MIXED
+    byte place;
+#endif
 
-    for (round : 1 .. ROUNDS) {
+    for (round : 1 .. CONVERSIONS) {
         d_step { modify(BITS, 0, ACQ_REL) };
         look();
         if
