@@ -43,7 +43,7 @@ extension Arena {
         }
     }
 
-    /// Calls `body` with every pin that is held, of all devices. In a freeze: waits for each living device until it has
+    /// Calls `body` with every range of every pin that is held, of all devices. In a freeze: waits for each living device until it has
     /// come out of the pin or unpin that it was in when the freeze began. What dead ones have left torn is not held.
     ///
     /// Each entry is read once. A living device that is not inside anything can change it for a moment only, to say what
@@ -65,7 +65,10 @@ extension Arena {
                     state = entry.state.pointee.load(ordering: .acquiring) & 3
                 }
                 guard state == Journal.State.held.rawValue else { continue }
-                body(Journal.unpack(entry.range.pointee.load(ordering: .relaxed)))
+                _ = journal.forEachRange(entry.range.pointee.load(ordering: .relaxed)) { range in
+                    body(range)
+                    return true
+                }
             }
         }
     }

@@ -72,6 +72,32 @@ import Testing
         try check(candidate.type)
     }
 
+    /// The same of a list: what is done of it is no longer in the journal, and living devices pin it as ever.
+    @Test(arguments: CountingCandidate.all)
+    func aListIsTakenBackRangeByRange(_ candidate: CountingCandidate) throws {
+        func check<Strategy: CountingStrategy>(_: Strategy.Type) throws {
+            let strategy = try PinLockTests.make(Strategy.self, pages: 64, sharing: range(0..<64))
+            let survivor = strategy.pinner(for: living)
+            let list = [range(3..<9), page(40), range(5..<17)]
+            let cover = Strategy.cover(strategy.arena)
+            for state in [Journal.State.intent, .releasing] {
+                let words = strategy.wordCount(of: list)
+                strategy.tear(Tear(state: state, counted: 1..<words - 1), list, of: dead)
+                for left in [2, 1] {
+                    #expect(throws: RecoveryRefusal.outOfTime(dead)) {
+                        try strategy.recover(dead, until: .now)
+                    }
+                    let entries = strategy.arena.journal(of: dead).liveEntries()
+                    #expect(entries.map(\.ranges) == [list.prefix(left).map(cover.reach)])
+                    _ = try survivor.pin(list.span)
+                }
+                #expect(try strategy.recover(dead, until: .now) == 1)
+                #expect(try strategy.audit() == nil)
+            }
+        }
+        try check(candidate.type)
+    }
+
     /// A device that meets the first freeze has its pin before the second begins, however soon that would be.
     @Test(arguments: pagewise)
     func whoWaitedIsLetThrough(_ candidate: CountingCandidate) throws {

@@ -128,6 +128,39 @@ import Testing
         try check(candidate.type)
     }
 
+    /// The same of lists, whose ranges may overlap, among living ones that do.
+    @Test(arguments: CountingCandidate.all, [EntrySize.small, .large])
+    func tornLists(_ candidate: CountingCandidate, entrySize: EntrySize) throws {
+        func check<Strategy: CountingStrategy>(_: Strategy.Type) throws {
+            let strategy = try make(
+                Strategy.self, pages: 1100, entrySize: entrySize, sharing: range(0..<1024))
+            let survivor = strategy.pinner(for: living)
+            let survivors = [
+                [range(0..<9), page(7), range(511..<513)], [page(5)], [range(3..<8), page(600)],
+            ]
+            // More than a device has slots for, so that some of each are counted.
+            for _ in 0..<PublishedPins.capacity {
+                for list in survivors { _ = try survivor.pin(list.span) }
+            }
+            let live = strategy.arena.livePins
+            for torn in [
+                [range(2..<8), page(6)], [page(600), range(510..<514), range(5..<7)],
+                [page(7), page(7), page(1050)],
+            ] {
+                for tear in Tear.everywhere(words: strategy.wordCount(of: torn)) {
+                    strategy.tear(tear, torn, of: dead)
+                    #expect(try strategy.recover(dead, until: .never) == 1)
+                    #expect(try strategy.audit() == nil, "\(torn): \(tear)")
+                }
+                strategy.tear(.held, torn, of: dead)
+                #expect(try strategy.recover(dead, until: .never) == 1)
+                #expect(try strategy.audit() == nil, "\(torn)")
+            }
+            #expect(strategy.arena.livePins == live)
+        }
+        try check(candidate.type)
+    }
+
     /// The words above the GiBs, and a dead device with both kinds of pins.
     @Test(arguments: CountingCandidate.all)
     func tornPinsOfSeveralGiBs(_ candidate: CountingCandidate) throws {

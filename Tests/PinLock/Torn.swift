@@ -90,31 +90,49 @@ extension CountedWord {
 }
 
 extension CountingStrategy {
-    /// How many words a pin of the range counts in.
-    func wordCount(of range: PageRange) -> Int {
+    /// How many words a pin of the ranges counts in.
+    func wordCount(of ranges: PageRange...) -> Int { wordCount(of: ranges) }
+
+    func wordCount(of ranges: [PageRange]) -> Int {
         var words = 0
-        _ = Self.cover(arena).forEachWord(range) { _ in
-            words += 1
-            return true
+        for range in ranges {
+            _ = Self.cover(arena).forEachWord(range) { _ in
+                words += 1
+                return true
+            }
         }
         return words
     }
 
     /// Leaves what a device leaves that dies there: a journal entry, written by hand, and counts.
-    func tear(_ tear: Tear, _ range: PageRange, of device: DeviceID) {
+    func tear(_ tear: Tear, _ ranges: PageRange..., of device: DeviceID) {
+        self.tear(tear, ranges, of: device)
+    }
+
+    func tear(_ tear: Tear, _ ranges: [PageRange], of device: DeviceID) {
         let journal = arena.journal(of: device)
         let index = Int(journal.highWater.pointee.load(ordering: .relaxed))
         journal.highWater.pointee.store(UInt64(index + 1), ordering: .relaxed)
         let entry = journal.entry(index)
-        entry.range.pointee.store(Journal.pack(range), ordering: .relaxed)
+        entry.range.pointee.store(
+            ranges.count == 1
+                ? Journal.pack(ranges[0]) : Journal.reference(to: 0, count: ranges.count),
+            ordering: .relaxed)
+        if ranges.count > 1 {
+            for (place, range) in ranges.enumerated() {
+                journal.list(0)[place].store(Journal.pack(range), ordering: .relaxed)
+            }
+        }
         entry.state.pointee.store(4 | tear.state.rawValue, ordering: .sequentiallyConsistent)
         var word = 0
-        _ = Self.cover(arena).forEachWord(range) { counted in
-            if tear.counted.contains(word) {
-                counted.word.pointee.wrappingAdd(counted.addend, ordering: .relaxed)
+        for range in ranges {
+            _ = Self.cover(arena).forEachWord(range) { counted in
+                if tear.counted.contains(word) {
+                    counted.word.pointee.wrappingAdd(counted.addend, ordering: .relaxed)
+                }
+                word += 1
+                return true
             }
-            word += 1
-            return true
         }
     }
 }
