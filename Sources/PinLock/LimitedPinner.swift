@@ -35,11 +35,15 @@ public final class LimitedPinner: Pinner {
 
     public func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
         if tokens == 0 { keeper?.noteIdle() }
-        let (all, kept) = pages(of: ranges)
-        if kept < all {
-            // A keeper that never lets go for good pins a list anew that is not wholly its own.
-            let isWhole = keeper == nil || keepsItsPlace
+        var (all, kept) = pages(of: ranges)
+        // A keeper that never lets go for good pins a list anew that is not wholly its own.
+        let isWhole = keeper == nil || keepsItsPlace
+        while kept < all {
             try makeRoom(for: isWhole ? all : all - kept, at: ranges[0].start)
+            // What has made room may be a part of the list, which then takes room, too.
+            let left = pages(of: ranges).kept
+            guard left < kept else { break }
+            kept = left
         }
         var pin = try pinner.pin(ranges)
         if Registrations.isToken(pin) {

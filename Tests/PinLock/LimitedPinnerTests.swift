@@ -12,25 +12,29 @@ import Testing
     /// Random pins and unpins against a sum kept beside them; the first pin that the two judge differently, in words.
     private func firstDisagreement(_ pinner: some Pinner, seed: UInt64) -> String? {
         var random = SplitMix64(seed: seed)
-        var pins: [Pin] = []
+        var pins: [(pin: Pin, pages: UInt64)] = []
         var sum: UInt64 = 0
-        defer { for pin in pins { pinner.unpin(pin) } }
+        defer { for (pin, _) in pins { pinner.unpin(pin) } }
         for _ in 0..<400 {
             if !pins.isEmpty, Bool.random(using: &random) {
-                let pin = pins.remove(at: .random(in: pins.indices, using: &random))
+                let (pin, pages) = pins.remove(at: .random(in: pins.indices, using: &random))
                 pinner.unpin(pin)
-                sum -= pin.range.count.rawValue
+                sum -= pages
                 continue
             }
-            let start = UInt64.random(in: 0..<56, using: &random)
-            let asked = PageRange(start: start, count: .random(in: 1...8, using: &random))
-            let fits = sum + asked.count.rawValue <= Self.limit
+            let asked = (0..<Int.random(in: 1...2, using: &random)).map { _ in
+                PageRange(
+                    start: .random(in: 0..<56, using: &random),
+                    count: .random(in: 1...6, using: &random))
+            }
+            let pages = asked.reduce(0) { $0 + $1.count.rawValue }
+            let fits = sum + pages <= Self.limit
             do throws(PinRefusal) {
-                pins.append(try pinner.pin(asked))
-                sum += asked.count.rawValue
-                if !fits { return "\(asked) was pinned beside \(sum - asked.count.rawValue)" }
+                pins.append((try pinner.pin(asked.span), pages))
+                sum += pages
+                if !fits { return "\(asked) was pinned beside \(sum - pages)" }
             } catch {
-                guard fits || error != .overLimit(asked.start) else { continue }
+                guard fits || error != .overLimit(asked[0].start) else { continue }
                 return "\(asked) beside \(sum): \(error)"
             }
         }
@@ -75,9 +79,9 @@ import Testing
         }
 
         func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
-            let range = ranges[0]
-            guard range.count <= limit else { throw .overLimit(range.start) }
-            return try pinner.pin(range)
+            let pages = ranges.indices.reduce(0) { $0 + ranges[$1].count.rawValue }
+            guard PageCount(pages) <= limit else { throw .overLimit(ranges[0].start) }
+            return try pinner.pin(ranges)
         }
 
         func unpin(_ pin: Pin) { pinner.unpin(pin) }
@@ -200,6 +204,28 @@ import Testing
         for pin in pins { pinner.unpin(pin) }
         pinner.unregister()
         #expect(pinner.held == PageCount(0) && strategy.arena.livePins == 0)
+    }
+
+    /// What makes room may be a part of the very list that it is made for.
+    @Test func aCacheMakesRoomBesideWhatAListHasInIt() throws {
+        let strategy = try make(PinCache.self, pages: 64, sharing: range(0..<64))
+        let journal = strategy.arena.journal(of: DeviceID(0))
+        let pinner = LimitedPinner(strategy.pinner(for: DeviceID(0)), limit: PageCount(8))
+        try pinner.register([range(0..<64)])
+        for list in [
+            [range(0..<4)], [range(10..<14)], [range(0..<4), range(20..<24)],
+            [range(30..<34), range(20..<24)], [range(40..<48)], [range(40..<46), range(50..<52)],
+        ] {
+            let pin = try pinner.pin(list.span)
+            let held = journal.heldPins.reduce(0) { $0 + $1.count.rawValue }
+            #expect(held <= 8 && PageCount(held) == pinner.held, "\(list)")
+            pinner.unpin(pin)
+        }
+        #expect(throws: PinRefusal.overLimit(GFN(40))) {
+            try pinner.pin([range(40..<46), range(50..<53)].span)
+        }
+        pinner.unregister()
+        #expect(strategy.arena.livePins == 0)
     }
 
     /// What earlier requests left in the cache makes room for the second range of one as for its first.
