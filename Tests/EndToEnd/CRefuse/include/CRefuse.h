@@ -1,4 +1,5 @@
-// Programs and threads that the kernel refuses a system call, as it does where a feature is missing or forbidden.
+// Programs and threads that the kernel refuses a system call, as it does where a feature is missing or forbidden; and
+// threads that count one.
 #pragma once
 #include <linux/io_uring.h>
 #include <spawn.h>
@@ -20,6 +21,8 @@ enum crefuse_call {
     CREFUSE_PIDFD_OPEN = SYS_pidfd_open,
     CREFUSE_PRCTL = SYS_prctl,
     CREFUSE_PPOLL = SYS_ppoll,
+    CREFUSE_RECEIVE = SYS_recvfrom,
+    CREFUSE_SEND = SYS_sendto,
     CREFUSE_SET_LOCK = SYS_fcntl | 37 << 16, // F_OFD_SETLK
     CREFUSE_SOCKETPAIR = SYS_socketpair,
     CREFUSE_USERFAULTFD = SYS_userfaultfd,
@@ -28,6 +31,13 @@ enum crefuse_call {
 /// Makes system call `call` fail with `error` in this thread, and in what it starts, by a seccomp filter (seccomp(2)).
 /// Needs no privileges. Returns 0 or an error number.
 int crefuse_from_now_on(enum crefuse_call call, int error);
+
+/// Counts in this thread how often it makes system call `call`, which is carried out as ever; its sixth argument must
+/// mean nothing to the kernel. Needs no privileges. Returns 0 or an error number.
+int crefuse_count_from_now_on(enum crefuse_call call);
+
+/// How often that was so far.
+long crefuse_count(void);
 
 /// posix_spawnp(3), with a seccomp filter (seccomp(2)) in the new process, and in all that it starts, which makes
 /// system call `call` fail with `error`. Needs no privileges. Returns 0 or an error number.
