@@ -35,8 +35,12 @@ final class Bench {
     private(set) var faults = FaultTotals()
     var queueArea: PageRange { layout.area(at: GFN(0)) }
 
-    init(_ type: any PinStrategy.Type, pages: UInt64 = pages) throws {
-        layout = try VirtqueueLayout(queueSize: 16, requests: 4, dataDescriptors: 8)
+    init(
+        _ type: any PinStrategy.Type, pages: UInt64 = pages, queueSize: Int = 16,
+        dataDescriptors: Int = 8
+    ) throws {
+        layout = try VirtqueueLayout(
+            queueSize: queueSize, requests: 4, dataDescriptors: dataDescriptors)
         let guest = PageCount(pages)
         strategy = type.init(arena: try Arena.create(pages: guest, entrySize: .small))
         view = GuestView(

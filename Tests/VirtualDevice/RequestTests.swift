@@ -85,6 +85,34 @@ import Virtqueue
         #expect(bench.pinsInFlight == 0)
     }
 
+    // MARK: More ranges than a pin has
+
+    /// Pinned with several pins: all of them, and all given back; or none, whichever refuses.
+    @Test(arguments: Candidate.safe)
+    func aLongListTakesSeveralPins(_ candidate: Candidate) throws {
+        let count = 2 * Pin.rangeLimit + 3
+        let bench = try Bench(
+            candidate.type, pages: 8192, queueSize: 4096, dataDescriptors: count)
+        let first: UInt64 = 512
+        try #require(bench.queueArea.upper <= first)
+        let list = (0..<UInt64(count)).map { page(first + 2 * $0) }
+        try bench.convert(range(first..<8192), to: .shared)
+        #expect(
+            try bench.serve([list]) == [StatusRecord(.ok, bytesWritten: UInt64(count) * pageSize)])
+        #expect(bench.pinsInFlight == 0)
+        for place in [
+            0, Pin.rangeLimit - 1, Pin.rangeLimit, 2 * Pin.rangeLimit - 1, count - 1,
+        ] {
+            try bench.convert(list[place], to: .private)
+            #expect(
+                try bench.serve([list]) == [StatusRecord(.privatePage, gfn: list[place].start)],
+                "range \(place)")
+            #expect(bench.pinsInFlight == 0)
+            try bench.convert(list[place], to: .shared)
+        }
+        #expect(try bench.strategy.audit() == nil)
+    }
+
     // MARK: Chunks
 
     /// Every chunk size, every private page: all chunks before that of the page are written, none behind.
