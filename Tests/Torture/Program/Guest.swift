@@ -8,7 +8,7 @@ struct Guest<S: PinStrategy> {
     private let strategy: S
     private let scenario: Scenario
     private let pinner: S.Device
-    private var held: [Pin] = []
+    private var held: [(pin: Pin, ranges: [PageRange])] = []
     private(set) var conversions = 0
 
     init(_ strategy: S, _ scenario: Scenario, living: DeviceID) throws {
@@ -16,7 +16,11 @@ struct Guest<S: PinStrategy> {
         self.scenario = scenario
         try strategy.convert(scenario.shared, to: .shared)
         pinner = strategy.pinner(for: living)
-        held = try scenario.held.map { try pinner.pin($0) }
+        try pin()
+    }
+
+    private mutating func pin() throws(PinRefusal) {
+        for ranges in scenario.held { held.append((try pinner.pin(ranges.span), ranges)) }
     }
 
     /// Everything is as if nobody had died; when the first conversion was done, by CLOCK_MONOTONIC.
@@ -25,16 +29,16 @@ struct Guest<S: PinStrategy> {
         let first = try convertOnce()
         try convertWhatIsFree()
         if let complaint = try strategy.audit() { throw Complaint(description: complaint) }
-        while let pin = held.popLast() {
+        while let (pin, _) = held.popLast() {
             pinner.unpin(pin)
             try convertWhatIsFree()
         }
-        held = try scenario.held.map { try pinner.pin($0) }
+        try pin()
         return first
     }
 
     private var free: [PageRange] {
-        scenario.shared.without(S.info.promisesByPins ? held.map(\.range) : [])
+        scenario.shared.without(S.info.promisesByPins ? held.flatMap(\.ranges) : [])
     }
 
     /// Converts one entry to private and back; when the first of the two was done.
@@ -60,7 +64,7 @@ struct Guest<S: PinStrategy> {
     }
 
     private func expectDenied() throws {
-        for pinned in held.flatMap({ [$0.range.lower, $0.range.upper - 1] }) {
+        for pinned in held.flatMap(\.ranges).flatMap({ [$0.lower, $0.upper - 1] }) {
             do throws(ConversionRefusal) {
                 try strategy.convert(page(pinned), to: .private)
             } catch {

@@ -141,7 +141,10 @@ import PinLock
                     return true
                 }
             }
-            var caught = [isCaught(CountsFirst.self), isCaught(SkipsTheTorn.self)]
+            var caught = [
+                isCaught(CountsFirst.self), isCaught(SkipsTheTorn.self),
+                isCaught(ForgetsTheList.self),
+            ]
             for twin in CallTwin.allCases {
                 let isRight = twin.isCaught
                 caught.append(isRight)

@@ -65,11 +65,11 @@ final class TracedDevice {
             try pinner.register(scenario.registered)
             ctorture_mark()
             var pins: [Pin] = []
-            for range in scenario.pins {
-                pins.append(try pinner.pin(range))
+            for ranges in scenario.pins {
+                pins.append(try pinner.pin(ranges.span))
                 ctorture_mark()
             }
-            if let pin = try? pinner.pin(scenario.refused) {
+            if let pin = try? pinner.pin(scenario.refused.span) {
                 guard !S.info.promisesByPins || !S.info.isSafe else { return 3 }
                 pinner.unpin(pin)
             }

@@ -45,13 +45,16 @@
             init(_ pins: CountedPins<ForestCover>) { self.pins = pins }
 
             func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
-                let range = ranges[0]
-                guard pins.cover.forest.firstClosed(in: range) == nil else {
-                    throw pins.cover.refusal(of: range)
+                for index in ranges.indices {
+                    guard pins.cover.forest.firstClosed(in: ranges[index]) == nil else {
+                        throw pins.cover.refusal(of: ranges[index])
+                    }
                 }
-                _ = pins.cover.forEachWord(range) { counted in
-                    counted.word.pointee.wrappingAdd(counted.addend, ordering: .acquiring)
-                    return true
+                for index in ranges.indices {
+                    _ = pins.cover.forEachWord(ranges[index]) { counted in
+                        counted.word.pointee.wrappingAdd(counted.addend, ordering: .acquiring)
+                        return true
+                    }
                 }
                 let pin = try pins.journal.begin(ranges, range)
                 pins.journal.hold(pin)
@@ -74,6 +77,23 @@
             let journal = arena.journal(of: device)
             for entry in journal.liveEntries() where entry.state != .held {
                 journal.clear(entry.index)
+            }
+            return try tree.recover(device, until: deadline)
+        }
+    }
+
+    /// The recovery takes a list for its first range.
+    struct ForgetsTheList: BrokenTree {
+        let tree: RangeTree
+
+        init(arena: Arena) { tree = RangeTree(arena: arena) }
+
+        func pinner(for device: DeviceID) -> RangeTree.Device { tree.pinner(for: device) }
+
+        func recover(_ device: DeviceID, until deadline: Deadline) throws(RecoveryRefusal) -> Int {
+            let journal = arena.journal(of: device)
+            for entry in journal.liveEntries() {
+                journal.shorten(entry.index, to: [entry.ranges[0]])
             }
             return try tree.recover(device, until: deadline)
         }

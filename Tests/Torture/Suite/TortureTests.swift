@@ -57,7 +57,8 @@ import Testing
             #expect(status == 0, "\(output)")
             #expect(
                 output.contains("CountsFirst is caught")
-                    && output.contains("SkipsTheTorn is caught"), "\(output)")
+                    && output.contains("SkipsTheTorn is caught")
+                    && output.contains("ForgetsTheList is caught"), "\(output)")
             let judged = output.split(separator: "\n").count { $0.hasSuffix(" as it should be") }
             #expect(judged == 9, "\(output)")
         }
