@@ -123,7 +123,8 @@ extension Forest {
         guard range.count.rawValue < 4, end <= 4 else { return nil }
         let lanes = CountedTree.Lanes.ones(first, end)
         return CountedWord(
-            word: tree(of: range.lower &>> 18).root + Int(Self.leaf(of: range.lower)), addend: lanes,
+            word: tree(of: range.lower &>> 18).root + Int(Self.leaf(of: range.lower)),
+            addend: lanes,
             flags: lanes &<< 15 | lanes &<< 14, open: lanes &<< 15)
     }
 

@@ -44,7 +44,7 @@ struct PublishedPins {
 
     @inline(__always)
     private static func rangeCount(_ header: UInt64) -> Int {
-        min(Int(header & (1 << countBits - 1)), Journal.rangeLimit)
+        max(1, min(Int(header & (1 << countBits - 1)), Journal.rangeLimit))
     }
 
     /// Puts a header into its slot by a sequentially consistent exchange: a load of the open bits that is sequentially
@@ -99,11 +99,11 @@ struct PublishedPins {
     func ranges(of device: DeviceID) -> [PageRange] {
         (0..<Self.capacity).flatMap { slot -> [PageRange] in
             let header = slots(of: device)[slot].load(ordering: .acquiring)
+            guard header != 0 else { return [] }
             let list = list(device.rawValue * Self.capacity + slot)
             let count = Self.rangeCount(header)
-            let words = count == 1 ? 0...0 : 1...max(1, count)
-            return count == 0
-                ? [] : words.map { Journal.unpack(list[$0].load(ordering: .acquiring)) }
+            let words = count == 1 ? 0...0 : 1...count
+            return words.map { Journal.unpack(list[$0].load(ordering: .acquiring)) }
         }
     }
 

@@ -56,7 +56,8 @@
                         return true
                     }
                 }
-                let pin = try pins.journal.begin(ranges, range)
+                let hull = try RangeList.hull(ranges, within: pins.pages)
+                let pin = try pins.journal.begin(ranges, hull)
                 pins.journal.hold(pin)
                 return pin
             }
