@@ -172,35 +172,40 @@ import Testing
 
     // MARK: Pins that try again
 
-    /// Two pins that a conversion refuses do not refuse each other: both try at once, and when it has given up both
-    /// hold.
+    /// Two pins that a conversion refuses do not refuse each other: both try at once, and when it is given up both hold.
     @Test(arguments: Candidate.safe)
     func pinsThatTryAgainDoNotRefuseEachOther(_ candidate: Candidate) throws {
         func check<Strategy: PinStrategy>(_: Strategy.Type) throws {
             let strategy = try make(Strategy.self, pages: 8, sharing: range(0..<8))
             let holder = strategy.pinner(for: DeviceID(2))
             let pin = try holder.pin(page(3))
-            let result = try duringConversion(
-                on: strategy, of: page(3), policy: .wait(until: .after(milliseconds: 20))
-            ) {
-                waitUntil { strategy.hasWaiter }
-                let holding = Counter()
-                try inParallel(
-                    [range(0..<5), range(2..<8)].enumerated().map { index, range in
-                        {
-                            let device = strategy.pinner(for: DeviceID(index))
-                            var pin: Pin?
-                            waitUntil {
-                                pin = try? device.pin(range)
-                                return pin != nil
-                            }
-                            holding.add(1)
-                            waitUntil { holding.value == 2 }
-                            if let pin { device.unpin(pin) }
-                        }
-                    })
+            let step = try strategy.begin(
+                page(3), to: .private, policy: .wait(until: .never), hooks: ConversionHooks())
+            guard case .pending(let pending) = step else {
+                throw Disagreement(description: "the conversion is not pending: \(step)")
             }
-            #expect(result == .failure(.deadlinePassed(GFN(3))))
+            let (refused, holding) = (Counter(), Counter())
+            let devices = [range(0..<5), range(2..<8)].enumerated().map { index, range in
+                { @Sendable in
+                    let device = strategy.pinner(for: DeviceID(index))
+                    var pin = try? device.pin(range)
+                    if pin == nil { refused.add(1) }
+                    waitUntil {
+                        if pin == nil { pin = try? device.pin(range) }
+                        return pin != nil
+                    }
+                    holding.add(1)
+                    waitUntil { holding.value == 2 }
+                    if let pin { device.unpin(pin) }
+                }
+            }
+            try inParallel(
+                devices + [
+                    {
+                        waitUntil { refused.value == 2 }
+                        strategy.abandon(pending, hooks: ConversionHooks())
+                    }
+                ])
             holder.unpin(pin)
             #expect(try strategy.audit() == nil)
         }
