@@ -32,6 +32,49 @@ import Testing
         }
     }
 
+    /// A list stands there, as it is, for as long as there may be counts of it: around each of them.
+    @Test func aListIsWrittenDownAroundItsCounts() throws {
+        let strategy = try make(RangeTree.self, pages: 8, sharing: range(0..<6))
+        let arena = strategy.arena
+        // All of it on this thread.
+        nonisolated(unsafe) var stage = Journal.State.free
+        let cover = ObservedCover(original: strategy.cover) {
+            let entries = arena.journal(of: DeviceID(0)).liveEntries()
+            #expect(entries.map(\.state) == [stage])
+            #expect(entries.map(\.ranges) == [[range(3..<6), page(1)]])
+        }
+        let pins = CountedPins(cover, arena: strategy.arena, device: DeviceID(0))
+        for _ in 0..<2 * Journal.listCapacity {
+            stage = .intent
+            let pin = try pins.pin([range(3..<6), page(1)].span)
+            stage = .releasing
+            pins.unpin(pin)
+            #expect(arena.journal(of: DeviceID(0)).liveEntries().isEmpty)
+        }
+        // Also where it is refused after all.
+        try strategy.convert(page(1), to: .private)
+        stage = .intent
+        for _ in 0..<2 * Journal.listCapacity {
+            #expect(throws: PinRefusal.privatePage(GFN(1))) {
+                try pins.pin([range(3..<6), page(1)].span)
+            }
+            #expect(arena.journal(of: DeviceID(0)).liveEntries().isEmpty)
+        }
+    }
+
+    /// A list has its place back where there is none among the pins.
+    @Test func aFullJournalTakesNoListsPlace() throws {
+        var pins = try (0..<UInt64(Journal.capacity)).map { try writer.begin(page($0 % 8)) }
+        let list = [page(5), page(3)]
+        for _ in 0..<2 * Journal.listCapacity {
+            #expect(throws: PinRefusal.tooManyPins(GFN(3))) { try writer.begin(list.span) }
+        }
+        writer.end(pins.removeLast())
+        let pin = try writer.begin(list.span)
+        #expect(arena.journal(of: DeviceID(0)).liveEntries().last?.ranges == list)
+        writer.end(pin)
+    }
+
     /// It goes back to where it was, and waits there: its counts are all in place until the thaw.
     @Test func anUnpinWaitsForTheThaw() throws {
         let pin = try writer.begin(page(3))

@@ -48,6 +48,21 @@ struct KernelPinTests {
         #expect(strategy.arena.livePins == 0)
     }
 
+    /// Each range has references of its own, and the places of those that are gone are taken again.
+    @Test func allPagesOfAListArePinned() throws {
+        let before = pinnedPages
+        let device = try makePinner()
+        for _ in 0..<20 {
+            let pin = try device.pin(
+                ((0..<UInt64(Pin.rangeLimit - 1)).map { page(1000 + 2 * $0) } + [range(3..<703)])
+                    .span)
+            #expect(pinnedPages == before + UInt64(Pin.rangeLimit) - 1 + 700)
+            device.unpin(pin)
+        }
+        #expect(eventually { pinnedPages == before })
+        #expect(strategy.arena.livePins == 0)
+    }
+
     /// First the limit, and to what; whoever may do that may also be root.
     @Test func aLimitTooLowSaysWhichAndWhatItTakes() {
         let text = KernelPin.shortage(limit: ByteCount(8 << 20), needed: ByteCount(64 << 20))

@@ -161,6 +161,23 @@ import Testing
         try check(candidate.type)
     }
 
+    /// Whichever of its ranges it is that reaches past the guest.
+    @Test(arguments: Candidate.safe)
+    func everyRangeIsWithinTheGuest(_ candidate: Candidate) throws {
+        func check<Strategy: PinStrategy>(_: Strategy.Type) throws {
+            let strategy = try make(Strategy.self, pages: 8, sharing: range(0..<8))
+            let pinner = strategy.pinner(for: Self.device)
+            for place in 0..<3 {
+                var list = [page(1), page(3), page(5)]
+                list[place] = range(7..<9)
+                #expect(throws: PinRefusal.outOfRange(GFN(8))) { try pinner.pin(list.span) }
+                #expect(strategy.arena.livePins == 0)
+            }
+            #expect(try strategy.audit() == nil)
+        }
+        try check(candidate.type)
+    }
+
     /// Thirty-two of a page fill its byte: in one list as in many.
     @Test func aListMayFillACount() throws {
         let strategy = try make(PerPageSWAR.self, pages: 8, sharing: range(0..<8))

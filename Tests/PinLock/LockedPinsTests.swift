@@ -187,7 +187,15 @@ import Testing
         for step in 0..<3000 {
             if held.count < step % 300 {
                 let longest: UInt64 = Bool.random(using: &random) ? 4 : 400
-                held.append(try devices[step % 2].pin(anyRange(upTo: longest)))
+                let list = (0..<Int.random(in: 1...3, using: &random)).map { _ in
+                    anyRange(upTo: longest)
+                }
+                do throws(PinRefusal) {
+                    held.append(try devices[step % 2].pin(list.span))
+                } catch {
+                    // All places for lists are taken.
+                    #expect(error == .tooManyPins(list[0].start))
+                }
             } else if !held.isEmpty {
                 let pin = held.remove(at: .random(in: held.indices, using: &random))
                 devices[pin.device.rawValue].unpin(pin)

@@ -26,6 +26,23 @@ import Testing
         #expect(try strategy.audit() == nil)
     }
 
+    /// A token stands for a list that is registered from its first range to its last; any other is pinned anew.
+    @Test func aListOutsideInPartIsPinnedAsAWhole() throws {
+        try device.register([range(8..<12), range(0..<4)])
+        let inside = try device.pin([page(9), range(0..<2), page(11)].span)
+        #expect(journal.liveEntries().count == 2)
+        for list in [[page(9), page(6)], [page(6), page(9)], [page(0), page(6), page(9)]] {
+            let pin = try device.pin(list.span)
+            #expect(journal.liveEntries().last?.ranges == list)
+            #expect(strategy.refusalOfConversion(page(6), to: .private) == .pinned(GFN(6)))
+            device.unpin(pin)
+        }
+        device.unpin(inside)
+        device.unregister()
+        #expect(strategy.arena.livePins == 0)
+        #expect(try strategy.audit() == nil)
+    }
+
     @Test func whatIsRegisteredCannotBeConverted() throws {
         try device.register([range(4..<8)])
         #expect(strategy.refusalOfConversion(range(2..<6), to: .private) == .pinned(GFN(4)))

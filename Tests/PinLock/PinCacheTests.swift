@@ -44,6 +44,21 @@ import Testing
         #expect(strategy.arena.livePins == 0)
     }
 
+    /// Nor is a list of which that is a part a token, wherever it stands: it is pinned as a whole.
+    @Test func aListNotAllAnnouncedIsPinnedAsAWhole() throws {
+        for list in [[page(35), page(1)], [page(1), page(35)], [page(1), page(35), page(2)]] {
+            let pin = try device.pin(list.span)
+            #expect(strategy.refusalOfConversion(page(35), to: .private) == .pinned(GFN(35)))
+            device.unpin(pin)
+            try strategy.convert(page(35), to: .private)
+            try strategy.convert(page(35), to: .shared)
+        }
+        #expect(Set(journal.heldPins) == [page(1), page(2)])
+        let token = try device.pin([page(2), page(1)].span)
+        #expect(strategy.arena.livePins == 2)
+        device.unpin(token)
+    }
+
     @Test func overlappingRegistrationsMerge() throws {
         try use(range(0..<4), range(8..<12), range(12..<16), range(20..<22))
         try use(range(3..<9))

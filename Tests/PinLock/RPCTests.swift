@@ -46,6 +46,24 @@ import Testing
         #expect(try strategy.audit() == nil)
     }
 
+    @Test func aListCrossesTheSocketWhole() throws {
+        try withDevice { device in
+            for list in [
+                [page(7), range(0..<3)],
+                Array(repeating: page(1), count: Pin.rangeLimit - 1) + [page(6)],
+            ] {
+                let pin = try device.pin(list.span)
+                #expect(strategy.arena.journal(of: DeviceID(0)).heldPins == list)
+                device.unpin(pin)
+                #expect(strategy.arena.livePins == 0)
+            }
+            #expect(throws: PinRefusal.privatePage(GFN(8))) {
+                try device.pin([page(1), range(7..<9)].span)
+            }
+        }
+        #expect(try strategy.audit() == nil)
+    }
+
     @Test func aFullJournalIsToldOverTheSocket() throws {
         try withDevice { device in
             var pins = try (0..<UInt64(Journal.capacity)).map { try device.pin(page($0 % 8)) }

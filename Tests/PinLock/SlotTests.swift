@@ -59,6 +59,54 @@ import Testing
         #expect(strategy.arena.livePins == 0)
     }
 
+    // MARK: Lists that are read while they are written
+
+    /// A device writes a page down where its last list was read a moment before, and thinks better of it: no header has
+    /// ever spoken for that page.
+    private func isMisread(
+        until deadline: Deadline, scans: Int, header: @escaping @Sendable (UInt64) -> UInt64
+    ) throws -> Bool {
+        let arena = try Arena.create(pages: PageCount(8), entrySize: .small)
+        let published = arena.published
+        let list = (0..<UInt64(Journal.rangeLimit)).map { page(2 * $0) }
+        let isOver = Counter()
+        published.put(list, in: 0, of: device)
+        let thread = try WorkerThread(name: "device") { [device] in
+            let slot = published.slots(of: device)
+            let middle = published.lists(of: device) + list.count / 2
+            var number: UInt64 = 1
+            while isOver.value == 0 {
+                number += 1
+                slot.pointee.store(0, ordering: .releasing)
+                middle.pointee.store(Journal.pack(page(5)), ordering: .releasing)
+                middle.pointee.store(Journal.pack(page(6)), ordering: .releasing)
+                PublishedPins.publish(header(number), in: slot.pointee)
+            }
+        }
+        var scan = 0
+        var isMisread = false
+        while scan < scans, !isMisread, !deadline.hasPassed {
+            isMisread = published.firstPinned(in: page(5)) != nil
+            scan += 1
+        }
+        isOver.add(1)
+        thread.join()
+        withExtendedLifetime(arena) {}
+        return isMisread
+    }
+
+    @Test func aListIsReadUnderItsOwnHeader() throws {
+        #expect(
+            try !isMisread(until: .never, scans: 3000) {
+                PublishedPins.header($0, Journal.rangeLimit)
+            })
+        // With a number that comes back, the second look sees nothing.
+        #expect(
+            try isMisread(until: .after(milliseconds: 60_000), scans: .max) { _ in
+                PublishedPins.header(1, Journal.rangeLimit)
+            })
+    }
+
     @Test func whatFindsNoSlotIsCounted() throws {
         let strategy = try make(pages: 64)
         let pinner = strategy.pinner(for: device)
