@@ -38,7 +38,7 @@ public func fuzzConversions(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CIn
 
 /// What the input asks for next.
 private struct Operation {
-    enum Kind: UInt8 { case pin, pinAgain, unpin, share, shareAgain, close, closeAgain, die }
+    enum Kind: UInt8 { case pin, pinList, unpin, share, shareAgain, close, closeAgain, die }
 
     let kind: Kind
     let device: Int
@@ -68,7 +68,9 @@ private struct Operation {
 private final class Life<Strategy: PinStrategy> {
     private let strategy: Strategy
     private var devices: [Strategy.Device?]
-    private var held: [Pin] = []
+    private var held: [(pin: Pin, ranges: [PageRange])] = [] {
+        didSet { reference.pins = held.flatMap(\.ranges) }
+    }
     private var reference: Reference
 
     init(entrySize: EntrySize) {
@@ -85,8 +87,14 @@ private final class Life<Strategy: PinStrategy> {
         switch operation.kind {
         case .unpin: if !held.isEmpty { unpin(operation.number % held.count) }
         case .die: die(operation.device)
-        case .pin, .pinAgain:
-            if let range = operation.range { pin(range, by: operation.device) }
+        case .pin:
+            if let range = operation.range { pin([range], by: operation.device) }
+        case .pinList:
+            // Where the start is shifted, the page is somewhere else.
+            if let range = operation.range {
+                let page = PageRange(start: UInt64(operation.number), count: 1)
+                pin([range, page], by: operation.device)
+            }
         case .share, .shareAgain:
             if let range = operation.range { convert(range, to: .shared, operation.policy) }
         case .close, .closeAgain:
@@ -94,21 +102,24 @@ private final class Life<Strategy: PinStrategy> {
         }
     }
 
-    private func pin(_ range: PageRange, by device: Int) {
-        let expected = reference.pinRefusal(range)
+    private func pin(_ ranges: [PageRange], by device: Int) {
+        let lists = held.count { $0.pin.device.rawValue == device && $0.ranges.count > 1 }
+        guard ranges.count == 1 || lists < Journal.listCapacity else { return }
+        let refusals = ranges.compactMap(reference.pinRefusal)
+        // What no guest has is told of before anything is looked at.
+        let expected =
+            refusals.first { if case .outOfRange = $0 { true } else { false } } ?? refusals.first
         do throws(PinRefusal) {
-            held.append(try devices[device]!.pin(range))
-            reference.pins.append(range)
-            precondition(expected == nil, "\(range) is pinned, and must not be: \(expected!)")
+            held.append((try devices[device]!.pin(ranges.span), ranges))
+            precondition(expected == nil, "\(ranges) are pinned, and must not be: \(expected!)")
         } catch {
             precondition(
-                error == expected, "pin of \(range): \(error), not \(expected, default: "done")")
+                error == expected, "pin of \(ranges): \(error), not \(expected, default: "done")")
         }
     }
 
     private func unpin(_ index: Int) {
-        let pin = held.remove(at: index)
-        reference.pins.remove(at: index)
+        let (pin, _) = held.remove(at: index)
         devices[pin.device.rawValue]!.unpin(pin)
     }
 
@@ -150,14 +161,11 @@ private final class Life<Strategy: PinStrategy> {
     /// The device's process ends, with all it holds; another one takes its place.
     private func die(_ device: Int) {
         let id = DeviceID(device)
-        let lost = held.indices.filter { held[$0].device == id }
-        for index in lost.reversed() {
-            held.remove(at: index)
-            reference.pins.remove(at: index)
-        }
+        let lost = held.count { $0.pin.device == id }
+        held.removeAll { $0.pin.device == id }
         devices[device] = nil
         let recovered = try! strategy.recover(id, until: Deadline(nanoseconds: 0))
-        precondition(recovered == lost.count, "\(recovered) pins of \(lost.count) were recovered")
+        precondition(recovered == lost, "\(recovered) pins of \(lost) were recovered")
         devices[device] = strategy.pinner(for: id)
     }
 
