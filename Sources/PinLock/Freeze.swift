@@ -43,9 +43,9 @@ extension Arena {
         }
     }
 
-    /// Calls `body` with every range of every pin that is held, of all devices. In a freeze: waits for each living device
-    /// until it has come out of the pin or unpin that it was in when the freeze began. What dead ones have left torn is not
-    /// held.
+    /// Calls `body` with every range of all pins that are held, of all devices. In a freeze: waits for each living
+    /// device until it has come out of the pin or unpin that it was in when the freeze began. What dead ones have left
+    /// torn is not held.
     ///
     /// Each entry is read once. A living device that is not inside anything can change it for a moment only, to say what
     /// it would do and then to take that back: to `intent` where it was free, to `releasing` where it was held. Both are
