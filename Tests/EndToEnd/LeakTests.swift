@@ -50,7 +50,9 @@ extension EndToEnd {
                 "harness descriptors", "harness threads", "device descriptors", "device threads",
             ].enumerated() {
                 let (early, late) = (most(1..<turns / 2, what), most(turns / 2..<turns, what))
-                #expect(late <= early, "\(name): \(early) at most, then \(late)")
+                // What is open for an instant may have been seen in one half alone; one that stays for each turn would be
+                // as many as half of the turns.
+                #expect(late < early + turns / 4, "\(name): \(early) at most, then \(late)")
             }
         }
     }

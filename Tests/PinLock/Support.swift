@@ -161,6 +161,11 @@ extension JournalWriter {
         let list: InlineArray<1, PageRange> = [range]
         return try begin(list.span, range)
     }
+
+    func begin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
+        let guestLimit = PageCount(PageRange.frameLimit)
+        return try begin(ranges, try RangeList.hull(ranges, within: guestLimit))
+    }
 }
 
 extension LockedPins {
