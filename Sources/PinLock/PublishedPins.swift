@@ -28,6 +28,9 @@ struct PublishedPins {
     private static let listsOffset = 2 * slotCount
     static let byteCount = (listsOffset + slotCount * listWordCount) * 8
 
+    /// Without the lists, which are touched as pins need them.
+    static let headerByteCount = listsOffset * 8
+
     private static let countBits: UInt64 = 11
 
     private let base: UnsafeMutablePointer<Atomic<UInt64>>

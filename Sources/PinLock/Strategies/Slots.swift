@@ -18,8 +18,8 @@ import Synchronization
 ///
 /// Cost: the device pays one locked operation on a line of its own whatever the number of ranges, a store and a look for
 /// each of them, and devices on the same pages do not slow each other. A conversion reads 4 KiB of headers and the lists of
-/// those that are taken, and one that becomes pending issues a membarrier(2). Metadata as `rangetree`, and 4.1 MiB for
-/// lists, touched as they are used.
+/// those that are taken, and one that becomes pending issues a membarrier(2). Metadata as `rangetree`; lists are what each
+/// pin takes besides.
 ///
 /// Its precedents: hazard pointers (Michael, IEEE TPDS 15(6), 2004); BRAVO (Dice and Kogan, USENIX ATC 2019); the reader
 /// table of LMDB (libraries/liblmdb/mdb.c).
@@ -42,7 +42,7 @@ public struct Slots: PinStrategy {
 
     public static func sectionByteCount(pages: PageCount) -> Int { Forest.byteCount(pages: pages) }
     public static func metadataByteCount(pages: PageCount) -> Int {
-        Forest.byteCount(pages: pages) + PublishedPins.byteCount
+        Forest.byteCount(pages: pages) + PublishedPins.headerByteCount
     }
 
     public var arena: Arena { tree.arena }
