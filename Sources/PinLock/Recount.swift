@@ -89,13 +89,14 @@ extension CountedCover {
 /// How many pins each page of a range is under.
 private struct PinDepth: ~Copyable {
     private let range: PageRange
-    /// By how much the depth changes from the page before; one more at the end.
-    private let changes: UnsafeMutableBufferPointer<Int32>
+    /// By how much the depth changes from the page before; one more at the end. No buffer: Swift 6.3 does not compile `+=`
+    /// on an element of one here where threads are sanitized.
+    private let changes: UnsafeMutablePointer<Int32>
 
     init(_ range: PageRange) {
         self.range = range
         changes = .allocate(capacity: Int(range.count.rawValue) + 1)
-        changes.initialize(repeating: 0)
+        changes.initialize(repeating: 0, count: Int(range.count.rawValue) + 1)
     }
 
     deinit { changes.deallocate() }
