@@ -18,7 +18,7 @@ extension MemoryMapError {
 extension BackingUnavailable {
     var advised: String {
         switch remedy {
-        case .toDo: description
+        case .command: description
         case .less: "\(self); choose a smaller --size"
         case .otherBacking: "\(self); choose another --backing"
         case .lessOrOtherBacking: "\(self); choose a smaller --size or another --backing"

@@ -65,7 +65,7 @@ public enum Backing: String, CaseIterable, BitwiseCopyable, Sendable {
         } catch {
             throw BackingUnavailable(
                 self, error.reason,
-                remedy: error.advice.isEmpty ? .lessOrOtherBacking : .toDo(error.advice))
+                remedy: error.advice.isEmpty ? .lessOrOtherBacking : .command(error.advice))
         }
     }
 
@@ -79,7 +79,7 @@ public enum Backing: String, CaseIterable, BitwiseCopyable, Sendable {
             throw BackingUnavailable(
                 self,
                 "huge pages of \(granule.rounded): \(needed) needed, \(pool.available) available",
-                remedy: .toDo(
+                remedy: .command(
                     pool.reserveCommand(for: bytes) + (self == .hugetlb1G ? ", \(atBoot)" : "")))
         }
     }
@@ -88,7 +88,7 @@ public enum Backing: String, CaseIterable, BitwiseCopyable, Sendable {
     private func missing(_ what: String, _ files: KernelFiles) -> BackingUnavailable {
         let sys = KernelFiles.Mount.sys
         guard files.isMounted(sys) else {
-            return BackingUnavailable(self, sys.absence, remedy: .toDo(sys.advice))
+            return BackingUnavailable(self, sys.absence, remedy: .command(sys.advice))
         }
         return BackingUnavailable(self, what, remedy: .otherBacking)
     }
@@ -116,10 +116,11 @@ public enum Backing: String, CaseIterable, BitwiseCopyable, Sendable {
         case ("force", _): return
         case ("never", "inherit"), ("deny", _):
             throw BackingUnavailable(
-                self, "\(path) says \(global)", remedy: .toDo("echo advise | sudo tee \(path)"))
+                self, "\(path) says \(global)", remedy: .command("echo advise | sudo tee \(path)"))
         case (_, "never"):
             throw BackingUnavailable(
-                self, "\(sizePath) says never", remedy: .toDo("echo advise | sudo tee \(sizePath)"))
+                self, "\(sizePath) says never",
+                remedy: .command("echo advise | sudo tee \(sizePath)"))
         default: return
         }
     }
@@ -133,7 +134,7 @@ public struct BackingUnavailable: Error, Equatable, CustomStringConvertible {
 
     public enum Remedy: Equatable, Sendable {
         /// Something to be set on this machine, as a shell takes it.
-        case toDo(String)
+        case command(String)
         case less
         case otherBacking
         case lessOrOtherBacking
@@ -147,7 +148,7 @@ public struct BackingUnavailable: Error, Equatable, CustomStringConvertible {
 
     public var description: String {
         let fact = "backing \(backing.rawValue): \(reason)"
-        guard case .toDo(let command) = remedy else { return fact }
+        guard case .command(let command) = remedy else { return fact }
         return "\(fact); \(command)"
     }
 }
