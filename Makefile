@@ -52,9 +52,9 @@ mutants: setup ## Break the product line by line, for half an hour, and see that
 bench-micro: setup ## Micro-benchmarks of PinLock and DmaWriter
 	swift package --package-path Benchmarks benchmark --no-progress --grouping metric
 
-bench-limits: build ## The targets: what we take, beside the least it can cost in C
+bench-limits: build ## The targets: what we take, beside the least it can cost in C; GROUPS='locks lists'
 	@swift build --package-path Benchmarks -c release --product Limits >&2
-	@DMA_BENCH_BINARY=$(binary) Benchmarks/.build/release/Limits
+	@DMA_BENCH_BINARY=$(binary) Benchmarks/.build/release/Limits $(GROUPS)
 
 format: ## Format every Swift file in place
 	swift format -i -r Sources Tests Benchmarks Package.swift

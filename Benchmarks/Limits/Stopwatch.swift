@@ -3,6 +3,8 @@ import Linux
 /// One thing to be timed against others: a body, and how often it is repeated to last a while.
 final class Subject {
     let name: String
+    /// How much one run of the body does of what it is named for.
+    private let count: Int
     private let body: () -> Void
     private var repeats = 1
     /// Nanoseconds of one run of the body, a value for each round.
@@ -11,8 +13,9 @@ final class Subject {
     /// Batches last so long at least: the clock is nothing beside it.
     private static let batchNanoseconds: UInt64 = 4_000_000
 
-    init(_ name: String, _ body: @escaping () -> Void) {
+    init(_ name: String, count: Int = 1, _ body: @escaping () -> Void) {
         self.name = name
+        self.count = count
         self.body = body
     }
 
@@ -24,6 +27,11 @@ final class Subject {
 
     func warmUp() {
         while batch() < Self.batchNanoseconds { repeats *= 2 }
+    }
+
+    /// The median of one, in words.
+    var line: String {
+        "\(name) \((Ratio.median(of: times.sorted()) / Double(count) * 10).rounded() / 10) ns"
     }
 
     func measure() { times.append(Double(batch()) / Double(repeats)) }

@@ -13,6 +13,11 @@ struct Target {
         self.init(name, aim, Ratio(subject.times, to: base.times))
     }
 
+    /// A ratio as it was in each round.
+    init(_ name: String, _ aim: Aim, _ ratios: [Double]) {
+        self.init(name, aim, Ratio(ratios, to: ratios.map { _ in 1 }))
+    }
+
     init(_ name: String, _ aim: Aim, _ ratio: Ratio) {
         self.name = name
         self.aim = aim

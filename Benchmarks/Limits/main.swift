@@ -2,7 +2,7 @@ import CLimits
 import Linux
 
 // Runs what dma-bench is made of beside the least that each part can cost, interleaved, and prints target against
-// measured.
+// measured: all groups of targets, or those that its arguments name.
 
 let everywhere = try Processors.allowed()
 if CommandLine.arguments.dropFirst().first == Victim.argument {
@@ -13,6 +13,11 @@ let call = Subject("system call") { climits_system_calls(1000) }
 interleave([call], rounds: 11)
 print("a system call: \(Int(Ratio.median(of: call.times.sorted()) / 1000)) ns")
 print(Target.header)
-for group in [lockTargets, waitTargets, deathTargets, writeTargets, programTargets] {
-    for target in try group() { print(target.line) }
+let groups: KeyValuePairs = [
+    "locks": lockTargets, "lists": listTargets, "waits": waitTargets, "deaths": deathTargets,
+    "writes": writeTargets, "program": programTargets,
+]
+let chosen = CommandLine.arguments.dropFirst()
+for (name, targets) in groups where chosen.isEmpty || chosen.contains(name) {
+    for target in try targets() { print(target.line) }
 }
