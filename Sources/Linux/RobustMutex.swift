@@ -29,12 +29,15 @@ public struct RobustMutex {
     /// Runs `body` with the mutex held.
     ///
     /// Acquires what the last owner released. Waits for as long as that takes: a stopped owner stops everybody.
-    @inline(__always)
+    @inlinable
     public func withLock<Result>(_ body: () -> Result) -> Result {
-        took(clinux_mutex_lock(mutex))
+        lock()
         defer { unlock() }
         return body()
     }
+
+    @usableFromInline
+    func lock() { took(clinux_mutex_lock(mutex)) }
 
     /// The same; nil, and nothing done, where somebody else holds the mutex until the deadline.
     public func withLock<Result>(
@@ -57,8 +60,8 @@ public struct RobustMutex {
         precondition(made == 0, "pthread_mutex_consistent: \(SystemError.message(-made))")
     }
 
-    @inline(__always)
-    private func unlock() {
+    @usableFromInline
+    func unlock() {
         let result = clinux_mutex_unlock(mutex)
         precondition(result == 0, "pthread_mutex_unlock: \(SystemError.message(-result))")
     }

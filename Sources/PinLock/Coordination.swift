@@ -6,32 +6,29 @@ import Synchronization
 ///
 /// Each lies on a cache line of its own. Pins and unpins only read `freeze` and `onlookers`, which hardly ever change.
 public struct Coordination {
-    /// Moves with the beginning and the end of each freeze. Odd while a recovery counts anew: nobody pins or unpins.
-    let freeze: UnsafeMutablePointer<FutexWord>
-    /// Moves with whatever ends a claim on pages, while there are onlookers.
-    private let releases: UnsafeMutablePointer<FutexWord>
-    /// Conversions that are pending: they want to hear of what ends a claim on pages.
-    let onlookers: UnsafeMutablePointer<FutexWord>
-    /// Moves whenever a converter asks for long-lived pins.
-    private let revocations: UnsafeMutablePointer<FutexWord>
-    /// One recovery at a time: each works counts out from what all journals say.
-    let recoveryLock: ConverterLock
-    /// Onlookers that sleep instead of polling: only they have to be woken.
-    private let sleepers: UnsafeMutablePointer<FutexWord>
+    private let base: UnsafeMutableRawPointer
 
     static let byteCount = 6 * 64
 
-    init(at base: UnsafeMutableRawPointer) {
-        func word(_ line: Int) -> UnsafeMutablePointer<FutexWord> {
-            (base + line * 64).assumingMemoryBound(to: FutexWord.self)
-        }
-        freeze = word(0)
-        releases = word(1)
-        onlookers = word(2)
-        revocations = word(3)
-        recoveryLock = ConverterLock(at: base + 4 * 64)
-        sleepers = word(5)
+    init(at base: UnsafeMutableRawPointer) { self.base = base }
+
+    @inline(__always)
+    private func word(_ line: Int) -> UnsafeMutablePointer<FutexWord> {
+        (base + line * 64).assumingMemoryBound(to: FutexWord.self)
     }
+
+    /// Moves with the beginning and the end of each freeze. Odd while a recovery counts anew: nobody pins or unpins.
+    @inline(__always) var freeze: UnsafeMutablePointer<FutexWord> { word(0) }
+    /// Moves with whatever ends a claim on pages, while there are onlookers.
+    private var releases: UnsafeMutablePointer<FutexWord> { word(1) }
+    /// Conversions that are pending: they want to hear of what ends a claim on pages.
+    @inline(__always) var onlookers: UnsafeMutablePointer<FutexWord> { word(2) }
+    /// Moves whenever a converter asks for long-lived pins.
+    @inline(__always) private var revocations: UnsafeMutablePointer<FutexWord> { word(3) }
+    /// One recovery at a time: each works counts out from what all journals say.
+    var recoveryLock: ConverterLock { ConverterLock(at: base + 4 * 64) }
+    /// Onlookers that sleep instead of polling: only they have to be woken.
+    private var sleepers: UnsafeMutablePointer<FutexWord> { word(5) }
 
     // MARK: Unpins and pending conversions
 

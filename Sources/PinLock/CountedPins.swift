@@ -19,6 +19,10 @@ protocol CountedCover: Sendable {
     /// The word may be pinned where `old & flags == open` of the value before the addition.
     func forEachWord(_ range: PageRange, _ body: (CountedWord) -> Bool) -> Bool
 
+    /// The only word in the sequence of the range, where it has but one that is found at once: most pins are of such, and
+    /// short. Nil says nothing.
+    func soleWord(of range: PageRange) -> CountedWord?
+
     /// Why a pin of the range is refused where a page of it is closed: the first such page; nil where all are open.
     func whatCloses(_ range: PageRange) -> PinRefusal?
 
@@ -50,7 +54,7 @@ struct CountedWord {
 /// was open; a conversion closes every word that a pin of its page could use, and then looks for counts. Either the
 /// addition comes first in the word's coherence order, and the conversion sees the count, or the closing does, and
 /// the pin sees it closed and undoes itself. Acquire and release are enough: no two words need to agree.
-struct CountedPins<Cover: CountedCover> {
+final class CountedPins<Cover: CountedCover> {
     let cover: Cover
     let journal: JournalWriter
     let coordination: Coordination
@@ -60,7 +64,7 @@ struct CountedPins<Cover: CountedCover> {
     init(_ cover: Cover, arena: Arena, device: DeviceID) {
         self.cover = cover
         self.arena = arena
-        journal = JournalWriter(arena.journal(of: device), arena.coordination)
+        journal = JournalWriter(device, in: arena)
         coordination = arena.coordination
         pages = arena.pages
     }
@@ -69,20 +73,40 @@ struct CountedPins<Cover: CountedCover> {
 extension CountedPins {
     @inline(__always)
     func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
-        let hull = try RangeList.hull(ranges, within: pages)
-        let pin = try journal.begin(ranges, hull)
-        for index in ranges.indices {
-            if let refusal = count(ranges[index]) { throw undo(pin, ranges, index, refusal) }
+        ranges.count == 1 ? try pin(ranges[0]) : try pinList(ranges)
+    }
+
+    /// One range.
+    @inline(__always)
+    func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
+        guard let counted = cover.soleWord(of: range) else { return try pinWords(of: range) }
+        let pin = try journal.begin(range)
+        let old = counted.word.pointee.wrappingAdd(counted.addend, ordering: .acquiring).oldValue
+        guard old & counted.flags == counted.open else {
+            throw undo(range, pin.entry, pin.ticket, counted, old)
         }
         journal.hold(pin)
         return pin
     }
 
-    /// One range, for those that keep pins of single ranges.
-    @inline(__always)
-    func pin(_ range: PageRange) throws(PinRefusal) -> Pin {
+    @inline(never)
+    private func pinWords(of range: PageRange) throws(PinRefusal) -> Pin {
         let list: InlineArray<1, PageRange> = [range]
-        return try pin(list.span)
+        return try count(list.span, for: try journal.begin(range))
+    }
+
+    @inline(never)
+    private func pinList(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
+        try count(ranges, for: try journal.begin(ranges))
+    }
+
+    @inline(__always)
+    private func count(_ ranges: Span<PageRange>, for pin: Pin) throws(PinRefusal) -> Pin {
+        for index in ranges.indices {
+            if let refusal = count(ranges[index]) { throw undo(pin, ranges, index, refusal) }
+        }
+        journal.hold(pin)
+        return pin
     }
 
     /// A word that refused, what it said, and how many of the range's words had been counted on before.
@@ -111,6 +135,18 @@ extension CountedPins {
             return false
         }
         return refusal
+    }
+
+    /// Takes back what was counted of a pin's only range. It has the pin in parts: whole, a pin that is granted would
+    /// have to be in memory.
+    @inline(never)
+    private func undo(
+        _ range: PageRange, _ entry: Int, _ ticket: UInt64, _ counted: CountedWord, _ old: UInt64
+    ) -> PinRefusal {
+        counted.word.pointee.wrappingSubtract(counted.addend, ordering: .sequentiallyConsistent)
+        let pin = Pin(range: range, device: journal.device, entry: entry, ticket: ticket)
+        let list: InlineArray<1, PageRange> = [range]
+        return undo(pin, list.span, 0, Refusal(counted: counted, old: old, done: 0))
     }
 
     /// Takes back what was counted of the ranges before `index`, and of that one.
@@ -155,6 +191,16 @@ extension CountedPins {
     @inline(__always)
     func unpin(_ pin: Pin) {
         journal.beginRelease(pin)
+        guard pin.list == Pin.single, let counted = cover.soleWord(of: pin.range) else {
+            return endWords(of: pin)
+        }
+        counted.word.pointee.wrappingSubtract(counted.addend, ordering: .sequentiallyConsistent)
+        coordination.announceUnpin()
+        journal.end(pin)
+    }
+
+    @inline(never)
+    private func endWords(of pin: Pin) {
         _ = journal.forEachRange(of: pin) { range in
             cover.release(range, words: .max)
             return true
@@ -165,6 +211,7 @@ extension CountedPins {
 }
 
 extension CountedCover {
+    func soleWord(of range: PageRange) -> CountedWord? { nil }
     func reach(of range: PageRange) -> PageRange { range }
     func extent(of range: PageRange) -> PageRange { range }
 

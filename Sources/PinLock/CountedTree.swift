@@ -23,8 +23,10 @@ struct CountedTree {
         }
     }
 
-    /// The root; the rest follows.
+    /// The root; all words but the leaves follow.
     let root: UnsafeMutablePointer<Atomic<UInt64>>
+    /// The words of the lowest level.
+    let leaves: UnsafeMutablePointer<Atomic<UInt64>>
     /// Levels of words: the tree has 4^depth leaf lanes.
     let depth: UInt64
 
@@ -34,7 +36,9 @@ struct CountedTree {
     private var firstLeafWord: UInt64 { ((1 &<< (2 &* (depth &- 1))) &- 1) / 3 }
 
     @inline(__always)
-    private func word(_ index: UInt64) -> UnsafeMutablePointer<Atomic<UInt64>> { root + Int(index) }
+    func word(_ index: UInt64) -> UnsafeMutablePointer<Atomic<UInt64>> {
+        index < firstLeafWord ? root + Int(index) : leaves + Int(index &- firstLeafWord)
+    }
 
     /// The canonical cover of the leaf lanes `start ..< end`: at most two words per level, each lane once.
     @inline(__always)

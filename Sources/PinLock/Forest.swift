@@ -9,7 +9,9 @@ import Synchronization
 /// root. A leaf of the upper tree is a whole GiB, open while the GiB's tree is; pins of two or more whole GiBs
 /// count there, so a pin of 16 TiB stays logarithmic.
 ///
-/// Section layout: the upper tree, then the GiBs' trees, each as
+/// The leaves of all GiBs' trees follow one another, so that of a single page the word is found by a shift.
+///
+/// Section layout: the upper tree, the GiBs' trees without their leaves, the leaves; each tree as
 ///
 ///     converter lock, alone on a line | 7 words unused | root | the other words
 struct Forest {
@@ -18,13 +20,17 @@ struct Forest {
 
     private let base: UnsafeMutableRawPointer
     private let gibs: UInt64
-    private let upperDepth: UInt64
+    private let upper: CountedTree
+    private let treesOffset: Int
+    /// The word of every four pages.
+    private let leaves: UnsafeMutablePointer<Atomic<UInt64>>
 
-    /// Bytes of a tree, with its lock, in whole cache lines.
+    /// Bytes of a tree of so many words, with its lock, in whole cache lines.
     @inline(__always)
-    private static func stride(depth: UInt64) -> Int {
-        (rootOffset + Int(CountedTree.wordCount(depth: depth)) * 8 + 63) & ~63
-    }
+    private static func stride(words: UInt64) -> Int { (rootOffset + Int(words) * 8 + 63) & ~63 }
+
+    private static let treeStride = stride(words: CountedTree.wordCount(depth: treeDepth - 1))
+    private static let leavesPerGiB = pagesPerGiB / 4
 
     private static func gibCount(_ pages: PageCount) -> UInt64 {
         (pages.rawValue + pagesPerGiB - 1) / pagesPerGiB
@@ -36,20 +42,30 @@ struct Forest {
         return depth
     }
 
+    private static func treesOffset(gibs: UInt64) -> Int {
+        stride(words: CountedTree.wordCount(depth: upperDepth(gibs: gibs)))
+    }
+
+    private static func leavesOffset(gibs: UInt64) -> Int {
+        treesOffset(gibs: gibs) + Int(gibs) * treeStride
+    }
+
     static func byteCount(pages: PageCount) -> Int {
         let gibs = gibCount(pages)
-        return stride(depth: upperDepth(gibs: gibs)) + Int(gibs) * stride(depth: treeDepth)
+        return leavesOffset(gibs: gibs) + Int(gibs * leavesPerGiB) * 8
     }
 
     init(at base: UnsafeMutableRawPointer, pages: PageCount) {
         self.base = base
         gibs = Self.gibCount(pages)
-        upperDepth = Self.upperDepth(gibs: gibs)
-        treesOffset = Self.stride(depth: upperDepth)
+        let depth = Self.upperDepth(gibs: gibs)
+        let root = (base + Self.rootOffset).assumingMemoryBound(to: Atomic<UInt64>.self)
+        upper = CountedTree(
+            root: root, leaves: root + Int(CountedTree.wordCount(depth: depth - 1)), depth: depth)
+        treesOffset = Self.treesOffset(gibs: gibs)
+        leaves = (base + Self.leavesOffset(gibs: gibs)).assumingMemoryBound(
+            to: Atomic<UInt64>.self)
     }
-
-    private let treesOffset: Int
-    private static let treeStride = stride(depth: treeDepth)
 
     @inline(__always)
     private func offset(of gib: UInt64) -> Int {
@@ -57,16 +73,17 @@ struct Forest {
     }
 
     @inline(__always)
-    private func tree(_ offset: Int, depth: UInt64) -> CountedTree {
-        CountedTree(
-            root: (base + offset + Self.rootOffset).assumingMemoryBound(to: Atomic<UInt64>.self),
-            depth: depth)
+    private func root(of gib: UInt64) -> UnsafeMutablePointer<Atomic<UInt64>> {
+        (base + (offset(of: gib) &+ Self.rootOffset)).assumingMemoryBound(to: Atomic<UInt64>.self)
     }
 
-    @inline(__always) private func tree(of gib: UInt64) -> CountedTree {
-        tree(offset(of: gib), depth: Self.treeDepth)
+    @inline(__always)
+    private func tree(of gib: UInt64) -> CountedTree {
+        CountedTree(
+            root: root(of: gib), leaves: leaves + Int(gib &* Self.leavesPerGiB),
+            depth: Self.treeDepth)
     }
-    private var upper: CountedTree { tree(0, depth: upperDepth) }
+
     private var upperLock: ConverterLock { ConverterLock(at: base) }
     private func lock(of gib: UInt64) -> ConverterLock { ConverterLock(at: base + offset(of: gib)) }
 
@@ -93,7 +110,7 @@ extension Forest {
     /// The canonical cover of the range: one word for an aligned GiB, at most two per level otherwise.
     @inline(__always)
     func forEachWord(_ range: PageRange, _ body: (CountedWord) -> Bool) -> Bool {
-        if let leaves = leaves(of: range) { return body(leaves) }
+        if let sole = soleWord(of: range) { return body(sole) }
         var page = range.lower
         let upper = range.upper
         while page < upper {
@@ -103,7 +120,7 @@ extension Forest {
             let start: UInt64
             let end: UInt64
             if inside == 0, upper &- page >= 2 &* pagesPerGiB {
-                (counted, start, end) = (tree(0, depth: upperDepth), gib, upper &>> 18)
+                (counted, start, end) = (self.upper, gib, upper &>> 18)
                 page = end &<< 18
             } else {
                 let next = min((gib &+ 1) &<< 18, upper)
@@ -115,20 +132,35 @@ extension Forest {
         return true
     }
 
+    /// The range's only word, if it has but one that is found at once: among the leaves, or the root of an aligned GiB.
+    @inline(__always)
+    func soleWord(of range: PageRange) -> CountedWord? {
+        if range.count.rawValue == 1 {
+            let lane = range.lower & 3
+            return word(of: range.lower, lanes: 1 &<< (lane &<< 4))
+        }
+        if let leaves = leaves(of: range) { return leaves }
+        guard let root = root(spanning: range) else { return nil }
+        let lanes = CountedTree.Lanes.self
+        return CountedWord(
+            word: root, addend: lanes.ones, flags: lanes.open | lanes.countGuard, open: lanes.open)
+    }
+
     /// The word of a range of up to three pages whose lanes are side by side among the leaves: all of its cover.
     @inline(__always)
     private func leaves(of range: PageRange) -> CountedWord? {
         let first = range.lower & 3
         let end = first &+ range.count.rawValue
         guard range.count.rawValue < 4, end <= 4 else { return nil }
-        let lanes = CountedTree.Lanes.ones(first, end)
-        return CountedWord(
-            word: tree(of: range.lower &>> 18).root + Int(Self.leaf(of: range.lower)),
-            addend: lanes,
-            flags: lanes &<< 15 | lanes &<< 14, open: lanes &<< 15)
+        return word(of: range.lower, lanes: CountedTree.Lanes.ones(first, end))
     }
 
-    private static let firstLeafWord = CountedTree.wordCount(depth: treeDepth - 1)
+    @inline(__always)
+    private func word(of page: UInt64, lanes: UInt64) -> CountedWord {
+        CountedWord(
+            word: leaves + Int(page &>> 2), addend: lanes, flags: lanes &<< 15 | lanes &<< 14,
+            open: lanes &<< 15)
+    }
 
     /// The root that speaks for the whole range, where that is one aligned GiB.
     @inline(__always)
@@ -136,43 +168,31 @@ extension Forest {
         guard range.count.rawValue == pagesPerGiB, range.lower & (pagesPerGiB &- 1) == 0 else {
             return nil
         }
-        return tree(of: range.lower &>> 18).root
+        return root(of: range.lower &>> 18)
     }
 
     /// Whether every page of the range is open: reads the words that a counted pin would add to, with sequential
-    /// consistency. `root` is the range's: where a barrier comes first, looking it up need not wait for it.
+    /// consistency.
     @inline(__always)
-    func isOpen(_ range: PageRange, _ root: UnsafeMutablePointer<Atomic<UInt64>>?) -> Bool {
+    func isOpen(_ range: PageRange) -> Bool {
         if range.count.rawValue == 1 { return isOpen(page: range.lower) }
-        if let leaves = leaves(of: range) {
-            return leaves.word.pointee.load(ordering: .sequentiallyConsistent) & leaves.open
-                == leaves.open
-        }
-        guard let root else { return isEveryWordOpen(range) }
-        let open = CountedTree.Lanes.open
-        return root.pointee.load(ordering: .sequentiallyConsistent) & open == open
+        return isEveryWordOpen(range)
+    }
+
+    @inline(__always)
+    static func isOpen(_ counted: CountedWord) -> Bool {
+        counted.word.pointee.load(ordering: .sequentiallyConsistent) & counted.open == counted.open
     }
 
     /// The same of a page: its leaf.
     @inline(__always)
     private func isOpen(page: UInt64) -> Bool {
-        let word = tree(of: page &>> 18).root + Int(Self.leaf(of: page))
-        let lanes = word.pointee.load(ordering: .sequentiallyConsistent)
+        let lanes = leaves[Int(page &>> 2)].load(ordering: .sequentiallyConsistent)
         return lanes &>> ((page & 3) &<< 4) & 0x8000 != 0
     }
 
-    /// The word of a page's lane among the leaves of its GiB's tree.
-    @inline(__always)
-    private static func leaf(of page: UInt64) -> UInt64 {
-        firstLeafWord &+ (page & (pagesPerGiB &- 1)) &>> 2
-    }
-
     @inline(never)
-    private func isEveryWordOpen(_ range: PageRange) -> Bool {
-        forEachWord(range) { lanes in
-            lanes.word.pointee.load(ordering: .sequentiallyConsistent) & lanes.open == lanes.open
-        }
-    }
+    func isEveryWordOpen(_ range: PageRange) -> Bool { forEachWord(range, Self.isOpen) }
 
     /// The lowest closed page. GiBs that are wholly open are skipped in the upper tree, all but the first.
     func firstClosed(in range: PageRange) -> GFN? {
@@ -248,13 +268,13 @@ extension Forest {
     func forEachTouchedWord(
         _ arena: Arena, _ body: (UnsafeMutablePointer<Atomic<UInt64>>) throws(SystemError) -> Void
     ) throws(SystemError) {
-        for index in 0..<CountedTree.wordCount(depth: upperDepth) {
-            try body(upper.root + Int(index))
+        for index in 0..<CountedTree.wordCount(depth: upper.depth) {
+            try body(upper.word(index))
         }
         try forEachTouchedGiB(arena) { (gib) throws(SystemError) in
-            let root = tree(of: gib).root
+            let tree = tree(of: gib)
             for index in 0..<CountedTree.wordCount(depth: Self.treeDepth) {
-                try body(root + Int(index))
+                try body(tree.word(index))
             }
         }
     }

@@ -120,7 +120,7 @@ struct Journal {
 
     @inline(__always)
     func entry(_ index: Int) -> Entry {
-        let words = (base + Self.headerByteCount + index * Self.entryByteCount)
+        let words = (base + (Self.headerByteCount &+ index &* Self.entryByteCount))
             .assumingMemoryBound(to: Atomic<UInt64>.self)
         return Entry(range: words, state: words + 1)
     }
@@ -148,6 +148,25 @@ struct Journal {
     func list(_ index: Int) -> UnsafeMutablePointer<Atomic<UInt64>> {
         (base + Self.listOffset + index * Self.listByteCount)
             .assumingMemoryBound(to: Atomic<UInt64>.self)
+    }
+
+    /// Writes the ranges down, each word with release: some read the lists of living devices. Returns their hull, from the
+    /// lowest page to the highest; refuses what reaches past a guest of so many pages.
+    @inline(__always)
+    static func write(
+        _ ranges: Span<PageRange>, to words: UnsafeMutablePointer<Atomic<UInt64>>,
+        within pages: PageCount
+    ) throws(PinRefusal) -> PageRange {
+        precondition(ranges.count <= rangeLimit, "a pin of \(ranges.count) ranges")
+        var (lower, upper) = (UInt64.max, UInt64(0))
+        for index in ranges.indices {
+            let range = ranges[index]
+            words[index].store(pack(range), ordering: .releasing)
+            lower = min(lower, range.lower)
+            upper = max(upper, range.upper)
+        }
+        guard upper <= pages.rawValue else { throw PinRefusal.outside(ranges, pages) }
+        return PageRange(start: lower, count: upper &- lower)
     }
 
     /// What stands in an entry for `count` ranges in a list: no range begins with the last frame and has two.
@@ -230,14 +249,17 @@ struct Journal {
 final class JournalWriter {
     private let journal: Journal
     private let coordination: Coordination
+    private let pages: PageCount
+    var device: DeviceID { journal.device }
     /// See `Journal.lives`.
     let life: UInt64
     /// Entries used and free again: a stack whose depth is the first element.
     private let free: UnsafeMutablePointer<UInt32>
-    /// Lists that are free, the next one last.
-    private var freeLists: [Int]
+    /// Lists that are free: another such stack.
+    private let freeLists: UnsafeMutablePointer<UInt32>
 
-    init(_ journal: Journal, _ coordination: Coordination) {
+    init(_ device: DeviceID, in arena: Arena) {
+        let journal = arena.journal(of: device)
         precondition(
             journal.liveEntries().isEmpty, "\(journal.device) has pins that were never recovered")
         do throws(SystemError) {
@@ -250,15 +272,21 @@ final class JournalWriter {
         journal.lives += 1
         life = journal.lives
         self.journal = journal
-        self.coordination = coordination
-        freeLists = (0..<Journal.listCapacity).reversed()
+        coordination = arena.coordination
+        pages = arena.pages
         free = .allocate(capacity: Journal.capacity + 1)
         free[0] = 0
+        freeLists = .allocate(capacity: Journal.listCapacity + 1)
+        freeLists[0] = 0
+        for list in (0..<Journal.listCapacity).reversed() { Self.push(list, on: freeLists) }
         let used = Int(journal.highWater.pointee.load(ordering: .relaxed))
-        for index in stride(from: used - 1, through: 0, by: -1) { push(index) }
+        for index in stride(from: used - 1, through: 0, by: -1) { Self.push(index, on: free) }
     }
 
-    deinit { free.deallocate() }
+    deinit {
+        free.deallocate()
+        freeLists.deallocate()
+    }
 
     /// See `Journal.isAtMutex`.
     @inline(__always)
@@ -268,18 +296,16 @@ final class JournalWriter {
     }
 
     @inline(__always)
-    private func push(_ index: Int) {
-        free[0] += 1
-        free[Int(free[0])] = UInt32(index)
+    private static func push(_ index: Int, on stack: UnsafeMutablePointer<UInt32>) {
+        stack[0] &+= 1
+        stack[Int(stack[0])] = UInt32(truncatingIfNeeded: index)
     }
 
     @inline(__always)
-    private func pop() -> Int? {
-        if free[0] > 0 {
-            free[0] -= 1
-            return Int(free[Int(free[0]) + 1])
-        }
-        return grow()
+    private static func pop(_ stack: UnsafeMutablePointer<UInt32>) -> Int? {
+        guard stack[0] > 0 else { return nil }
+        stack[0] &-= 1
+        return Int(stack[Int(stack[0]) &+ 1])
     }
 
     @inline(never)
@@ -290,29 +316,28 @@ final class JournalWriter {
         return next
     }
 
-    /// Writes down that the counts of the ranges are about to be taken; waits out a freeze first. `hull` is the ranges'.
+    /// Writes down that the counts of the ranges are about to be taken; waits out a freeze first.
     @inline(__always)
-    func begin(_ ranges: Span<PageRange>, _ hull: PageRange) throws(PinRefusal) -> Pin {
-        if ranges.count > 1 { return try beginList(ranges, hull) }
-        return try begin(hull, Journal.pack(hull), list: Pin.single)
+    func begin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
+        ranges.count > 1 ? try beginList(ranges) : try begin(ranges[0])
+    }
+
+    /// The same of one range.
+    @inline(__always)
+    func begin(_ range: PageRange) throws(PinRefusal) -> Pin {
+        guard range.upper <= pages.rawValue else { throw PinRefusal.outside(range, pages) }
+        return try begin(range, Journal.pack(range), list: Pin.single)
     }
 
     @inline(never)
-    private func beginList(
-        _ ranges: Span<PageRange>, _ hull: PageRange
-    ) throws(PinRefusal) -> Pin {
-        precondition(ranges.count <= Journal.rangeLimit, "a pin of \(ranges.count) ranges")
-        guard let list = freeLists.popLast() else { throw .tooManyPins(ranges[0].start) }
-        let words = journal.list(list)
-        for index in ranges.indices {
-            // As with an entry's range: `epoch` reads them.
-            words[index].store(Journal.pack(ranges[index]), ordering: .releasing)
-        }
+    private func beginList(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
+        guard let list = Self.pop(freeLists) else { throw .tooManyPins(ranges[0].start) }
         do throws(PinRefusal) {
+            let hull = try Journal.write(ranges, to: journal.list(list), within: pages)
             let word = Journal.reference(to: list, count: ranges.count)
             return try begin(hull, word, list: list)
         } catch {
-            freeLists.append(list)
+            Self.push(list, on: freeLists)
             throw error
         }
     }
@@ -321,7 +346,7 @@ final class JournalWriter {
     private func begin(
         _ hull: PageRange, _ word: UInt64, list: Int
     ) throws(PinRefusal) -> Pin {
-        guard let index = pop() else { throw .tooManyPins(hull.start) }
+        guard let index = Self.pop(free) ?? grow() else { throw .tooManyPins(hull.start) }
         let entry = journal.entry(index)
         let ticket = (entry.state.pointee.load(ordering: .relaxed) & ~3) &+ 4
         // Releases the end of the pin that the entry stood for before: `epoch` reads entries of living devices.
@@ -382,7 +407,7 @@ final class JournalWriter {
     func end(_ pin: Pin) {
         journal.entry(pin.entry).state.pointee.store(
             pin.ticket | Journal.State.free.rawValue, ordering: .releasing)
-        push(pin.entry)
-        if pin.list != Pin.single { freeLists.append(pin.list) }
+        Self.push(pin.entry, on: free)
+        if pin.list != Pin.single { Self.push(pin.list, on: freeLists) }
     }
 }

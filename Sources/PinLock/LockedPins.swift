@@ -58,21 +58,20 @@ struct LockedPins<Index: PinIndex>: Sendable {
     }
 
     func journal(of device: DeviceID) -> JournalWriter {
-        JournalWriter(arena.journal(of: device), arena.coordination)
+        JournalWriter(device, in: arena)
     }
 
     // MARK: Devices
 
     @inline(__always)
     func pin(_ ranges: Span<PageRange>, _ journal: JournalWriter) throws(PinRefusal) -> Pin {
-        let hull = try RangeList.hull(ranges, within: arena.pages)
-        let pin = try journal.begin(ranges, hull)
+        let pin = try journal.begin(ranges)
         journal.isAtMutex = true
         defer { journal.isAtMutex = false }
         let closed = mutex.withLock { () -> GFN? in
             var closed: GFN?
             _ = journal.forEachRange(of: pin) { range in
-                if forest.isOpen(range, nil) { return true }
+                if forest.isOpen(range) { return true }
                 closed = forest.firstClosed(in: range)
                 return closed == nil
             }
@@ -144,22 +143,6 @@ struct LockedPins<Index: PinIndex>: Sendable {
         if let complaint = complaint ?? index.audit() { return complaint }
         return try forest.auditOpenLanes(arena)
     }
-}
-
-/// The device's side of pins under one mutex.
-final class LockedDevice<Index: PinIndex>: Pinner {
-    private let pins: LockedPins<Index>
-    private let journal: JournalWriter
-
-    init(_ pins: LockedPins<Index>, _ device: DeviceID) {
-        self.pins = pins
-        journal = pins.journal(of: device)
-    }
-
-    func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
-        try pins.pin(ranges, journal)
-    }
-    func unpin(_ pin: Pin) { pins.unpin(pin, journal) }
 }
 
 extension Arena {

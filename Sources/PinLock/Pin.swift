@@ -44,37 +44,6 @@ public struct Pin: BitwiseCopyable, Sendable {
     }
 }
 
-/// A list of ranges, as a request has it: in any order, touching or overlapping as they like.
-enum RangeList {
-    /// From the lowest page to the highest. Refuses a list that reaches past a guest of so many pages.
-    @inline(__always)
-    static func hull(
-        _ ranges: Span<PageRange>, within pages: PageCount
-    ) throws(PinRefusal) -> PageRange {
-        guard ranges.count > 1 else { return try check(ranges[0], ranges, pages) }
-        var (lower, upper) = (UInt64.max, UInt64(0))
-        for index in ranges.indices {
-            lower = min(lower, ranges[index].lower)
-            upper = max(upper, ranges[index].upper)
-        }
-        return try check(PageRange(start: lower, count: upper &- lower), ranges, pages)
-    }
-
-    @inline(__always)
-    static func check(
-        _ hull: PageRange, _ ranges: Span<PageRange>, _ pages: PageCount
-    ) throws(PinRefusal) -> PageRange {
-        guard hull.upper <= pages.rawValue else { throw outside(ranges, pages) }
-        return hull
-    }
-
-    @inline(never)
-    private static func outside(_ ranges: Span<PageRange>, _ pages: PageCount) -> PinRefusal {
-        let first = ranges.indices.first { ranges[$0].upper > pages.rawValue }!
-        return .outOfRange(GFN(max(ranges[first].lower, pages.rawValue)))
-    }
-}
-
 /// Why a pin was refused. Nothing stays pinned.
 public enum PinRefusal: Error, Equatable, BitwiseCopyable, Sendable {
     /// The first private page of the range: the guest's error.
@@ -87,4 +56,17 @@ public enum PinRefusal: Error, Equatable, BitwiseCopyable, Sendable {
     case outOfRange(GFN)
     /// The device would hold more than its part of the guest's cap: ask for less at once.
     case overLimit(GFN)
+}
+
+extension PinRefusal {
+    /// The first of the ranges that reaches past a guest of so many pages.
+    @inline(never)
+    static func outside(_ ranges: Span<PageRange>, _ pages: PageCount) -> PinRefusal {
+        outside(ranges[ranges.indices.first { ranges[$0].upper > pages.rawValue }!], pages)
+    }
+
+    @inline(never)
+    static func outside(_ range: PageRange, _ pages: PageCount) -> PinRefusal {
+        .outOfRange(GFN(max(range.lower, pages.rawValue)))
+    }
 }

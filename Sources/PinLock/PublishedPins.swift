@@ -77,23 +77,19 @@ struct PublishedPins {
         base + Self.listsOffset + slot * Self.listWordCount
     }
 
-    /// Writes a list down, in a slot that is empty; returns its hull.
-    @inline(__always) @discardableResult
+    /// Writes a list of one range down, in a slot that is empty.
+    @inline(__always)
+    static func write(_ range: PageRange, to list: UnsafeMutablePointer<Atomic<UInt64>>) {
+        list[0].store(Journal.pack(range), ordering: .releasing)
+    }
+
+    /// Writes a list of several ranges down, in a slot that is empty; returns its hull.
+    @inline(__always)
     static func write(
-        _ ranges: Span<PageRange>, to list: UnsafeMutablePointer<Atomic<UInt64>>
-    ) -> PageRange {
-        guard ranges.count > 1 else {
-            list[0].store(Journal.pack(ranges[0]), ordering: .releasing)
-            return ranges[0]
-        }
-        var (lower, upper) = (UInt64.max, UInt64(0))
-        for index in ranges.indices {
-            let range = ranges[index]
-            list[index &+ 1].store(Journal.pack(range), ordering: .releasing)
-            lower = min(lower, range.lower)
-            upper = max(upper, range.upper)
-        }
-        let hull = PageRange(start: lower, count: upper &- lower)
+        _ ranges: Span<PageRange>, to list: UnsafeMutablePointer<Atomic<UInt64>>,
+        within pages: PageCount
+    ) throws(PinRefusal) -> PageRange {
+        let hull = try Journal.write(ranges, to: list + 1, within: pages)
         list[0].store(Journal.pack(hull), ordering: .releasing)
         return hull
     }

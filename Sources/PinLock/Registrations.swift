@@ -1,21 +1,16 @@
 import GuestMemory
 import Linux
 
-/// The ranges that a device keeps pinned beyond a DMA, in the counted tree; in order, none overlapping another.
+/// The ranges that a device keeps pinned beyond a DMA, in the counted tree; none overlaps another.
 ///
 /// A DMA inside them needs no pin of its own: it gets a token, a `Pin` without a journal entry. Nothing is let go while
 /// a token is out, whatever a conversion asks for. A token has its device's life for a
 /// ticket: one from before a death is none.
 final class Registrations {
-    struct Registration {
+    private struct Registration {
         let range: PageRange
         /// Nil while it is let go.
         var pin: Pin?
-        /// When it was last used: for those who keep the most recent.
-        var lastUse: UInt64 = 0
-        /// Which was looked up behind it the last time: a request's ranges come in no order, but the next request's may come
-        /// in the same.
-        var successor = 0
     }
 
     /// Marks a token.
@@ -24,11 +19,19 @@ final class Registrations {
     private let tree: CountedPins<ForestCover>
     private let device: DeviceID
     private let life: UInt64
-    private(set) var all: [Registration] = []
+    /// By number, below `end`; nil where the number is free. Room for as many as the journal has, touched as it is needed.
+    private let all: UnsafeMutablePointer<Registration?>
+    private var end = 0
+    private var freeNumbers: [Int] = []
+    /// When each was last used: written by those who keep the most recent. Apart from the rest, since a hit touches nothing
+    /// else.
+    let lastUses: UnsafeMutablePointer<UInt64>
+    /// Numbers plus one.
+    private let map: PageMap
     /// Pages in all of them.
     private(set) var pages: UInt64 = 0
-    /// Which was looked up last.
-    private var last = 0
+    /// How many are let go for now.
+    private var letGoCount = 0
     private var tokens = 0
     private var revocationsSeen: UInt32
 
@@ -37,68 +40,108 @@ final class Registrations {
         self.device = device
         life = tree.journal.life
         revocationsSeen = tree.coordination.revocationCount
+        map = PageMap(pages: tree.pages)
+        all = .allocate(capacity: Journal.capacity)
+        lastUses = .allocate(capacity: Journal.capacity)
+    }
+
+    deinit {
+        map.free()
+        all.deallocate()
+        lastUses.deallocate()
     }
 
     var isInUse: Bool { tokens > 0 }
+    var count: Int { end - freeNumbers.count }
+    var numbers: [Int] { (0..<end).filter { all[$0] != nil } }
 
-    @inline(__always)
-    func isPinned(_ index: Int) -> Bool { all[index].pin != nil }
+    func isPinned(_ index: Int) -> Bool { all[index]?.pin != nil }
 
     /// Pins a range that overlaps none of them, and keeps it.
     func add(_ range: PageRange) throws(PinRefusal) {
+        // What is let go has no pin, and still its number.
+        guard count < Journal.capacity else { throw .tooManyPins(range.start) }
         insert(range, try tree.pin(range))
     }
 
     /// Pins what `range` and the registrations that overlap it make up together, and keeps it in their stead. Returns
     /// how many there were. Never is a page of theirs without a pin: their tokens stay good.
     func merge(_ range: PageRange) throws(PinRefusal) -> Int {
-        let overlapping = all.indices.filter { all[$0].range.overlaps(range) }
-        let parts = [range] + overlapping.map { all[$0].range }
+        let overlapping = indices(overlapping: range)
+        let parts = [range] + overlapping.map { all[$0]!.range }
         let lower = parts.map(\.lower).min()!
         let whole = PageRange(start: lower, count: parts.map(\.upper).max()! - lower)
         let pin = try tree.pin(whole)
-        for index in overlapping.reversed() { remove(index) }
+        for index in overlapping { remove(index) }
         insert(whole, pin)
         return overlapping.count
     }
 
+    private func indices(overlapping range: PageRange) -> [Int] {
+        var found: [Int] = []
+        var page = range.lower
+        while page < range.upper,
+            let taken = map.firstTaken(in: PageRange(start: page, count: range.upper - page))
+        {
+            found.append(Int(map[taken]) - 1)
+            page = all[found.last!]!.range.upper
+        }
+        return found
+    }
+
     private func insert(_ range: PageRange, _ pin: Pin) {
-        all.insert(Registration(range: range, pin: pin), at: place(of: range))
+        let index = freeNumbers.popLast() ?? end
+        if index == end { end += 1 }
+        all[index] = Registration(range: range, pin: pin)
+        lastUses[index] = 0
+        map.set(range, to: UInt32(index + 1))
         pages += range.count.rawValue
     }
 
     func remove(_ index: Int) {
-        letGo(index)
-        pages -= all.remove(at: index).range.count.rawValue
+        let registration = all[index]!
+        if let pin = registration.pin { tree.unpin(pin) } else { letGoCount -= 1 }
+        map.set(registration.range, to: 0)
+        all[index] = nil
+        freeNumbers.append(index)
+        pages -= registration.range.count.rawValue
     }
 
     func removeAll() {
         precondition(tokens == 0, "\(device) unregisters under \(tokens) pins")
-        for index in all.indices { letGo(index) }
-        all = []
-        pages = 0
+        for index in numbers { remove(index) }
+        end = 0
+        freeNumbers = []
     }
 
     private func letGo(_ index: Int) {
-        if let pin = all[index].pin { tree.unpin(pin) }
-        all[index].pin = nil
+        tree.unpin(all[index]!.pin!)
+        all[index]!.pin = nil
+        letGoCount += 1
     }
 
     /// Takes one back that was let go. Fails if anything in it is private or being converted.
     @inline(never)
     func takeBack(_ index: Int) throws(PinRefusal) {
-        all[index].pin = try tree.pin(all[index].range)
+        all[index]!.pin = try tree.pin(all[index]!.range)
+        letGoCount -= 1
     }
 
-    @inline(__always)
-    func touch(_ index: Int, at time: UInt64) { all[index].lastUse = time }
+    /// The one that was used longest ago, and when.
+    func oldest() -> (index: Int, lastUse: UInt64)? {
+        var oldest: (index: Int, lastUse: UInt64)?
+        for index in 0..<end where all[index] != nil && lastUses[index] < oldest?.lastUse ?? .max {
+            oldest = (index, lastUses[index])
+        }
+        return oldest
+    }
 
     // MARK: Tokens
 
     /// One for a whole list, which begins with `range`.
     @inline(__always)
     func token(for range: PageRange) -> Pin {
-        tokens += 1
+        tokens &+= 1
         return Pin(range: range, device: device, entry: Self.registered, ticket: life)
     }
 
@@ -112,7 +155,7 @@ final class Registrations {
         precondition(
             pin.device == device && pin.ticket == life && tokens > 0,
             "unpin of a pin that \(device) does not hold")
-        tokens -= 1
+        tokens &-= 1
         return true
     }
 
@@ -126,47 +169,42 @@ final class Registrations {
     @inline(never)
     func letGoOfWhatIsClosed() {
         revocationsSeen = tree.coordination.revocationCount
-        for index in all.indices
-        where all[index].pin != nil && tree.cover.forest.firstClosed(in: all[index].range) != nil {
+        for index in numbers
+        where all[index]!.pin != nil && tree.cover.forest.firstClosed(in: all[index]!.range) != nil
+        {
             letGo(index)
         }
     }
 
     // MARK: Looking up
 
-    /// The registration that has all of the range: the one that came behind the last one before, else by binary search.
+    /// Looks the ranges up from the place `start` on and calls `found` with the registration of each, until it comes to one
+    /// that none has all of, or none that is pinned: returns its place, or how many there are.
     @inline(__always)
-    func index(containing range: PageRange) -> Int? {
-        guard last < all.count else { return search(range) }
-        let index = all[last].successor
-        guard index < all.count, all[index].range.contains(range) else { return search(range) }
-        last = index
-        return index
-    }
-
-    /// Whether one of them has all of the range; what the next look-up expects stays as it is.
-    func contain(_ range: PageRange) -> Bool {
-        let next = place(of: range)
-        return next > 0 && all[next - 1].range.contains(range)
-    }
-
-    @inline(never)
-    private func search(_ range: PageRange) -> Int? {
-        let next = place(of: range)
-        guard next > 0, all[next - 1].range.contains(range) else { return nil }
-        if last < all.count { all[last].successor = next - 1 }
-        last = next - 1
-        return last
-    }
-
-    /// How many begin where the range does, or before.
-    private func place(of range: PageRange) -> Int {
-        var low = 0
-        var high = all.count
-        while low < high {
-            let middle = (low + high) / 2
-            if all[middle].range.lower <= range.lower { low = middle + 1 } else { high = middle }
+    func firstMiss(
+        in ranges: Span<PageRange>, from start: Int = 0, _ found: (Int) -> Void = { _ in }
+    ) -> Int {
+        // Looked at once: nothing changes meanwhile.
+        let (map, isSparse) = (map, letGoCount > 0)
+        for place in start..<ranges.count {
+            let range = ranges[place]
+            let index = Int(map.first(of: range)) &- 1
+            guard index >= 0, range.count.rawValue == 1 || contains(index, range),
+                !isSparse || isPinned(index)
+            else { return place }
+            found(index)
         }
-        return low
+        return ranges.count
+    }
+
+    /// The registration that has all of the range.
+    func index(containing range: PageRange) -> Int? {
+        let index = Int(map.first(of: range)) - 1
+        return index >= 0 && contains(index, range) ? index : nil
+    }
+
+    @inline(__always)
+    private func contains(_ index: Int, _ range: PageRange) -> Bool {
+        all[index]?.range.contains(range) == true
     }
 }

@@ -22,8 +22,7 @@ struct LooksFirst: Twin {
         init(_ original: Epoch.Device, _ cover: ForestCover) {
             self.original = original
             self.cover = cover
-            journal = JournalWriter(
-                cover.arena.journal(of: DeviceID(original.number)), cover.arena.coordination)
+            journal = JournalWriter(DeviceID(original.number), in: cover.arena)
         }
 
         func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
@@ -31,7 +30,7 @@ struct LooksFirst: Twin {
             guard cover.forest.firstClosed(in: range) == nil else {
                 throw cover.refusal(of: range)
             }
-            let pin = try journal.begin(ranges, range)
+            let pin = try journal.begin(ranges)
             journal.hold(pin)
             return pin
         }

@@ -15,7 +15,7 @@ import Testing
 
     init() throws {
         arena = try Arena.create(pages: PageCount(8), entrySize: .small)
-        writer = JournalWriter(arena.journal(of: DeviceID(0)), arena.coordination)
+        writer = JournalWriter(DeviceID(0), in: arena)
     }
 
     /// As often as an entry is used: no later pin finds one of an earlier step.

@@ -110,13 +110,28 @@ import Testing
     @Test func theMutexIsTakenOnce() throws {
         func check<Index: PinIndex>(_: Index.Type, _ arena: Arena) throws {
             let pins = LockedPins<Counting<Index>>(arena: arena)
-            let device = LockedDevice(pins, Self.device)
+            let device = LockedDevice(pins: pins, journal: pins.journal(of: Self.device))
             #expect(try Self.cost(of: device) { pins.index.changes.value } == .once)
             #expect(
                 try Self.cost(of: OneByOne(device)) { pins.index.changes.value } == .forEachRange)
         }
         try check(PinList.self, try make(MutexList.self).arena)
         try check(IntervalTree.self, try make(IntervalTreeLock.self).arena)
+    }
+
+    private final class LockedDevice<Index: PinIndex>: Pinner {
+        private let pins: LockedPins<Index>
+        private let journal: JournalWriter
+
+        init(pins: LockedPins<Index>, journal: JournalWriter) {
+            self.pins = pins
+            self.journal = journal
+        }
+
+        func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
+            try pins.pin(ranges, journal)
+        }
+        func unpin(_ pin: Pin) { pins.unpin(pin, journal) }
     }
 
     // MARK: Counterexamples

@@ -74,7 +74,7 @@ struct LooksBeforeTheMutex: Twin {
 
         func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
             let range = ranges[0]
-            let pin = try journal.begin(ranges, range)
+            let pin = try journal.begin(ranges)
             if pins.forest.firstClosed(in: range) != nil {
                 journal.end(pin)
                 throw pins.arena.table.refusal(of: range)

@@ -106,7 +106,7 @@ private struct UnlocksAll: Twin {
         init(_ file: consuming FileRangeLocks, _ arena: Arena) {
             self.file = file
             self.arena = arena
-            journal = JournalWriter(arena.journal(of: DeviceID(0)), arena.coordination)
+            journal = JournalWriter(DeviceID(0), in: arena)
         }
 
         func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
@@ -115,7 +115,7 @@ private struct UnlocksAll: Twin {
                 throw arena.table.refusal(of: range)
             }
             _ = try! file.share(range.lower..<range.upper)
-            let pin = try journal.begin(ranges, range)
+            let pin = try journal.begin(ranges)
             journal.hold(pin)
             return pin
         }

@@ -118,9 +118,10 @@ import Testing
 
     @Test func theirNumberIsLimited() throws {
         let most = UInt64(PinCache.Device.mostRegistrations)
-        let strategy = try make(PinCache.self, pages: 4096, sharing: range(0..<4096))
+        let pages = 2 * most + 20
+        let strategy = try make(PinCache.self, pages: pages, sharing: range(0..<pages))
         let device = strategy.pinner(for: DeviceID(0))
-        device.register([range(0..<4096)])
+        device.register([range(0..<pages)])
         for number in 0..<most + 10 { device.unpin(try device.pin(page(2 * number))) }
         #expect(device.counters.evictions == 10)
         #expect(strategy.arena.livePins == Int(most))
@@ -250,7 +251,7 @@ private struct EvictsUnderARequest: Twin {
 
         func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
             let range = ranges[0]
-            if !registrations.all.isEmpty { registrations.remove(0) }
+            if let first = registrations.numbers.first { registrations.remove(first) }
             _ = try registrations.merge(range)
             return registrations.token(for: range)
         }

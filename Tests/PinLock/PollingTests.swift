@@ -318,7 +318,7 @@ import Testing
         journal.entry(torn.index).state.pointee.bitwiseXor(
             Journal.State.held.rawValue ^ Journal.State.releasing.rawValue, ordering: .releasing)
         // A living device that does not come out of a pin.
-        let living = JournalWriter(strategy.arena.journal(of: stuck), strategy.arena.coordination)
+        let living = JournalWriter(stuck, in: strategy.arena)
         let halfPin = try living.begin(page(40))
         var pending = try begin(strategy, page(1))
         #expect(throws: RecoveryRefusal.self) {

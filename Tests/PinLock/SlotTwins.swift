@@ -50,10 +50,10 @@ struct LooksThenPublishes: Twin {
 
         func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
             let range = ranges[0]
-            guard cover.forest.isOpen(range, nil) else { throw cover.refusal(of: range) }
+            guard cover.forest.isOpen(range) else { throw cover.refusal(of: range) }
             betweenLookAndPublishing()
-            PublishedPins.write(ranges, to: list)
-            PublishedPins.publish(PublishedPins.header(1, ranges.count), in: slot.pointee)
+            PublishedPins.write(range, to: list)
+            PublishedPins.publish(PublishedPins.header(1, 1), in: slot.pointee)
             return Pin(range: range, device: device, entry: 0, ticket: 0)
         }
 

@@ -149,24 +149,17 @@ final class Counter: Sendable {
 extension PublishedPins {
     /// What a device publishes, without its look whether it may.
     func put(_ ranges: [PageRange], in slot: Int, of device: DeviceID) {
-        Self.write(ranges.span, to: lists(of: device) + slot * Self.stride)
+        let list = lists(of: device) + slot * Self.stride
+        if ranges.count == 1 {
+            Self.write(ranges[0], to: list)
+        } else {
+            _ = try! Self.write(ranges.span, to: list, within: PageCount(PageRange.frameLimit))
+        }
         Self.publish(Self.header(1, ranges.count), in: slots(of: device)[slot])
     }
 }
 
 // What takes lists, for one range.
-
-extension JournalWriter {
-    func begin(_ range: PageRange) throws(PinRefusal) -> Pin {
-        let list: InlineArray<1, PageRange> = [range]
-        return try begin(list.span, range)
-    }
-
-    func begin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
-        let guestLimit = PageCount(PageRange.frameLimit)
-        return try begin(ranges, try RangeList.hull(ranges, within: guestLimit))
-    }
-}
 
 extension LockedPins {
     func pin(_ range: PageRange, _ journal: JournalWriter) throws(PinRefusal) -> Pin {

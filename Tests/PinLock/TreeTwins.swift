@@ -29,8 +29,9 @@ struct SixteenPages: PinStrategy {
 
         init(arena: Arena) {
             self.arena = arena
+            let words = (arena.section + 64).assumingMemoryBound(to: Atomic<UInt64>.self)
             tree = CountedTree(
-                root: (arena.section + 64).assumingMemoryBound(to: Atomic<UInt64>.self), depth: 2)
+                root: words, leaves: words + 1, depth: 2)
         }
 
         func forEachWord(_ range: PageRange, _ body: (CountedWord) -> Bool) -> Bool {

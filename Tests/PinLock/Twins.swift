@@ -110,7 +110,7 @@ struct ShortUndo: Twin {
         func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
             let range = ranges[0]
             guard range.upper <= pins.pages.rawValue else { return try pins.pin(range) }
-            let pin = try pins.journal.begin(ranges, range)
+            let pin = try pins.journal.begin(ranges)
             var done = 0
             let succeeded = pins.cover.forEachWord(range) { counted in
                 let old = counted.word.pointee.wrappingAdd(counted.addend, ordering: .acquiring)

@@ -23,8 +23,7 @@ import Testing
         let isOpen: Bool
 
         init(_ pins: CountedPins<ForestCover>, _ range: PageRange) throws {
-            let list: InlineArray<1, PageRange> = [range]
-            pin = try pins.journal.begin(list.span, range)
+            pin = try pins.journal.begin(range)
             var words = 0
             isOpen = pins.cover.forEachWord(range) { counted in
                 words += 1

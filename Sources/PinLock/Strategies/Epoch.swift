@@ -154,24 +154,40 @@ public struct Epoch: PinStrategy {
 
     public final class Device: Pinner {
         private let cover: ForestCover
+        private let forest: Forest
         private let journal: JournalWriter
         private let coordination: Coordination
-        private let pages: PageCount
         let number: Int
 
         init(_ cover: ForestCover, device: DeviceID) {
             self.cover = cover
+            forest = cover.forest
             number = device.rawValue
             coordination = cover.arena.coordination
-            journal = JournalWriter(cover.arena.journal(of: device), coordination)
-            pages = cover.arena.pages
+            journal = JournalWriter(device, in: cover.arena)
         }
 
         public func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
-            let hull = try RangeList.hull(ranges, within: pages)
-            let pin = try journal.begin(ranges, hull)
+            ranges.count == 1 ? try enter(ranges[0]) : try enter(ranges)
+        }
+
+        @inline(__always)
+        private func enter(_ range: PageRange) throws(PinRefusal) -> Pin {
+            let pin = try journal.begin(range)
             clinux_compiler_barrier()
-            for index in ranges.indices where !isOpen(ranges[index]) {
+            let isOpen =
+                forest.soleWord(of: range).map { Forest.isOpen($0) }
+                ?? forest.isEveryWordOpen(range)
+            guard isOpen else { throw refuse(range, pin.entry, pin.ticket) }
+            journal.hold(pin)
+            return pin
+        }
+
+        @inline(never)
+        private func enter(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
+            let pin = try journal.begin(ranges)
+            clinux_compiler_barrier()
+            for index in ranges.indices where !forest.isOpen(ranges[index]) {
                 leave(pin)
                 throw cover.refusal(of: ranges[index])
             }
@@ -179,11 +195,11 @@ public struct Epoch: PinStrategy {
             return pin
         }
 
-        @inline(__always)
-        private func isOpen(_ range: PageRange) -> Bool {
-            cover.forEachWord(range) { counted in
-                counted.word.pointee.load(ordering: .acquiring) & counted.flags == counted.open
-            }
+        /// It has the pin in parts: whole, a pin that is granted would have to be in memory.
+        @inline(never)
+        private func refuse(_ range: PageRange, _ entry: Int, _ ticket: UInt64) -> PinRefusal {
+            leave(Pin(range: range, device: journal.device, entry: entry, ticket: ticket))
+            return cover.refusal(of: range)
         }
 
         public func unpin(_ pin: Pin) {

@@ -35,5 +35,21 @@ public struct IntervalTreeLock: UnderOneMutex {
 
     public init(arena: Arena) { pins = LockedPins(arena: arena) }
 
-    public func pinner(for device: DeviceID) -> some Pinner { LockedDevice(pins, device) }
+    public func pinner(for device: DeviceID) -> Device { Device(pins, device) }
+
+    // Not one generic class for both: of such a class the methods would look their types up in every call.
+    public final class Device: Pinner {
+        private let pins: LockedPins<IntervalTree>
+        private let journal: JournalWriter
+
+        init(_ pins: LockedPins<IntervalTree>, _ device: DeviceID) {
+            self.pins = pins
+            journal = pins.journal(of: device)
+        }
+
+        public func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
+            try pins.pin(ranges, journal)
+        }
+        public func unpin(_ pin: Pin) { pins.unpin(pin, journal) }
+    }
 }

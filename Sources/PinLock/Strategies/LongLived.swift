@@ -61,16 +61,12 @@ public struct LongLived: StandsOnTree {
 
         public func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
             serviceRevocations()
-            for index in ranges.indices where !isRegistered(ranges[index]) {
-                return try tree.pin(ranges)
+            var next = registrations.firstMiss(in: ranges)
+            while next < ranges.count {
+                guard takeBack(ranges[next]) else { return try tree.pin(ranges) }
+                next = registrations.firstMiss(in: ranges, from: next)
             }
             return registrations.token(for: ranges[0])
-        }
-
-        @inline(__always)
-        private func isRegistered(_ range: PageRange) -> Bool {
-            guard let index = registrations.index(containing: range) else { return false }
-            return registrations.isPinned(index) || takeBack(index)
         }
 
         public func unpin(_ pin: Pin) {
@@ -78,6 +74,7 @@ public struct LongLived: StandsOnTree {
             serviceRevocations()
         }
 
+        @inline(__always)
         public func serviceRevocations() {
             if registrations.isAskedFor { registrations.letGoOfWhatIsClosed() }
         }
@@ -89,14 +86,15 @@ public struct LongLived: StandsOnTree {
             ranges.reduce(0) { $0 + $1.count.rawValue }
         }
         static let keepsItsPlace = true
-        func keeps(_ range: PageRange) -> Bool { registrations.contain(range) }
+        func keeps(_ range: PageRange) -> Bool { registrations.index(containing: range) != nil }
         func noteIdle() {}
         func keepAtMost(_ pages: UInt64) {}
 
-        /// Takes a registration back that was let go. Where it cannot, the range of this DMA alone may still be free:
+        /// Takes the range's registration back, which was let go. Where it cannot, the range of this DMA alone may still be free:
         /// the caller pins that.
         @inline(never)
-        private func takeBack(_ index: Int) -> Bool {
+        private func takeBack(_ range: PageRange) -> Bool {
+            guard let index = registrations.index(containing: range) else { return false }
             do throws(PinRefusal) {
                 try registrations.takeBack(index)
                 return true

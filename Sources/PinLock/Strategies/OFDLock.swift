@@ -112,13 +112,12 @@ public struct OFDLock: PinStrategy {
             self.arena = arena
             self.forest = forest
             self.file = file
-            journal = JournalWriter(arena.journal(of: device), arena.coordination)
+            journal = JournalWriter(device, in: arena)
         }
 
         /// A call for each range: the kernel's interface knows no lists.
         public func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
-            let hull = try RangeList.hull(ranges, within: arena.pages)
-            let pin = try journal.begin(ranges, hull)
+            let pin = try journal.begin(ranges)
             for index in ranges.indices {
                 guard let refusal = take(ranges[index]) else { continue }
                 for index in 0..<index { release(ranges[index]) }

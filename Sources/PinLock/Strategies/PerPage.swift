@@ -99,12 +99,22 @@ struct EntryCover: CountedCover {
 
     @inline(__always)
     func forEachWord(_ range: PageRange, _ body: (CountedWord) -> Bool) -> Bool {
-        forEachEntry(range) { _, word, split in
-            let bits = RMPTable.Bits.self
-            let flags = bits.shared | bits.converting | bits.split | bits.countGuard
-            return body(
-                CountedWord(word: word, addend: 1, flags: flags, open: bits.shared | split))
-        }
+        forEachEntry(range) { _, word, split in body(counted(word, split)) }
+    }
+
+    @inline(__always)
+    func soleWord(of range: PageRange) -> CountedWord? {
+        guard range.count.rawValue == 1, table.entrySize == .small else { return nil }
+        return counted(table.word(range.lower), 0)
+    }
+
+    @inline(__always)
+    private func counted(_ word: UnsafeMutablePointer<Atomic<UInt64>>, _ split: UInt64)
+        -> CountedWord
+    {
+        let bits = RMPTable.Bits.self
+        let flags = bits.shared | bits.converting | bits.split | bits.countGuard
+        return CountedWord(word: word, addend: 1, flags: flags, open: bits.shared | split)
     }
 
     /// Calls `body` with the range's first page that an entry speaks for, the entry's word, and the split bit it

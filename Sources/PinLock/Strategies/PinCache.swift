@@ -39,8 +39,8 @@ public struct PinCache: StandsOnTree {
     }
 
     public final class Device: CachingPinner, RegisteringPinner {
-        /// Registrations that are kept between requests at most: far fewer than the journal has room for.
-        static let mostRegistrations = 1024
+        /// Registrations that are kept between requests at most: fewer than the journal has room for.
+        static let mostRegistrations = 16_384
 
         public var counters: CacheCounters { count }
 
@@ -53,12 +53,13 @@ public struct PinCache: StandsOnTree {
         // What a hit touches is private: the compiler leaves the checks for exclusive access out.
         private var count = CacheCounters()
         private var mostPages: PageCount
-        /// Moves with every use.
+        /// Moves with every pin.
         private var time: UInt64 = 0
         /// The last use before the first of the tokens that are out, under a cap on what the device holds.
         private var lastIdle: UInt64 = 0
         private let tree: CountedPins<ForestCover>
         private let registrations: Registrations
+        /// In order; none touches another.
         private var announced: [PageRange] = []
 
         init(_ tree: CountedPins<ForestCover>, device: DeviceID) {
@@ -68,7 +69,19 @@ public struct PinCache: StandsOnTree {
         }
 
         /// Announces the guest's buffers: pins inside them may be kept. Nothing is pinned yet.
-        public func register(_ ranges: [PageRange]) { announced += ranges }
+        public func register(_ ranges: [PageRange]) {
+            var merged: [PageRange] = []
+            for range in (announced + ranges).sorted(by: { $0.start < $1.start }) {
+                if let last = merged.last, range.lower <= last.upper {
+                    let upper = max(last.upper, range.upper)
+                    merged[merged.count - 1] = PageRange(
+                        start: last.lower, count: upper - last.lower)
+                } else {
+                    merged.append(range)
+                }
+            }
+            announced = merged
+        }
 
         public func unregister() {
             registrations.removeAll()
@@ -77,20 +90,25 @@ public struct PinCache: StandsOnTree {
 
         public func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
             serviceRevocations()
+            time &+= 1
             var areKept = true
-            for index in ranges.indices where !hit(ranges[index]) {
-                count.misses &+= 1
-                areKept = keep(ranges[index]) && areKept
+            var misses = 0
+            var next = hits(ranges, from: 0)
+            while next < ranges.count {
+                misses &+= 1
+                areKept = keep(ranges[next]) && areKept
+                next = hits(ranges, from: next &+ 1)
             }
+            count.hits &+= UInt64(ranges.count &- misses)
+            count.misses &+= UInt64(misses)
             return areKept ? registrations.token(for: ranges[0]) : try tree.pin(ranges)
         }
 
+        /// The place of the first miss from `start` on.
         @inline(__always)
-        private func hit(_ range: PageRange) -> Bool {
-            guard let index = registrations.index(containing: range) else { return false }
-            count.hits &+= 1
-            use(index)
-            return true
+        private func hits(_ ranges: Span<PageRange>, from start: Int) -> Int {
+            let (lastUses, time) = (registrations.lastUses, time)
+            return registrations.firstMiss(in: ranges, from: start) { lastUses[$0] = time }
         }
 
         public func unpin(_ pin: Pin) {
@@ -99,11 +117,15 @@ public struct PinCache: StandsOnTree {
             if isOverfull, !registrations.isInUse { evict(while: { isOverfull }) }
         }
 
+        @inline(__always)
         public func serviceRevocations() {
-            guard registrations.isAskedFor else { return }
+            if registrations.isAskedFor { invalidate() }
+        }
+
+        @inline(never)
+        private func invalidate() {
             registrations.letGoOfWhatIsClosed()
-            for index in registrations.all.indices.reversed()
-            where !registrations.isPinned(index) {
+            for index in registrations.numbers where !registrations.isPinned(index) {
                 registrations.remove(index)
                 count.invalidations &+= 1
             }
@@ -112,7 +134,7 @@ public struct PinCache: StandsOnTree {
         // Of the limit on what a device holds.
         var keptPages: UInt64 { registrations.pages }
         func pagesToRegister(_ ranges: [PageRange]) -> UInt64 { 0 }
-        func keeps(_ range: PageRange) -> Bool { registrations.contain(range) }
+        func keeps(_ range: PageRange) -> Bool { registrations.index(containing: range) != nil }
         static let keepsItsPlace = false
         func noteIdle() { lastIdle = time }
         func keepAtMost(_ pages: UInt64) {
@@ -124,40 +146,41 @@ public struct PinCache: StandsOnTree {
         /// Registers a range that may be kept. Where it cannot, the range of this DMA alone may still be free.
         @inline(never)
         private func keep(_ range: PageRange) -> Bool {
-            guard range.count <= mostPages, announced.contains(where: { $0.contains(range) }) else {
-                return false
-            }
+            guard range.count <= mostPages, isAnnounced(range) else { return false }
             do throws(PinRefusal) {
                 count.merges &+= UInt64(try registrations.merge(range))
             } catch {
                 return false
             }
             if let index = registrations.index(containing: range) {
-                use(index)
+                registrations.lastUses[index] = time
             }
             return true
         }
 
-        @inline(__always)
-        private func use(_ index: Int) {
-            time &+= 1
-            registrations.touch(index, at: time)
+        private func isAnnounced(_ range: PageRange) -> Bool {
+            var (low, high) = (0, announced.count)
+            while low < high {
+                let middle = (low + high) / 2
+                if announced[middle].lower <= range.lower {
+                    low = middle + 1
+                } else {
+                    high = middle
+                }
+            }
+            return low > 0 && announced[low - 1].contains(range)
         }
 
         private var isOverfull: Bool {
             registrations.pages > mostPages.rawValue
-                || registrations.all.count > Self.mostRegistrations
+                || registrations.count > Self.mostRegistrations
         }
 
         /// Lets the least recently used go, none that was used after `latest`.
         @inline(never)
         private func evict(usedBy latest: UInt64 = .max, while isTooMuch: () -> Bool) {
-            while isTooMuch(),
-                let oldest = registrations.all.indices.min(by: {
-                    registrations.all[$0].lastUse < registrations.all[$1].lastUse
-                }), registrations.all[oldest].lastUse <= latest
-            {
-                registrations.remove(oldest)
+            while isTooMuch(), let oldest = registrations.oldest(), oldest.lastUse <= latest {
+                registrations.remove(oldest.index)
                 count.evictions &+= 1
             }
         }

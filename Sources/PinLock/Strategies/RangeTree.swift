@@ -92,6 +92,9 @@ struct ForestCover: CountedCover {
         forest.forEachWord(range, body)
     }
 
+    @inline(__always)
+    func soleWord(of range: PageRange) -> CountedWord? { forest.soleWord(of: range) }
+
     /// The tree tells fast which page is closed, the table whether for good.
     func whatCloses(_ range: PageRange) -> PinRefusal? {
         forest.firstClosed(in: range).map {

@@ -100,6 +100,7 @@ public struct Slots: PinStrategy {
         private let device: DeviceID
         private let tree: CountedPins<ForestCover>
         private let forest: Forest
+        private let pages: PageCount
         private let slots: UnsafeMutablePointer<Atomic<UInt64>>
         private let slotCount: Int
         private let numbers: UnsafeMutablePointer<Atomic<UInt64>>
@@ -113,6 +114,7 @@ public struct Slots: PinStrategy {
             self.device = device
             tree = CountedPins(cover, arena: arena, device: device)
             forest = cover.forest
+            pages = arena.pages
             slots = arena.published.slots(of: device)
             self.slotCount = slotCount
             numbers = arena.published.numbers(of: device)
@@ -121,21 +123,50 @@ public struct Slots: PinStrategy {
 
         public func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
             guard let slot = freeSlot() else { return try count(ranges) }
-            precondition(ranges.count <= Journal.rangeLimit, "a pin of \(ranges.count) ranges")
-            let list = lists + slot &* PublishedPins.stride
-            let hull = PublishedPins.write(ranges, to: list)
-            _ = try RangeList.check(hull, ranges, tree.pages)
-            let number = numbers[slot].load(ordering: .relaxed) &+ 1
-            let header = PublishedPins.header(number, ranges.count)
-            // Where one root speaks for the list, looking it up need not wait for the barrier.
-            let root = ranges.count == 1 ? forest.root(spanning: ranges[0]) : nil
-            numbers[slot].store(number, ordering: .relaxed)
-            PublishedPins.publish(header, in: slots[slot])
-            for index in ranges.indices where !forest.isOpen(ranges[index], root) {
+            return ranges.count == 1
+                ? try publish(ranges[0], in: slot) : try publish(ranges, in: slot)
+        }
+
+        @inline(__always)
+        private func publish(_ range: PageRange, in slot: Int) throws(PinRefusal) -> Pin {
+            guard range.upper <= pages.rawValue else { throw PinRefusal.outside(range, pages) }
+            PublishedPins.write(range, to: list(slot))
+            // Where one word speaks for the range, looking it up need not wait for the barrier.
+            let word = forest.soleWord(of: range)
+            let header = publish(1, in: slot)
+            let isOpen = word.map { Forest.isOpen($0) } ?? forest.isEveryWordOpen(range)
+            guard isOpen else { throw refuse(range, slot) }
+            return pin(range, slot, header)
+        }
+
+        @inline(never)
+        private func publish(_ ranges: Span<PageRange>, in slot: Int) throws(PinRefusal) -> Pin {
+            let hull = try PublishedPins.write(ranges, to: list(slot), within: pages)
+            let header = publish(ranges.count, in: slot)
+            for index in ranges.indices where !forest.isOpen(ranges[index]) {
                 throw refuse(ranges[index], slot)
             }
-            return Pin(
-                range: hull, device: device, entry: Journal.capacity + slot, ticket: header)
+            return pin(hull, slot, header)
+        }
+
+        @inline(__always)
+        private func list(_ slot: Int) -> UnsafeMutablePointer<Atomic<UInt64>> {
+            lists + slot &* PublishedPins.stride
+        }
+
+        /// Makes what is in the slot's list visible; returns the header.
+        @inline(__always)
+        private func publish(_ count: Int, in slot: Int) -> UInt64 {
+            let number = numbers[slot].load(ordering: .relaxed) &+ 1
+            let header = PublishedPins.header(number, count)
+            numbers[slot].store(number, ordering: .relaxed)
+            PublishedPins.publish(header, in: slots[slot])
+            return header
+        }
+
+        @inline(__always)
+        private func pin(_ hull: PageRange, _ slot: Int, _ header: UInt64) -> Pin {
+            Pin(range: hull, device: device, entry: Journal.capacity &+ slot, ticket: header)
         }
 
         @inline(__always)
@@ -166,7 +197,7 @@ public struct Slots: PinStrategy {
         }
 
         public func unpin(_ pin: Pin) {
-            let slot = pin.entry - Journal.capacity
+            let slot = pin.entry &- Journal.capacity
             guard slot >= 0 else { return uncount(pin) }
             precondition(
                 pin.device == device && slots[slot].load(ordering: .relaxed) == pin.ticket,

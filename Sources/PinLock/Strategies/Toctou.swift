@@ -43,7 +43,9 @@ public struct Toctou: StandsOnTree {
         }
 
         public func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
-            _ = try RangeList.hull(ranges, within: pins.pages)
+            guard ranges.indices.allSatisfy({ ranges[$0].upper <= pins.pages.rawValue }) else {
+                throw PinRefusal.outside(ranges, pins.pages)
+            }
             for index in ranges.indices {
                 let range = ranges[index]
                 for page in range.lower..<range.upper where !table.isOpen(GFN(page)) {

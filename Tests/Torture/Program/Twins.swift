@@ -56,8 +56,7 @@
                         return true
                     }
                 }
-                let hull = try RangeList.hull(ranges, within: pins.pages)
-                let pin = try pins.journal.begin(ranges, hull)
+                let pin = try pins.journal.begin(ranges)
                 pins.journal.hold(pin)
                 return pin
             }
