@@ -25,7 +25,9 @@ final class Subject {
         return monotonicNanoseconds() - start
     }
 
+    /// What the first run has to do besides says nothing of how long the others take.
     func warmUp() {
+        body()
         while batch() < Self.batchNanoseconds { repeats *= 2 }
     }
 
