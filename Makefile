@@ -18,7 +18,7 @@ installed_completions = $(share)/bash-completion/completions/dma-bench $(share)/
 	$(share)/fish/vendor_completions.d/dma-bench.fish
 
 .DEFAULT_GOAL = build
-.PHONY: build run compare-with test check fuzz torture mutants bench-micro bench-limits format install uninstall dist clean help setup
+.PHONY: build run compare-with test check fuzz torture mutants counts bench-micro bench-limits format install uninstall dist clean help setup
 
 build: setup ## Build the program: .build/release/dma-bench
 	@swift build -c release $(anew) --static-swift-stdlib --product dma-bench >&2
@@ -48,6 +48,11 @@ torture: build ## Kill devices at any moment and let any system call fail, for T
 
 mutants: setup ## Break the product line by line, for half an hour, and see that a test notices
 	Tests/Mutants/run.sh
+
+counts: setup ## Instructions, locked ones and cache lines of each strategy's pin, into results/counts.csv
+	@scripts/setup check
+	@swift build --package-path Benchmarks -c release --product Counts >&2
+	@Benchmarks/.build/release/Counts >results/counts.csv
 
 bench-micro: setup ## Micro-benchmarks of PinLock and DmaWriter
 	swift package --package-path Benchmarks benchmark --no-progress --grouping metric

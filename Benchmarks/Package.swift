@@ -20,6 +20,15 @@ let package = Package(
             path: "Micro",
             swiftSettings: [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)],
             plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]),
+        .systemLibrary(
+            name: "CCapstone", path: "CCapstone", pkgConfig: "capstone",
+            providers: [.apt(["libcapstone-dev"])]),
+        .target(name: "CCounts", dependencies: ["CCapstone"], path: "CCounts"),
+        .executableTarget(
+            name: "Counts",
+            dependencies: ["CCounts", .product(name: "PinLock", package: "dma-bench")],
+            path: "Counts",
+            swiftSettings: [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)]),
         .target(name: "CLimits", path: "CLimits", cSettings: [.unsafeFlags(["-O2"])]),
         .executableTarget(
             name: "Limits",
