@@ -3,7 +3,7 @@ import Linux
 /// What follows from a request: first `effect` is carried out, then `reply` is sent.
 public struct Answer: Sendable {
     public let effect: Effect
-    /// Nil where the front-end waits for nothing, or where `effect` is `stopQueue` and the reply still to come.
+    /// Nil where the front-end waits for nothing, or where `effect` is `stopQueues` and the reply still to come.
     public let reply: Reply?
 }
 
@@ -17,10 +17,8 @@ public enum Effect: Equatable, Sendable {
     case queueStarted(Int)
     /// Other descriptors, enabled or not, logged or not.
     case queueChanged(Int)
-    /// Fetch nothing more, complete what is under way, or leave it to the log; then `Backend.queueStopped`.
-    case stopQueue(Int)
-    /// The driver has reset the device: no queue runs any more.
-    case reset
+    /// Fetch nothing more from these, complete what is under way, or leave it to the log; then `Backend.queuesStopped`.
+    case stopQueues([Int])
     /// Other features or another log: `mayServe` may have changed for all queues.
     case featuresChanged
     case dirtyLogChanged

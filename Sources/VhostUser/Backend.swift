@@ -19,8 +19,8 @@ public struct Backend: ~Copyable, Sendable {
     public internal(set) var dirtyLog: DirtyLog?
     /// Kept open, since some front-ends need to give it; nothing is ever said there.
     private var backendChannel: FileDescriptor?
-    /// The queue whose end the front-end waits for.
-    var stopping: Int?
+    /// The queues that are to be stopped, and what the front-end waits for then.
+    var stopping: Stop?
 
     public init(_ device: BlockDevice) {
         self.device = device
@@ -40,9 +40,9 @@ public struct Backend: ~Copyable, Sendable {
 
     public var isRunning: Bool { queues.contains { $0.isStarted } }
 
-    /// Carries out a request. While an answer's `stopQueue` is not done, there must be no other.
+    /// Carries out a request. While an answer's `stopQueues` is not done, there must be no other.
     public mutating func handle(_ message: consuming Message) throws(ProtocolError) -> Answer {
-        precondition(stopping == nil, "queue \(stopping ?? 0) is to be stopped first")
+        precondition(stopping == nil, "queues \(stopping?.queues ?? []) are to be stopped first")
         var message = message
         let (request, code) = (message.request, message.request.code)
         if message.isReply { throw .replyFlag(code) }
@@ -54,10 +54,14 @@ public struct Backend: ~Copyable, Sendable {
             throw .notAcknowledged(code, feature: name)
         }
         var (effect, reply) = try carryOut(request, &message.descriptors)
-        if reply == nil, stopping == nil, wantsAcknowledgement(message.needsReply) {
+        if reply == nil, wantsAcknowledgement(message.needsReply) {
             var isDenied = false
             if case .denied = effect { isDenied = true }
             reply = Reply(to: code, isDenied ? 1 : 0)
+        }
+        if case .stopQueues(let queues) = effect {
+            stopping = Stop(queues: queues, isForBase: code == .getQueueBase, reply: reply)
+            reply = nil
         }
         return Answer(effect: effect, reply: reply)
     }
@@ -133,9 +137,10 @@ public struct Backend: ~Copyable, Sendable {
     private mutating func setStatus(_ value: UInt64) throws(ProtocolError) -> Effect {
         guard let status = UInt8(exactly: value) else { throw .status(value) }
         self.status = status
-        guard status == 0 else { return .statusChanged(status) }
-        for index in queues.indices { halt(index) }
-        return .reset
+        // The driver has reset the device. QEMU 7.2 says so before it asks where each queue stops, also where the guest
+        // only pauses; so that is found out now.
+        let started = queues.indices.filter { queues[$0].isStarted }
+        return status == 0 && !started.isEmpty ? .stopQueues(started) : .statusChanged(status)
     }
 
     // MARK: The configuration

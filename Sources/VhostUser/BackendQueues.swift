@@ -1,5 +1,13 @@
 import Linux
 
+/// Queues that the device has to stop before the conversation goes on.
+struct Stop: Sendable {
+    let queues: [Int]
+    /// Whether the front-end asked for where the queue stops.
+    let isForBase: Bool
+    let reply: Reply?
+}
+
 // Each queue's way from stopped to started and back (vhost-user.rst, "Ring states").
 extension Backend {
     mutating func changeQueue(
@@ -34,27 +42,26 @@ extension Backend {
         case .getQueueBase(let queue):
             let index = try known(queue)
             guard queues[index].isStarted else { return (.none, baseReply(index)) }
-            stopping = index
-            return (.stopQueue(index), nil)
+            return (.stopQueues([index]), nil)
         default: preconditionFailure("\(request.code.name) is about something else")
         }
         return (.none, nil)
     }
 
-    /// Ends what `stopQueue` began: `next` is the entry of the available ring that would have been fetched next. The
-    /// front-end waits for the reply.
-    public mutating func queueStopped(at next: UInt16) -> Reply {
-        guard let index = stopping else { preconditionFailure("no queue was to be stopped") }
+    /// Ends what `stopQueues` began: for each of those queues, in their order, the entry of the available ring that
+    /// would have been fetched next. Returns what the front-end waits for, if it does.
+    public mutating func queuesStopped(at next: [UInt16]) -> Reply? {
+        guard let stop = stopping, stop.queues.count == next.count else {
+            preconditionFailure("\(next.count) queues stopped of \(stopping?.queues ?? [])")
+        }
         stopping = nil
-        queues[index].base = next
-        halt(index)
-        return baseReply(index)
-    }
-
-    /// A stopped queue keeps what it was told, but for the kick descriptor, which starts it.
-    mutating func halt(_ index: Int) {
-        queues[index].rings = nil
-        queues[index].kick = nil
+        for (index, next) in zip(stop.queues, next) {
+            // It keeps what it was told, but for the kick descriptor, which starts it.
+            queues[index].base = next
+            queues[index].rings = nil
+            queues[index].kick = nil
+        }
+        return stop.isForBase ? baseReply(stop.queues[0]) : stop.reply
     }
 
     private func baseReply(_ index: Int) -> Reply {

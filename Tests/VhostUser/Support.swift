@@ -106,8 +106,10 @@ final class Session {
             case .message(let message):
                 let answer = try backend.handle(message)
                 if answer.effect != .none { effects.append(answer.effect) }
-                if case .stopQueue = answer.effect {
-                    try connection.send(backend.queueStopped(at: stopsAt))
+                if case .stopQueues(let queues) = answer.effect,
+                    let reply = backend.queuesStopped(at: queues.map { _ in stopsAt })
+                {
+                    try connection.send(reply)
                 }
                 if let reply = answer.reply { try connection.send(reply) }
             }
