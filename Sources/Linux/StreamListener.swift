@@ -21,6 +21,7 @@ public struct StreamListener: ~Copyable, Sendable {
     /// Makes a socket at a path where nothing is, and listens: one connection waits while another is served.
     public static func listen(at path: String) throws(SystemError) -> StreamListener {
         let descriptor = try makeSocket(path)
+        try descriptor.makeNonblocking()
         let number = descriptor.raw
         let bound = try withAddress(path, "bind") { Glibc.bind(number, $0, $1) }
         if bound != 0 {
@@ -41,8 +42,8 @@ public struct StreamListener: ~Copyable, Sendable {
             return nil
         }
         let number = clinux_accept(descriptor.raw)
-        // Who came has gone again.
-        if number == -ECONNABORTED { return nil }
+        // Who came has gone again, or somebody else has served him.
+        if number == -ECONNABORTED || number == -EAGAIN { return nil }
         return StreamSocket(FileDescriptor(owning: try check(number, "accept", on: path)))
     }
 

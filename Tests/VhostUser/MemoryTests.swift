@@ -1,3 +1,4 @@
+import Glibc
 import Linux
 import Testing
 
@@ -59,6 +60,21 @@ import Testing
         #expect(
             try session.refusal(of: .setMemoryTable([region]), [event])
                 == .memory(.longerThanFile(region, 0)))
+    }
+
+    /// What the kernel says is passed on.
+    @Test func aDescriptorThatCannotBeWritten() throws {
+        let session = try Session()
+        let file = try OwnedDescriptor(
+            FileDescriptor(
+                owning: checkErrno(open("/proc/self/exe", O_RDONLY | O_CLOEXEC), "open")))
+        let region = RegionDescription(guestAddress: 0, byteCount: 4096, userAddress: 0)
+        guard case .system(let error) = try session.refusal(of: .setMemoryTable([region]), [file])
+        else {
+            Issue.record("it was mapped")
+            return
+        }
+        #expect(error.call == "mmap" && error.code == EACCES)
     }
 
     @Test(arguments: [
