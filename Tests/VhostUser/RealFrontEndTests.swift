@@ -14,7 +14,8 @@ import Testing
     func aGuestIsServedAndServedAgain(isConfidential: Bool) throws {
         let path = "/tmp/\(uniqueName())"
         let listener = try StreamListener.listen(at: path)
-        let qemu = try Self.start(path, isConfidential: isConfidential)
+        let qemu = try Self.start(
+            path, isConfidential ? ",iommu_platform=on,disable-legacy=on" : "")
         defer { qemu.terminate() }
         let deadline = Deadline.after(milliseconds: 120_000)
 
@@ -44,6 +45,60 @@ import Testing
         #expect(qemu.wait(until: deadline) == .exited(0))
     }
 
+    /// What QEMU asks of a device that goes on meanwhile: to pause, to take more memory, to log what it writes.
+    @Test(.enabled(if: isThere, "no qemu-system-x86_64"))
+    func aGuestPausesGrowsAndMigrates() throws {
+        let (path, control) = ("/tmp/\(uniqueName())", "/tmp/\(uniqueName())")
+        let listener = try StreamListener.listen(at: path)
+        let qemu = try Self.start(path, more: ["-qmp", "unix:\(control),server=on,wait=off"])
+        defer {
+            qemu.terminate()
+            unlink(control)
+        }
+        let deadline = Deadline.after(milliseconds: 120_000)
+        let device = try ReadingDevice(try accept(listener, until: deadline))
+        func serve(_ count: Int) throws {
+            let enough = device.served + count
+            try device.run(until: deadline) { device.served >= enough }
+            #expect(device.served >= enough)
+        }
+        try serve(20)
+        let monitor = try Monitor(control)
+        try monitor.send(#"{"execute":"qmp_capabilities"}"#)
+
+        try monitor.send(#"{"execute":"stop"}"#)
+        try device.run(until: deadline) { device.stops == 1 }
+        #expect(!device.session.isRunning)
+        try monitor.send(#"{"execute":"cont"}"#)
+        try serve(20)
+        #expect(device.stops == 1 && device.again == [])
+
+        try monitor.send(
+            #"{"execute":"object-add","arguments":{"qom-type":"memory-backend-memfd","id":"n","size":134217728,"share":true}}"#
+        )
+        try monitor.send(
+            #"{"execute":"device_add","arguments":{"driver":"pc-dimm","id":"d","memdev":"n"}}"#)
+        try device.run(until: deadline) { device.session.memory.regions.count == 2 }
+        #expect(device.session.memory.guestEnd == 1 << 32 + 128 << 20)
+        #expect(device.stops == 1)
+        try serve(20)
+
+        try monitor.send(
+            #"{"execute":"migrate-set-parameters","arguments":{"max-bandwidth":1048576}}"#)
+        try monitor.send(#"{"execute":"migrate","arguments":{"uri":"exec:cat >/dev/null"}}"#)
+        try device.run(until: deadline) { device.marks >= 40 }
+        #expect(device.effects.contains(.dirtyLogChanged) && device.marks >= 40)
+        try monitor.send(#"{"execute":"migrate_cancel"}"#)
+        try device.run(until: deadline) { device.session.dirtyLog == nil }
+        #expect(!device.session.features.contains(.logAll))
+        try serve(20)
+        #expect(device.stops == 1)
+        qemu.signal(SIGTERM)
+        try device.run(until: deadline) { device.hasEnded }
+        #expect(device.stops == 2)
+        #expect(qemu.wait(until: deadline) == .exited(0))
+    }
+
     private func accept(
         _ listener: borrowing StreamListener, until deadline: Deadline
     ) throws -> Connection {
@@ -53,152 +108,32 @@ import Testing
         throw SystemError("accept", code: ETIMEDOUT, on: "QEMU has not come")
     }
 
-    private static func start(_ path: String, isConfidential: Bool) throws -> ChildProcess {
+    private static func start(
+        _ path: String, _ options: String = "", more: [String] = []
+    ) throws -> ChildProcess {
         let silence = try OwnedDescriptor(
             FileDescriptor(owning: checkErrno(open("/dev/null", O_RDWR | O_CLOEXEC), "open")))
         let high = try OwnedDescriptor(.duplicate(silence.raw, from: 3))
-        let options = isConfidential ? ",iommu_platform=on,disable-legacy=on" : ""
+        defer { withExtendedLifetime((silence, high)) {} }
         return try ChildProcess(
             program: [
-                "qemu-system-x86_64", "-accel", "tcg", "-m", "64M", "-nodefaults", "-display",
-                "none", "-no-user-config", "-object",
+                "qemu-system-x86_64", "-accel", "tcg", "-m", "64M,slots=2,maxmem=1G",
+                "-nodefaults", "-display", "none", "-no-user-config", "-object",
                 "memory-backend-memfd,id=m,size=64M,share=on", "-machine",
                 "pc,memory-backend=m", "-chardev", "socket,id=c,path=\(path),reconnect=1",
                 "-device", "vhost-user-blk-pci,chardev=c,bootindex=1\(options)",
-            ], standard: [high.raw, high.raw, high.raw])
+            ] + more, standard: [high.raw, high.raw, high.raw])
     }
 }
 
-/// A device that answers reads with a boot sector, one request at a time.
-private final class ReadingDevice {
-    let session: Session
-    private(set) var served = 0
-    private(set) var stops = 0
-    private(set) var hasEnded = false
-    private(set) var again: [UInt16] = []
-    private var log: InflightQueue?
-    private var next: UInt16 = 0
-    private var rings: QueueRings?
-    private var kick: EventDescriptor?
+/// QEMU's control socket (QMP): commands go in, and nobody waits for what comes back, since QEMU may wait for us.
+private struct Monitor: ~Copyable {
+    private let socket: StreamSocket
 
-    init(_ connection: consuming Connection, offersAccessPlatform: Bool) throws {
-        session = try Session(
-            BlockDevice(capacityInSectors: 2048, offersAccessPlatform: offersAccessPlatform))
-        session.connection = connection
-    }
+    init(_ path: String) throws { socket = try StreamListener.connect(to: path) }
 
-    func run(until deadline: Deadline, _ isEnough: () -> Bool) throws {
-        while !isEnough(), !deadline.hasPassed, !hasEnded {
-            if let head = fetch() {
-                finish(head)
-                continue
-            }
-            try wait()
-        }
-    }
-
-    /// Notes a request as fetched, and does nothing for it.
-    func fetchOne(until deadline: Deadline) throws -> UInt16? {
-        while !deadline.hasPassed, !hasEnded {
-            if let head = fetch() { return head }
-            try wait()
-        }
-        return nil
-    }
-
-    private func wait() throws {
-        var numbers = [session.connection.descriptor]
-        if let kick { numbers.append(kick.raw) }
-        let ready = try FileDescriptor.readable(numbers, milliseconds: 20)
-        if ready & 2 != 0, let kick {
-            var count: UInt64 = 0
-            _ = read(kick.raw, &count, 8)
-        }
-        if ready & 1 != 0 { try listen() }
-    }
-
-    private func listen() throws {
-        while true {
-            switch try session.connection.receive() {
-            case .nothing: return
-            case .end:
-                hasEnded = true
-                return
-            case .message(let message):
-                let answer = try session.backend.handle(message)
-                switch answer.effect {
-                case .queueStarted(0): try start()
-                case .stopQueues([0]):
-                    stops += 1
-                    (rings, kick) = (nil, nil)
-                    if let reply = session.backend.queuesStopped(at: [next]) {
-                        try session.connection.send(reply)
-                    }
-                default: break
-                }
-                if let reply = answer.reply { try session.connection.send(reply) }
-            }
-        }
-    }
-
-    private func start() throws {
-        let queue = session.queues[0]
-        (rings, kick) = (queue.rings, queue.kick)
-        log = session.inflight?.queue(0)
-        #expect(session.inflight != nil, "QEMU keeps a log of requests under way")
-        let start = try ResumePoint(queue.rings!, base: queue.base, in: session.memory, log: &log)
-        (next, again) = (start.next, start.again)
-        for head in start.again { finish(head) }
-    }
-
-    private func load<Word: BitwiseCopyable>(_ address: UInt64, _: Word.Type) -> Word {
-        session.memory.pointer(toGuest: address, byteCount: 16)!.loadUnaligned(as: Word.self)
-    }
-
-    private func fetch() -> UInt16? {
-        guard session.mayServe(0), let rings, next != load(rings.availableRing + 2, UInt16.self)
-        else { return nil }
-        let place = rings.availableRing + 4 + 2 * UInt64(next % UInt16(rings.size))
-        let head = load(place, UInt16.self)
-        log?.begin(head)
-        next &+= 1
-        return head
-    }
-
-    /// Reads sector 2 into 0x8000, again and again (INT 13h, function 2).
-    private static let bootSector: [UInt8] =
-        [
-            0x31, 0xC0, 0x8E, 0xD8, 0x8E, 0xC0, 0xBB, 0x00, 0x80, 0xB8, 0x01, 0x02, 0xB9, 0x02,
-            0x00, 0xBA, 0x80, 0x00, 0xCD, 0x13, 0xEB, 0xEA,
-        ] + [UInt8](repeating: 0, count: 488) + [0x55, 0xAA]
-
-    private func finish(_ head: UInt16) {
-        guard let rings else { return }
-        let memory = session.memory
-        var index = head
-        while true {
-            let place = rings.descriptorTable + 16 * UInt64(index)
-            let (address, length) = (load(place, UInt64.self), load(place + 8, UInt32.self))
-            let flags = load(place + 12, UInt16.self)
-            let data = memory.pointer(toGuest: address, byteCount: UInt64(length))!
-            if flags & 2 != 0 {
-                for byte in 0..<Int(length) {
-                    let value = length == 1 ? 0 : Self.bootSector[byte % 512]
-                    data.storeBytes(of: value, toByteOffset: byte, as: UInt8.self)
-                }
-            }
-            if flags & 1 == 0 { break }
-            index = load(place + 14, UInt16.self)
-        }
-        let used = memory.pointer(toGuest: rings.usedRing, byteCount: rings.usedRingByteCount)!
-        let position = used.load(fromByteOffset: 2, as: UInt16.self)
-        let entry = 4 + 8 * Int(position % UInt16(rings.size))
-        used.storeBytes(of: UInt32(head), toByteOffset: entry, as: UInt32.self)
-        used.storeBytes(of: 513, toByteOffset: entry + 4, as: UInt32.self)
-        log?.willPublish(head)
-        used.storeBytes(of: position &+ 1, toByteOffset: 2, as: UInt16.self)
-        log?.didPublish(usedIndex: position &+ 1)
-        session.queues[0].call?.notify()
-        served += 1
+    func send(_ command: String) throws {
+        let isSent = try socket.send(Array(command.utf8) + [10])
+        #expect(isSent)
     }
 }
