@@ -17,7 +17,8 @@ public enum Effect: Equatable, Sendable {
     case queueStarted(Int)
     /// Other descriptors, enabled or not, logged or not.
     case queueChanged(Int)
-    /// Fetch nothing more from these, complete what is under way, or leave it to the log; then `Backend.queuesStopped`.
+    /// Fetch nothing more from these, and complete what is under way, since the guest may go on at another host without
+    /// the log; then `Backend.queuesStopped`.
     case stopQueues([Int])
     /// Other features or another log: `mayServe` may have changed for all queues.
     case featuresChanged

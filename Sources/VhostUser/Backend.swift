@@ -152,7 +152,7 @@ public struct Backend: ~Copyable, Sendable {
         }
         var writer = PayloadWriter()
         ConfigurationAccess(
-            offset: access.offset, isMigration: access.isMigration, bytes: Array(bytes)
+            offset: access.offset, flags: access.flags, bytes: Array(bytes)
         ).put(to: &writer)
         return Reply(to: .getConfiguration, payload: writer.bytes)
     }

@@ -127,21 +127,24 @@ public struct ConfigurationAccess: Hashable, Sendable {
     static let headerByteCount = 12
 
     public let offset: UInt32
-    /// Whether the front-end restores what another host's device had (live migration).
-    public let isMigration: Bool
+    /// As they came: front-ends differ in all but the first bit.
+    public let flags: UInt32
     /// What was there, or is to be there. Of a question, only the length counts.
     public let bytes: [UInt8]
 
-    public init(offset: UInt32, isMigration: Bool = false, bytes: [UInt8]) {
+    public init(offset: UInt32, flags: UInt32 = 0, bytes: [UInt8]) {
         self.offset = offset
-        self.isMigration = isMigration
+        self.flags = flags
         self.bytes = bytes
     }
+
+    /// Whether the front-end restores what another host's device had (live migration).
+    public var isMigration: Bool { flags & 1 != 0 }
 
     func put(to writer: inout PayloadWriter) {
         writer.put(offset)
         writer.put(UInt32(bytes.count))
-        writer.put(UInt32(isMigration ? 1 : 0))
+        writer.put(flags)
         writer.put(bytes)
     }
 }

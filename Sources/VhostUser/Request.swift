@@ -196,7 +196,7 @@ extension Request {
             throw .payloadSize(code, payload.count, expected: header + Int(count))
         }
         return ConfigurationAccess(
-            offset: offset, isMigration: flags & 1 != 0, bytes: reader.rest)
+            offset: offset, flags: flags, bytes: reader.rest)
     }
 }
 

@@ -77,6 +77,39 @@ import Testing
         #expect(error.call == "mmap" && error.code == EACCES)
     }
 
+    private static let hasHugePage =
+        (readSmallFile("/proc/meminfo") ?? "").split(separator: "\n").contains {
+            $0.hasPrefix("HugePages_Free:") && !$0.hasSuffix(" 0")
+        }
+
+    /// Below and above the hole at 640 KiB, as a PC's memory lies: neither begins and ends with a huge page.
+    @Test(.enabled(if: hasHugePage, "no free huge page: sysctl vm.nr_hugepages"))
+    func partsOfAHugePage() throws {
+        let memory = try SharedMapping.create(
+            name: uniqueName(), byteCount: 2 << 20, hugePageShift: 21)
+        let parts: [(UInt64, UInt64)] = [(0, 0xA0000), (0xC0000, 2 << 20 - 0xC0000)]
+        do {
+            let session = try Session()
+            try session.ask(
+                .setMemoryTable(
+                    parts.map {
+                        RegionDescription(
+                            guestAddress: $0.0, byteCount: $0.1, userAddress: 1 << 44 + $0.0,
+                            offset: $0.0)
+                    }), [memory, memory])
+            session.memory.pointer(toGuest: 0xC0008, byteCount: 8)?.storeBytes(
+                of: 7, as: UInt64.self)
+            #expect(memory.base.load(fromByteOffset: 0xC0008, as: UInt64.self) == 7)
+            #expect(session.memory.pointer(toGuest: 0xA0000, byteCount: 1) == nil)
+            #expect(copies(of: memory) == 3)
+        }
+        #expect(copies(of: memory) == 1)
+        let left = (readSmallFile("/proc/self/maps", limit: 16 << 20) ?? "").split(
+            separator: "\n"
+        ).count { $0.contains(memory.name) }
+        #expect(left == 1)
+    }
+
     @Test(arguments: [
         (Int64(0), Int64(0), true), (0, 4, true), (4, 0, true), (4, 4, false), (-4, 8, false),
         (1, 8, true), (8, 1, true), (-1, -1, true), (-4, -4, false), (-3, 4, true),

@@ -138,7 +138,7 @@ import Testing
         let session = try Session(Self.device)
         try session.ask(.setProtocolFeatures(.configuration))
         let access = ConfigurationAccess(
-            offset: offset, bytes: [UInt8](repeating: 0, count: count))
+            offset: offset, flags: 2, bytes: [UInt8](repeating: 0, count: count))
         try session.ask(.getConfiguration(access))
         guard let reply = try session.front.reply() else { return nil }
         #expect(reply.code == .getConfiguration)
@@ -174,7 +174,7 @@ import Testing
         let other = [UInt8](repeating: 0, count: 8)
         func set(_ bytes: [UInt8], isMigration: Bool) -> Request {
             .setConfiguration(
-                ConfigurationAccess(offset: 0, isMigration: isMigration, bytes: bytes))
+                ConfigurationAccess(offset: 0, flags: isMigration ? 1 : 0, bytes: bytes))
         }
         for (request, isGood) in [
             (set(there, isMigration: false), false), (set(there, isMigration: true), true),

@@ -7,7 +7,7 @@ import Testing
         guestAddress: 1 << 32, byteCount: 0x20000, userAddress: 0x7f00_0000_0000, offset: 0x3000)
     private static let addresses = QueueAddresses(
         descriptorTable: 0x1000, usedRing: 0x3000, availableRing: 0x2000, usedRingLog: 0x5000)
-    private static let access = ConfigurationAccess(offset: 8, isMigration: true, bytes: [1, 2, 3])
+    private static let access = ConfigurationAccess(offset: 8, flags: 0xFF01, bytes: [1, 2, 3])
 
     /// One of each kind.
     static let all: [Request] = [
