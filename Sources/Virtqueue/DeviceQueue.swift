@@ -18,22 +18,46 @@ public struct DeviceQueue: ~Copyable {
     private let chains: ChainReader
     private let queueSize: Int
 
-    private var availableIndex: UInt16 = 0
-    private var usedIndex: UInt16 = 0
+    private var availableIndex: UInt16
+    private var usedIndex: UInt16
+    /// Of what the driver was told last, or need not be.
+    private var notifiedIndex: UInt16?
     private var broken: BrokenQueue?
 
-    /// A queue just reset: the driver's side of it is made first.
-    public init(_ layout: VirtqueueLayout, at start: GFN, in view: GuestView) {
-        area = layout.area(at: start)
+    /// The queue that lies at these addresses, with its requests' records and indirect tables in `area`.
+    ///
+    /// One that is taken over goes on where the device before it stopped: at the index of the available ring that it would
+    /// have taken next, and of the used ring that it would have written next; as if just reset, both are 0. The driver's
+    /// side is made first.
+    public init(
+        _ rings: VirtqueueRings, area: PageRange, in view: GuestView, available: UInt16 = 0,
+        used: UInt16 = 0
+    ) throws(RingError) {
+        guard
+            let base = view.pointer(
+                to: area.start.address, byteCount: area.count.bytes.rawValue)
+        else { throw .registered(area) }
+        let table = try rings.location(of: .descriptorTable, in: view)
+        let (availableRing, usedRing) = (
+            try rings.location(of: .availableRing, in: view),
+            try rings.location(of: .usedRing, in: view)
+        )
+        self.area = area
         self.view = view
-        queueSize = layout.queueSize
-        base = view.pointer(to: area)
-        available = Ring(base: base + layout.availableRingOffset, queueSize: queueSize)
-        used = Ring(base: base + layout.usedRingOffset, queueSize: queueSize)
+        self.base = base
+        queueSize = rings.queueSize
+        self.available = .available(of: rings, at: availableRing)
+        self.used = .used(of: rings, at: usedRing)
         chains = ChainReader(
-            table: DescriptorTable(
-                base: base + layout.descriptorTableOffset, count: queueSize),
-            area: area, base: base, guestPages: view.pages)
+            table: DescriptorTable(base: table, count: rings.queueSize), area: area, base: base,
+            guestPages: view.pages)
+        availableIndex = available
+        usedIndex = used
+    }
+
+    /// A queue of this program's layout, just reset, in the middle of guest memory.
+    public init(_ layout: VirtqueueLayout, at start: GFN, in view: GuestView) {
+        try! self.init(layout.rings(at: start), area: layout.area(at: start), in: view)
     }
 
     /// Requests taken and not yet completed.
@@ -92,8 +116,9 @@ public struct DeviceQueue: ~Copyable {
     // MARK: Notifications, for callers that do not poll
 
     /// Whether the driver is to be told of the requests completed so far (2.7.7.2).
-    public func driverWantsNotification() -> Bool {
-        used.wantsNotification(of: usedIndex, by: available)
+    public mutating func driverWantsNotification() -> Bool {
+        defer { notifiedIndex = usedIndex }
+        return used.wantsNotification(of: usedIndex, since: notifiedIndex, by: available)
     }
 
     /// Tells the driver that submissions need no notification (2.7.10).
@@ -102,7 +127,7 @@ public struct DeviceQueue: ~Copyable {
     /// Asks for notifications; true where a request became available meanwhile, so that the caller
     /// must not sleep.
     public func enableNotifications() -> Bool {
-        used.enableNotifications(by: available) != availableIndex
+        used.enableNotifications(by: available, from: availableIndex) != availableIndex
     }
 
     private mutating func fail(_ reason: BrokenQueue) -> NextRequest {

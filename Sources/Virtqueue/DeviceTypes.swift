@@ -86,5 +86,3 @@ public enum BadRequest: Error, Equatable, Sendable, CustomStringConvertible {
         }
     }
 }
-
-private func hex(_ address: UInt64) -> String { "0x" + String(address, radix: 16) }

@@ -24,6 +24,8 @@ public struct DriverQueue: ~Copyable {
     private var freeSlots: [Int]
     private var availableIndex: UInt16 = 0
     private var usedIndex: UInt16 = 0
+    /// Of what the device was told last, or need not be.
+    private var notifiedIndex: UInt16?
 
     /// A chain up to this length uses the descriptor table itself: what one cache line holds.
     private static let directLimit = 4
@@ -36,13 +38,16 @@ public struct DriverQueue: ~Copyable {
     }
 
     /// Resets both rings, so it comes before the device's side of the same queue.
-    public init(_ layout: VirtqueueLayout, at start: GFN, in view: GuestView) {
+    public init(
+        _ layout: VirtqueueLayout, at start: GFN, in view: GuestView, usesEventIndex: Bool = false
+    ) {
         self.layout = layout
         area = layout.area(at: start)
         self.view = view
         base = view.pointer(to: area)
-        available = Ring(base: base + layout.availableRingOffset, queueSize: layout.queueSize)
-        used = Ring(base: base + layout.usedRingOffset, queueSize: layout.queueSize)
+        let rings = layout.rings(at: start, usesEventIndex: usesEventIndex)
+        available = .available(of: rings, at: base + layout.availableRingOffset)
+        used = .used(of: rings, at: base + layout.usedRingOffset)
         entriesPerSlot = min(Self.directLimit, layout.queueSize / layout.requests)
         slots = Array(repeating: Slot(), count: layout.requests)
         freeSlots = Array((0..<layout.requests).reversed())
@@ -130,8 +135,9 @@ public struct DriverQueue: ~Copyable {
     // MARK: Notifications, for callers that do not poll
 
     /// Whether the device is to be told of the requests submitted so far (2.7.13.4.1).
-    public func deviceWantsNotification() -> Bool {
-        available.wantsNotification(of: availableIndex, by: used)
+    public mutating func deviceWantsNotification() -> Bool {
+        defer { notifiedIndex = availableIndex }
+        return available.wantsNotification(of: availableIndex, since: notifiedIndex, by: used)
     }
 
     /// Tells the device that completions need no notification (2.7.7).
@@ -140,7 +146,7 @@ public struct DriverQueue: ~Copyable {
     /// Asks for notifications; true where something was completed meanwhile, so that the caller
     /// must not sleep (2.7.14).
     public func enableNotifications() -> Bool {
-        available.enableNotifications(by: used) != usedIndex
+        available.enableNotifications(by: used, from: usedIndex) != usedIndex
     }
 }
 

@@ -152,6 +152,15 @@ struct Device: ~Copyable {
         request = DeviceRequest(for: layout)
     }
 
+    init(
+        _ layout: VirtqueueLayout, at start: GFN, in view: GuestView, usesEventIndex: Bool
+    ) throws(RingError) {
+        queue = try DeviceQueue(
+            layout.rings(at: start, usesEventIndex: usesEventIndex), area: layout.area(at: start),
+            in: view)
+        request = DeviceRequest(for: layout)
+    }
+
     mutating func next() -> NextRequest { queue.next(into: &request) }
 
     mutating func complete(_ code: StatusCode = .ok, gfn: UInt64 = 0) {
