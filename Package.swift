@@ -65,7 +65,7 @@ let package = Package(
             "Guest", on: "Settings", "Virtqueue", "GuestMemory", "Statistics", "Telemetry", "Linux"),
         module(
             "VirtualDevice", on: "Oracle", "Settings", "PinLock", "DmaWriter", "Virtqueue",
-            "GuestMemory", "Statistics", "Telemetry", "Linux"),
+            "VhostUser", "GuestMemory", "Statistics", "Telemetry", "Linux"),
         // Layer 6
         module(
             "Hypervisor",
@@ -77,6 +77,10 @@ let package = Package(
             on: "Hypervisor", "Guest", "VirtualDevice", "Oracle", "Settings", "PinLock",
             "DmaWriter",
             "Virtqueue", "GuestMemory", "Telemetry", "Linux"),
+        // Layer 7 as well: the same for a guest of somebody else's
+        module(
+            "Service", on: "Hypervisor", "Guest", "VirtualDevice", "Oracle", "Settings", "PinLock",
+            "GuestMemory", "Statistics", "Telemetry", "Linux"),
         // Layer 8
         module(
             "Experiment", on: "Turn", "Hypervisor", "VirtualDevice", "Guest", "Settings", "PinLock",
@@ -89,7 +93,7 @@ let package = Package(
         .executableTarget(
             name: "dma-bench",
             dependencies: [
-                "Analysis", "MachineProbe", "Report", "Experiment", "Turn", "Hypervisor",
+                "Analysis", "MachineProbe", "Report", "Experiment", "Service", "Turn", "Hypervisor",
                 "VirtualDevice",
                 "Settings",
                 "PinLock", "DmaWriter", "GuestMemory", "Telemetry", "Linux", "CLinux",

@@ -2,6 +2,7 @@ import Guest
 import GuestMemory
 import PinLock
 import Settings
+import Statistics
 
 /// A run, laid out: which cells, in which order.
 public struct Plan: Sendable {
@@ -101,20 +102,11 @@ public struct Plan: Sendable {
         return groups.indices.filter { $0 % shard.count == shard.index - 1 }.map { groups[$0] }
     }
 
-    /// The order of a group's strategies in a round.
-    ///
-    /// Over as many rounds as there are strategies, twice as many of an odd number, each comes equally often in each
-    /// place, and equally often right after each other one: a Latin square balanced for what a turn leaves to the next
-    /// (E. J. Williams, "Experimental Designs Balanced for the Estimation of Residual Effects of Treatments", 1949).
+    /// The order of a group's strategies in a round (`balancedOrder`).
     public func order(ofGroup group: Int, round: Int) -> [Cell] {
         let cells = groups[group]
-        let count = cells.count
         let turn = request.settings.seed &+ UInt64(round)
-        // 0, 1, -1, 2, -2, ...: each step from one to the next is another one.
-        var walk = (0..<count).map { $0 % 2 == 1 ? ($0 + 1) / 2 : count - $0 / 2 }
-        if count % 2 == 1, turn % 2 == 1 { walk.reverse() }
-        let shift = Int(turn % UInt64(count))
-        return walk.map { cells[($0 + shift) % count] }
+        return balancedOrder(of: cells.count, turn: turn).map { cells[$0] }
     }
 
     /// A round on one backing: its cells in the order in which they are measured, and the place of each in its group,

@@ -8,12 +8,14 @@ import Telemetry
 /// An open loop: each conversion has a time at which it is due, and what comes late counts as late. At an infinite
 /// rate a closed one: each is due when the one before has been answered. One is under way at a time, as of a vCPU in a
 /// hypercall; while it is pending, the vCPU's other programs go on. The converter leaves the guest as it was: a page
-/// that was taken from its home state goes back with the next conversion.
+/// that was taken from its home state goes back with the next conversion, or after a time of its own.
 public final class Converter: GuestProgram {
-    private let map: MemoryMap
-    private let pages: UInt64
-    /// Which pages: shared ones of the DMA buffers, private ones elsewhere, or one of each by turns of a coin.
-    private let place: ConversionPlace
+    /// Pages, and whether they are private when at home; nil where there are none for now.
+    public typealias Pick = (inout SplitMix64) -> (range: PageRange, isPrivate: Bool)?
+
+    private let pick: Pick
+    /// For how long pages stay away, in ticks; nil for until the next conversion is due.
+    private let hold: UInt64?
     /// Ticks between two of them; zero in a closed loop.
     private let interval: Double
     private let hypercalls: any Hypercalls
@@ -31,20 +33,32 @@ public final class Converter: GuestProgram {
     private var start: UInt64?
     private var count: UInt64 = 0
     private var away: (range: PageRange, homeIsPrivate: Bool)?
+    /// When they were taken.
+    private var awaySince: UInt64 = 0
     private var isGoingHome = false
     /// Single pages of what is away, where the whole cannot be put back at once.
     private var toPutBack: [PageRange] = []
 
     /// A converter of `rate` conversions a second, infinity for one after the other, of `pages` pages each. They start
     /// at a multiple of their number: of guest memory outside the buffers, of a buffer's range inside.
-    public init(
+    public convenience init(
         map: MemoryMap, rate: Double, pages: PageCount, place: ConversionPlace, seed: UInt64,
         clock: TickClock, hypercalls: any Hypercalls, control: TurnControl
     ) {
+        let targets = Targets(map: map, pages: pages.rawValue, place: place)
+        self.init(
+            rate: rate, hold: nil, seed: seed, clock: clock, hypercalls: hypercalls,
+            control: control, pick: targets.pick)
+    }
+
+    /// A converter of what `pick` says, which has `hold` nanoseconds of it.
+    public init(
+        rate: Double, hold: UInt64?, seed: UInt64, clock: TickClock, hypercalls: any Hypercalls,
+        control: TurnControl, pick: @escaping Pick
+    ) {
         precondition(rate > 0, "a converter at rate \(rate)")
-        self.map = map
-        self.pages = pages.rawValue
-        self.place = place
+        self.pick = pick
+        self.hold = hold.map(clock.ticks(fromNanoseconds:))
         interval = 1e9 / rate / clock.nanosecondsPerTick
         random = SplitMix64(seed: seed)
         self.hypercalls = hypercalls
@@ -72,23 +86,28 @@ public final class Converter: GuestProgram {
                 self.asked = nil
                 return .workedLong
             }
-            take(answer, to: asked)
+            take(answer, to: asked, moment)
             return .workedLong
         }
         if control.isOver { return goHome(moment) }
         if start == nil { start = moment.now }
-        let due = interval > 0 ? start! &+ UInt64(Double(count + 1) * interval) : moment.now
+        let due = nextDue(moment)
         guard due <= moment.now else { return .idle(until: due) }
-        count += 1
+        if hold == nil || away == nil { count += 1 }
         if let range = toPutBack.last {
             ask(Asked(range: range, toPrivate: away!.homeIsPrivate, isBack: true), due, moment)
         } else if let away {
             ask(Asked(range: away.range, toPrivate: away.homeIsPrivate, isBack: true), due, moment)
         } else {
-            let (range, isPrivate) = pick()
+            guard let (range, isPrivate) = pick(&random) else { return .worked }
             ask(Asked(range: range, toPrivate: !isPrivate, isBack: false), due, moment)
         }
         return .workedLong
+    }
+
+    private func nextDue(_ moment: Moment) -> UInt64 {
+        if let hold, away != nil { return awaySince &+ hold }
+        return interval > 0 ? start! &+ UInt64(Double(count + 1) * interval) : moment.now
     }
 
     /// One more step towards the guest as it was; done where it is.
@@ -108,13 +127,16 @@ public final class Converter: GuestProgram {
     private func ask(_ question: Asked, _ due: UInt64, _ moment: Moment) {
         let answer = hypercalls.begin(
             question.range, toPrivate: question.toPrivate, due: due, at: moment)
-        if let answer { take(answer, to: question) } else { asked = question }
+        if let answer { take(answer, to: question, moment) } else { asked = question }
     }
 
-    private func take(_ answer: PageStateChange, to question: Asked) {
+    private func take(_ answer: PageStateChange, to question: Asked, _ moment: Moment) {
         asked = nil
         if !question.isBack {
-            if answer == .done { away = (question.range, !question.toPrivate) }
+            if answer == .done {
+                away = (question.range, !question.toPrivate)
+                awaySince = moment.now
+            }
             return
         }
         if !toPutBack.isEmpty {
@@ -134,9 +156,16 @@ public final class Converter: GuestProgram {
         case .pinned, .refused: if isGoingHome { away = nil }
         }
     }
+}
 
-    /// A run of pages and whether they are private when at home.
-    private func pick() -> (PageRange, Bool) {
+/// Pages of a guest that the harness has laid out: shared ones of the DMA buffers, private ones elsewhere, or one of each
+/// by turns of a coin.
+private struct Targets {
+    let map: MemoryMap
+    let pages: UInt64
+    let place: ConversionPlace
+
+    func pick(_ random: inout SplitMix64) -> (range: PageRange, isPrivate: Bool)? {
         let isInside: Bool
         switch place {
         case .inside: isInside = true

@@ -54,6 +54,14 @@ public final class TurnControl: Sendable {
         self.devices = devices
     }
 
+    /// Of a guest whose drivers are none of ours: it is measured from now on, in ticks, until the end that is asked for.
+    public convenience init(measuringFrom now: UInt64) {
+        self.init(
+            Limits(operations: 1, isExact: false, shortest: .max, longest: .max, warmUp: 0),
+            devices: 1)
+        _ = mayMeasure(now)
+    }
+
     // MARK: For the hypervisor
 
     /// Asks the programs to come to their end.

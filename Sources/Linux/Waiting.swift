@@ -117,3 +117,10 @@ public enum ProcessBarrier {
         try check(clinux_membarrier_global(), "membarrier(GLOBAL_EXPEDITED)", of: .membarrier)
     }
 }
+
+/// User and system time of all of this process's threads so far, in nanoseconds.
+public func processorNanoseconds() -> UInt64 {
+    var now = timespec()
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now)
+    return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
+}

@@ -20,6 +20,11 @@ package enum Human {
         return scaled(bytesPerSecond, by: 1024, units: ["B/s", "KiB/s", "MiB/s", "GiB/s", "TiB/s"])
     }
 
+    package static func size(bytes: UInt64?) -> String {
+        guard let bytes else { return missing }
+        return size(bytes: bytes)
+    }
+
     /// Exact, in the largest unit that divides it: `1 GiB`, `4 KiB`, `262145 KiB`.
     package static func size(bytes: UInt64) -> String {
         for (shift, unit) in [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")]

@@ -29,6 +29,9 @@ package struct PlanColumn: Sendable {
 
     package static let all: [PlanColumn] = [
         size,
+        PlanColumn("guest", "guest"),
+        PlanColumn("store", "store"),
+        PlanColumn("queues", "queues"),
         PlanColumn("entry", "entry_bytes", "--entry") { Human.size(bytes: $0.entryBytes) },
         PlanColumn("chunk", "chunk_bytes", "--chunk") { part($0.chunkBytes, of: $0) },
         PlanColumn("pool", "pool_bytes", "--pool") { part($0.poolBytes, of: $0) },
@@ -56,6 +59,9 @@ package struct PlanColumn: Sendable {
             $0.convertRateHz.map { CSV.text(JSON($0)) } ?? "max"
         },
         PlanColumn("conv pages", "convert_pages", "--convert-pages"),
+        PlanColumn("conv hold", "convert_hold_ns") {
+            $0.convertHoldNs.map { Human.duration($0) } ?? Human.missing
+        },
         PlanColumn("conv where", "convert_where", "--convert-where"),
         PlanColumn("conv to", "convert_to", "--convert-to"),
         PlanColumn("enforce", "enforce", "--enforce"),
@@ -64,7 +70,8 @@ package struct PlanColumn: Sendable {
 
     private static func part(_ bytes: UInt64?, of row: Row) -> String {
         guard let bytes else { return Human.missing }
-        return bytes >= row.sizeBytes ? "whole" : Human.size(bytes: bytes)
+        if let size = row.sizeBytes, bytes >= size { return "whole" }
+        return Human.size(bytes: bytes)
     }
 
     /// The columns in which plans differ. Where only some have a value it is of no matter to the

@@ -29,15 +29,15 @@ public struct Row: Sendable, Equatable {
     public var strategy = ""
     public var safe = false
     public var policy = ""
-    public var sizeBytes: UInt64 = 0
+    public var sizeBytes: UInt64?
     public var entryBytes: UInt64 = 0
-    public var chunkBytes: UInt64 = 0
-    public var ranges = 0
-    public var misalignBytes: UInt64 = 0
+    public var chunkBytes: UInt64?
+    public var ranges: Int?
+    public var misalignBytes: UInt64?
     public var devices = 0
-    public var engine = ""
-    public var lanes = 0
-    public var backing = ""
+    public var engine: String?
+    public var lanes: Int?
+    public var backing: String?
     public var memoryNode: Int?
     public var deviceCpu: [Int] = []
     public var vcpuCpu: [Int] = []
@@ -142,6 +142,21 @@ public struct Row: Sendable, Equatable {
     public var stops: UInt64?
     public var ranCpu: [Int] = []
     public var spreadBytes: UInt64?
+    public var guest: String?
+    public var store: String?
+    public var queues: Int?
+    public var inRequests: UInt64?
+    public var inBytes: UInt64?
+    public var outRequests: UInt64?
+    public var outBytes: UInt64?
+    public var segmentsP50: UInt64?
+    public var segmentsP99: UInt64?
+    public var segmentsMax: UInt64?
+    public var depthP50: UInt64?
+    public var depthMax: UInt64?
+    public var pageWaits: UInt64?
+    public var deviceCpuNs: Double?
+    public var convertHoldNs: Double?
 
     /// A row of nothing yet.
     public init() {}

@@ -341,6 +341,40 @@ public enum Schema {
             "spread_bytes", \.spreadBytes, unit: "B",
             "Memory that the ranges of a request are drawn from; empty where they lie one behind the other."
         ),
+        Column(
+            "guest", \.guest,
+            "Who drives the device: empty, the harness's own guest; vhost-user, a real one, whose requests have any size."
+        ),
+        Column(
+            "store", \.store,
+            "Where a real guest's data is: null, nowhere; fill, written by the engine; memory; file."
+        ),
+        Column("queues", \.queues, "Queues that a real guest was offered."),
+        Column("in_requests", \.inRequests, "Completed requests that wrote a real guest's memory."),
+        Column("in_bytes", \.inBytes, unit: "B", "Bytes that those asked for."),
+        Column(
+            "out_requests", \.outRequests, "Completed requests that read a real guest's memory."),
+        Column("out_bytes", \.outBytes, unit: "B", "Bytes that those asked for."),
+        Column(
+            "segments_p50", \.segmentsP50,
+            "Median number of segments in the data of a real guest's request."),
+        Column(
+            "segments_p99", \.segmentsP99,
+            "99th percentile of the number of segments in a real guest's request."),
+        Column("segments_max", \.segmentsMax, "Most segments in a real guest's request."),
+        Column(
+            "depth_p50", \.depthP50,
+            "Median number of requests that a real guest waited for on a queue when one was taken."),
+        Column("depth_max", \.depthMax, "Most requests that a real guest waited for on a queue."),
+        Column(
+            "page_waits", \.pageWaits,
+            "Pins of a real guest's requests that waited for a page, private or in conversion."),
+        Column(
+            "device_cpu_ns", \.deviceCpuNs, unit: "ns",
+            "Processor time of the device's process from its first request to the turn's end."),
+        Column(
+            "convert_hold_ns", \.convertHoldNs, unit: "ns",
+            "For how long the converter kept a page of a real guest before it gave it back."),
     ]
 
     /// `1, 5, ... 100`, as the meaning of `convert_ns_cdf` names them.

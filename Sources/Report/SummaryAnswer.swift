@@ -17,7 +17,7 @@ package struct SummaryAnswer {
         // What holds no pages has nothing to say of the cost of holding them.
         let locks = safe.filter(\.plan.holdsItsPages)
         let candidates = [locks, safe, priced].first { !$0.isEmpty } ?? []
-        guard let largest = candidates.map(\.plan.sizeBytes).max(),
+        guard let largest = candidates.compactMap(\.plan.sizeBytes).max(),
             let chosen = candidates.first(where: { $0.plan.sizeBytes == largest })
         else {
             named = []

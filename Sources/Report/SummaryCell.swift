@@ -69,10 +69,11 @@ package struct SummaryCell: Sendable {
         measured.contains { $0.status == .violation || $0.violations ?? 0 > 0 }
     }
 
-    /// RMP entries behind the buffer.
+    /// RMP entries behind the buffer; none where requests have no size.
     var entries: UInt64 {
         let entry = max(1, plan.entryBytes)
-        return plan.sizeBytes / entry + (plan.sizeBytes % entry == 0 ? 0 : 1)
+        let size = plan.sizeBytes ?? 0
+        return size / entry + (size % entry == 0 ? 0 : 1)
     }
 
     /// Over the rounds that have a finite value.

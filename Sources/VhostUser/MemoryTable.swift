@@ -19,6 +19,16 @@ public struct MemoryRegion: Sendable {
     /// Where it begins in this process.
     public var base: UnsafeMutableRawPointer { mapping.base + offset }
 
+    /// The same for whoever looks guest memory up in a table of its own.
+    public var guestRegion: GuestRegion {
+        let pages = PageRange(start: guestAddress / pageSize, count: byteCount / pageSize)
+        do throws(RegionError) {
+            return try GuestRegion(pages, in: mapping, offset: offset)
+        } catch {
+            preconditionFailure("a region that was checked: \(error)")
+        }
+    }
+
     /// Checks what the front-end says against the file behind `descriptor`, and maps it.
     init(
         _ region: RegionDescription, descriptor: consuming FileDescriptor

@@ -97,7 +97,7 @@ struct ChainReader {
         guard descriptor.length == 1 else { throw .statusLength(descriptor.length) }
         let address = descriptor.address
         if let pointer = registered(address, byteCount: 1) {
-            return request.placeStatus(registered: pointer)
+            return request.placeStatus(address, registered: pointer)
         }
         guard let location = memory.location(of: address, byteCount: 1) else {
             throw .statusPlace(address)

@@ -16,8 +16,10 @@ public struct DeviceQueue: ~Copyable {
     private let chains: ChainReader
     private let queueSize: Int
 
-    private var availableIndex: UInt16
-    private var usedIndex: UInt16
+    /// The entry of the available ring that is taken next.
+    public private(set) var availableIndex: UInt16
+    /// The entry of the used ring that is written next.
+    public private(set) var usedIndex: UInt16
     /// Of what the driver was told last, or need not be.
     private var notifiedIndex: UInt16?
     private var broken: BrokenQueue?
@@ -71,6 +73,24 @@ public struct DeviceQueue: ~Copyable {
         let head = available.availableHead(at: availableIndex)
         guard head < queueSize else { return fail(.headOutOfRange(head)) }
         availableIndex &+= 1
+        return read(head, into: &request, from: memory, reading: &reader)
+    }
+
+    /// Takes a request again that the device before this one took and did not complete: it counts as in flight from the
+    /// start, where `available` is that much ahead of `used`. The head is below the queue's size.
+    public func takeAgain<Reader: GuestReader & ~Copyable>(
+        _ head: UInt16, into request: inout DeviceRequest, from memory: GuestView,
+        reading reader: inout Reader
+    ) -> NextRequest {
+        precondition(head < queueSize, "head \(head) of a queue of \(queueSize)")
+        return read(head, into: &request, from: memory, reading: &reader)
+    }
+
+    @inline(__always)
+    private func read<Reader: GuestReader & ~Copyable>(
+        _ head: UInt16, into request: inout DeviceRequest, from memory: GuestView,
+        reading reader: inout Reader
+    ) -> NextRequest {
         request.start(head: head)
         do throws(BadRequest) {
             let unknown = try chains.read(into: &request, from: memory, reading: &reader)
@@ -80,6 +100,9 @@ public struct DeviceQueue: ~Copyable {
             return .invalid(error)
         }
     }
+
+    /// Requests that the driver waits for, taken or not; at most the queue's size, whatever it says.
+    public var depth: Int { min(Int(available.published() &- usedIndex), queueSize) }
 
     /// Marks a request used: status, used element, then the index with release (2.7.8.2).
     ///

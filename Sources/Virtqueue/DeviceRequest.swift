@@ -44,6 +44,7 @@ public struct DeviceRequest: ~Copyable {
     private var upper: UInt64 = 0
 
     private struct StatusPlace {
+        let address: UInt64
         let pointer: UnsafeMutableRawPointer
         /// Its page; nil where that is registered.
         let page: PageRange?
@@ -117,18 +118,22 @@ public struct DeviceRequest: ~Copyable {
 
     // MARK: The status
 
-    mutating func placeStatus(registered pointer: UnsafeMutableRawPointer) {
-        statusPlace = StatusPlace(pointer: pointer, page: nil)
+    mutating func placeStatus(_ address: UInt64, registered pointer: UnsafeMutableRawPointer) {
+        statusPlace = StatusPlace(address: address, pointer: pointer, page: nil)
     }
 
     mutating func placeStatus(_ address: UInt64, at location: GuestView.Location) {
         statusPlace = StatusPlace(
-            pointer: location.pointer, page: PageRange(start: address / pageSize, count: 1))
+            address: address, pointer: location.pointer,
+            page: PageRange(start: address / pageSize, count: 1))
         cover(address, 1, in: location.region)
     }
 
     /// The page that has to be pinned for the status; nil where it is registered, written already, or has no place.
     public var statusPage: PageRange? { hasStatus ? nil : statusPlace?.page }
+
+    /// Where the status was written, for the guest; nil where it was not.
+    public var writtenStatusAddress: UInt64? { hasStatus ? statusPlace?.address : nil }
 
     /// Tells the driver how the request ended. Where there is a `statusPage`, the caller has it pinned. What a device has
     /// done before is ordered before it once the request is completed.

@@ -1,31 +1,40 @@
 import DmaWriter
 import GuestMemory
+import VhostUser
 import Virtqueue
 
-/// Moves the data of a request, as far as its pages are pinned: writes it by the engine, or reads it.
+/// Moves the data of a request, as far as its pages are pinned: writes it by the engine, or reads it; or has a store do
+/// that.
 struct DataMover {
     private let writer: DmaWriter?
+    private let store: (any BlockStore)?
     private(set) var reader = DmaReader()
     private(set) var faults: FaultRecovery
     /// Bytes moved of the request under way, without a gap from its first on.
     private(set) var moved: UInt64 = 0
     private var stamp = Stamp(device: 0, generation: 0)
+    private var sector: UInt64 = 0
     /// Where the rest begins: a segment, and bytes of it.
     private var segment = 0
     private var offset: UInt64 = 0
 
-    /// Without a writer nothing is moved.
-    init(writer: DmaWriter?, faults: FaultRecovery) {
+    /// A store comes first; without a writer either, nothing is moved.
+    init(writer: DmaWriter?, store: (any BlockStore)? = nil, faults: FaultRecovery) {
         self.writer = writer
+        self.store = store
         self.faults = faults
     }
 
-    var moves: Bool { writer != nil }
+    var moves: Bool { writer != nil || store != nil }
+
+    /// Whether what was written stays written.
+    func flush() -> Bool { store?.flush() ?? true }
 
     /// To be called before a request's first pin.
     mutating func start(generation: UInt64) {
         (moved, segment, offset) = (0, 0, 0)
         faults.start()
+        sector = generation
         guard let writer else { return }
         stamp = writer.stamp(generation: generation)
         writer.prepare(stamp)
@@ -35,7 +44,6 @@ struct DataMover {
     /// came to their end.
     @inline(__always)
     mutating func move(_ request: borrowing DeviceRequest, within ranges: Span<PageRange>) -> GFN? {
-        guard let writer else { return nil }
         let segments = request.segments
         let type = request.type
         for index in ranges.indices {
@@ -51,7 +59,7 @@ struct DataMover {
                 let count = min(left, upper &- address)
                 let bytes = UnsafeMutableRawBufferPointer(
                     start: current.pointer + Int(offset), count: Int(count))
-                let done = move(bytes, at: address, type, writer)
+                let done = move(bytes, at: address, type)
                 moved += done
                 if done < count { return GFN((address + done) / pageSize) }
                 if count == left { (segment, offset) = (segment + 1, 0) } else { offset += count }
@@ -62,17 +70,23 @@ struct DataMover {
 
     @inline(__always)
     private mutating func move(
-        _ bytes: UnsafeMutableRawBufferPointer, at address: UInt64, _ type: RequestType?,
-        _ writer: DmaWriter
+        _ bytes: UnsafeMutableRawBufferPointer, at address: UInt64, _ type: RequestType?
     ) -> UInt64 {
         switch type {
-        case .in: return faults.write(bytes, at: address, by: writer, stamp)
-        case .out: reader.read(UnsafeRawBufferPointer(bytes))
+        case .in:
+            if let store { return UInt64(store.read(into: bytes, at: offsetInStore)) }
+            if let writer { return faults.write(bytes, at: address, by: writer, stamp) }
+        case .out:
+            let source = UnsafeRawBufferPointer(bytes)
+            if let store { return UInt64(store.write(source, at: offsetInStore)) }
+            reader.read(source)
         case .getID: writeName(to: bytes)
         case .flush, nil: break
         }
         return UInt64(bytes.count)
     }
+
+    private var offsetInStore: UInt64 { sector * BlockDevice.sectorSize + moved }
 
     /// What GET_ID asks for: up to 20 characters, zeros behind them (VIRTIO 1.2, 5.2.6). Of more than that the rest stays
     /// as it is.

@@ -6,15 +6,13 @@ import PinLock
 import Telemetry
 import Virtqueue
 
-/// The loop of a virtual device: take a request, pin, move its data, unpin, complete.
+/// The loop of a virtual device whose driver is the harness's own: take a request, have it served, complete it.
 ///
-/// It knows its queue, a pinner and a mover; no hypervisor and no experiment. One thread, nothing allocated per
+/// It knows its queue and a `RequestServer`; no hypervisor and no experiment. One thread, nothing allocated per
 /// request. Each request that moves data leaves one sample.
 struct RequestLoop: ~Copyable {
     private let turn: DeviceTurn
     private let notifications: Notifications
-    private let chunkPages: UInt64
-    private let slowdown: Double
     /// Looked up anew for each request: between two it may become another table.
     private let memory: GuestView
 
@@ -23,11 +21,8 @@ struct RequestLoop: ~Copyable {
     private var recorder: RequestRecorder
     private var watch: InterferenceWatch
     private var isMeasuring = false
-    private var cursor = ChunkCursor()
-    private var pins: RequestPins
-    private(set) var mover: DataMover
-    /// When the previous request was done with, or the loop last looked in vain.
-    private var previousEnd: UInt64?
+    private var server: RequestServer
+    /// When the loop last looked in vain.
     private var lastLook: UInt64
 
     private var clock: TickClock { turn.clock }
@@ -39,24 +34,26 @@ struct RequestLoop: ~Copyable {
         let (rings, view) = (turn.setup.rings, turn.view)
         queue = try DeviceQueue(rings, registered: [turn.setup.queueArea], in: view)
         self.turn = turn
-        self.mover = mover
         self.notifications = notifications
         memory = view
-        chunkPages = turn.setup.chunkPages
-        slowdown = turn.setup.settings.slowdown
         request = DeviceRequest(queueSize: rings.queueSize)
         recorder = RequestRecorder(turn.telemetry, setup: turn.setup, clock: turn.clock)
         watch = InterferenceWatch(clock: turn.clock)
         lastLook = turn.clock.now()
-        pins = RequestPins(pinner, turn: turn, capacity: rings.queueSize)
-        cursor.reserve(rings.queueSize)
+        server = RequestServer(
+            pins: RequestPins(
+                pinner, of: turn.device, ledger: turn.ledger, clock: turn.clock,
+                timeout: turn.setup.retryNanoseconds, capacity: rings.queueSize),
+            mover: mover, ledger: turn.ledger, clock: turn.clock,
+            chunkPages: turn.setup.chunkPages, slowdown: turn.setup.settings.slowdown,
+            capacity: rings.queueSize)
     }
 
     /// Serves the queue until the hypervisor ends the turn; why the queue is broken, where it is.
     mutating func run() -> BrokenQueue? {
         var idle = Backoff()
         while true {
-            switch queue.next(into: &request, from: memory, reading: &pins) {
+            switch queue.next(into: &request, from: memory, reading: &server.pins) {
             case .valid:
                 serve()
             case .unsupported:
@@ -67,7 +64,7 @@ struct RequestLoop: ~Copyable {
                 return reason
             case .empty:
                 if turn.telemetry.shouldStop { return nil }
-                pins.serviceRevocations()
+                server.pins.serviceRevocations()
                 wait(&idle)
                 continue
             }
@@ -105,7 +102,7 @@ struct RequestLoop: ~Copyable {
         isMeasuring = true
         watch.begin()
         lastLook = clock.now()
-        previousEnd = nil
+        server.forgetPrevious()
     }
 
     /// Hands over what was measured, and says what disturbed it.
@@ -127,15 +124,9 @@ struct RequestLoop: ~Copyable {
         }
         var sample = DMASample()
         sample.generation = request.sector
-        let end = transfer(&sample)
-        sample.status = end.outcome.rawValue
-        sample.bytes = mover.moved
-        // The first page that was converted under the access says more than one that was refused later.
-        if end.outcome != .ok, sample.stalePages == 0 {
-            sample.firstGFN = UInt32(truncatingIfNeeded: end.gfn.rawValue)
-        }
+        let end = server.serve(&request, &sample)
         recorder.take(sample)
-        let written = mover.written(of: request.type)
+        let written = server.mover.written(of: request.type)
         guard end.outcome == .ok else { return fail(end.outcome, bytesWritten: written) }
         complete(.ok, bytesWritten: written)
     }
@@ -151,108 +142,10 @@ struct RequestLoop: ~Copyable {
         complete(.ioError, bytesWritten: bytesWritten)
     }
 
-    /// Tells the driver. A status that is written nowhere yet and is not registered has a pin of its own; where that is
-    /// refused the guest gets none.
+    /// Tells the driver. Where private pages are protected, only a registered status can be written.
     private mutating func complete(_ status: RequestStatus, bytesWritten: UInt64 = 0) {
-        if let page = request.statusPage, !turn.setup.isProtected {
-            let list: InlineArray<1, PageRange> = [page]
-            var retries: UInt16 = 0
-            if pins.take(list.span, &retries) == nil {
-                request.write(status)
-                pins.giveBack()
-            }
-        }
+        if !turn.setup.isProtected { server.writeStatus(status, of: &request) }
         queue.complete(&request, with: status, bytesWritten: bytesWritten)
-    }
-
-    /// How a request ended, and the first page that offended.
-    fileprivate struct End {
-        var outcome: RequestOutcome
-        var gfn = GFN(0)
-    }
-
-    /// Pins, moves and unpins the request, a chunk at a time; stops at the first chunk that cannot be pinned.
-    private mutating func transfer(_ sample: inout DMASample) -> End {
-        mover.start(generation: request.sector)
-        let first = clock.now()
-        if let previousEnd {
-            sample.gapTicks = TickClock.elapsed(from: previousEnd, to: first)
-        }
-        pins.addCopies(to: &sample)
-        let copyTicks = sample.pinTicks
-        defer {
-            let elapsed = TickClock.elapsed(from: first, to: clock.now())
-            previousEnd = first &+ elapsed
-            // The header may have taken a pin before, in what looks like the gap.
-            sample.totalTicks = elapsed &+ copyTicks
-            sample.gapTicks -= min(sample.gapTicks, copyTicks)
-        }
-        if request.pageCount.rawValue <= chunkPages {
-            // The list as it is: nothing of it is copied. Gone by the next request, which is read into the same memory.
-            let ranges = request.ranges
-            return transfer(ranges.span, isLast: true, &sample) ?? End(outcome: .ok)
-        }
-        cursor.start(request.ranges.count)
-        while cursor.next(of: request.ranges, chunkPages: chunkPages) {
-            let chunk = cursor.chunk
-            if let end = transfer(chunk.span, isLast: cursor.isAtEnd, &sample) { return end }
-        }
-        return End(outcome: .ok)
-    }
-
-    /// Pins, moves and unpins a chunk: nil, or how the request has ended with it.
-    private mutating func transfer(
-        _ chunk: Span<PageRange>, isLast: Bool, _ sample: inout DMASample
-    ) -> End? {
-        let start = clock.now()
-        let refusal = pins.take(chunk, &sample.retries)
-        let pinned = clock.now()
-        sample.pinTicks &+= TickClock.elapsed(from: start, to: pinned)
-        if let refusal { return refusal.end }
-
-        let mark = turn.ledger.mark()
-        if mover.moves {
-            let before = clock.now()
-            let stop = mover.move(request, within: chunk)
-            if slowdown > 0 { slowDown(since: before) }
-            sample.writeTicks &+= TickClock.elapsed(from: before, to: clock.now())
-            if let stop {
-                pins.giveBack()
-                mover.giveUp(lostBytes: request.byteCount.rawValue - mover.moved)
-                return End(outcome: .writeFault, gfn: stop)
-            }
-        }
-        checkForConversions(of: chunk, since: mark, &sample)
-
-        // Its page is the last of the list.
-        if isLast, request.statusPage != nil { request.write(.ok) }
-        let before = clock.now()
-        pins.giveBack()
-        sample.unpinTicks &+= TickClock.elapsed(from: before, to: clock.now())
-        return nil
-    }
-
-    /// Spins for a share of the time that has passed.
-    @inline(never)
-    private func slowDown(since start: UInt64) {
-        let end = clock.now()
-        let extra = UInt64(Double(TickClock.elapsed(from: start, to: end)) * slowdown)
-        while TickClock.elapsed(from: end, to: clock.now()) < extra {}
-    }
-
-    /// The device's half of the oracle: no page of the chunk was converted since it was pinned.
-    private func checkForConversions(
-        of chunk: Span<PageRange>, since mark: ConversionLedger.Mark, _ sample: inout DMASample
-    ) {
-        for index in chunk.indices {
-            guard let converted = turn.ledger.pagesConverted(in: chunk[index], since: mark) else {
-                continue
-            }
-            if sample.stalePages == 0 {
-                sample.firstGFN = UInt32(truncatingIfNeeded: converted.first.rawValue)
-            }
-            sample.stalePages &+= UInt32(clamping: converted.pages.rawValue)
-        }
     }
 
     /// So many ranges are read in a microsecond or two.
@@ -260,25 +153,11 @@ struct RequestLoop: ~Copyable {
 
     // MARK: What a turn has come to
 
-    var faultTotals: FaultTotals { mover.faults.totals }
-    var longestPinWait: UInt64 { pins.longestWait }
+    var faultTotals: FaultTotals { server.mover.faults.totals }
+    var longestPinWait: UInt64 { server.pins.longestWait }
 
     /// One pin and unpin of `ranges` in a warm loop; nil where the pin is refused.
     mutating func hotPair(_ ranges: [PageRange]) -> HotPair? {
-        pins.hotPair(
-            ranges, chunkPages: chunkPages, clock: clock,
-            bestAddsPerCycle: turn.setup.bestAddsPerCycle)
-    }
-}
-
-extension PinRefusal {
-    fileprivate var end: RequestLoop.End {
-        switch self {
-        case .privatePage(let gfn): RequestLoop.End(outcome: .privatePage, gfn: gfn)
-        case .converting(let gfn): RequestLoop.End(outcome: .conversionInProgress, gfn: gfn)
-        case .outOfRange: RequestLoop.End(outcome: .badRequest)
-        case .overLimit: RequestLoop.End(outcome: .overLimit)
-        case .tooManyPins: RequestLoop.End(outcome: .ioError)
-        }
+        server.hotPair(ranges, bestAddsPerCycle: turn.setup.bestAddsPerCycle)
     }
 }

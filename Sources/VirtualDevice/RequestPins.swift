@@ -18,6 +18,19 @@ struct RequestPins: ~Copyable {
     private(set) var longestWait: UInt64 = 0
     /// What the copies have come to that the request under way has needed.
     private var copies = Copies()
+    /// What is done about private pages; nil where they are the guest's error.
+    private let privatePages: PrivatePages?
+    /// Lists that were tried again.
+    private(set) var waits: UInt64 = 0
+
+    /// What a device does that meets a private page, where the guest's driver knows nothing of that: it waits as for a
+    /// conversion.
+    struct PrivatePages {
+        /// Asks for the pages of this range to be shared, where nobody ever has; nil where they all are from the start.
+        var ask: ((PageRange) -> Void)?
+        /// Whether to wait no more.
+        var shouldStop: () -> Bool
+    }
 
     private struct Copies {
         var ticks: UInt64 = 0
@@ -26,13 +39,18 @@ struct RequestPins: ~Copyable {
         var firstStale: GFN?
     }
 
-    init(_ pinner: any Pinner, turn: DeviceTurn, capacity: Int) {
+    /// `timeout` is how long a list is tried again, in nanoseconds; `capacity` the most ranges of a request.
+    init(
+        _ pinner: any Pinner, of device: DeviceID, ledger: ConversionLedger, clock: TickClock,
+        timeout: UInt64, capacity: Int, privatePages: PrivatePages? = nil
+    ) {
         self.pinner = pinner
-        ledger = turn.ledger
-        clock = turn.clock
-        timeout = turn.setup.retryNanoseconds
+        self.ledger = ledger
+        self.clock = clock
+        self.timeout = timeout
+        self.privatePages = privatePages
         stack = PinStack(capacity: capacity)
-        pauses = RetryPauses(seed: UInt64(turn.device.rawValue + 1))
+        pauses = RetryPauses(seed: UInt64(device.rawValue + 1))
     }
 
     func serviceRevocations() { pinner.serviceRevocations() }
@@ -40,8 +58,26 @@ struct RequestPins: ~Copyable {
     @inline(__always)
     mutating func take(_ list: Span<PageRange>, _ retries: inout UInt16) -> PinRefusal? {
         guard let refusal = tryToTake(list) else { return nil }
-        guard case .converting = refusal else { return refusal }
+        guard mayPass(refusal) else { return refusal }
         return takeAfterWaiting(list, after: refusal, &retries)
+    }
+
+    /// The same for pins that last: `unpin` gives them back. There are no more ranges than a pin has.
+    mutating func takeToKeep(_ list: Span<PageRange>) throws(PinRefusal) -> Pin {
+        var retries: UInt16 = 0
+        if let refusal = take(list, &retries) { throw refusal }
+        return stack.pop()!
+    }
+
+    func unpin(_ pin: Pin) { pinner.unpin(pin) }
+
+    /// Whether another try may have an end.
+    private func mayPass(_ refusal: PinRefusal) -> Bool {
+        switch refusal {
+        case .converting: true
+        case .privatePage: privatePages != nil
+        case .tooManyPins, .outOfRange, .overLimit: false
+        }
     }
 
     /// Pins every range of the list, or none: with one pin, but where there are more ranges than a pin has.
@@ -72,11 +108,16 @@ struct RequestPins: ~Copyable {
         _ list: Span<PageRange>, after first: PinRefusal, _ retries: inout UInt16
     ) -> PinRefusal? {
         let start = monotonicNanoseconds()
+        waits += 1
         defer { longestWait = max(longestWait, monotonicNanoseconds() - start) }
         let deadline = Deadline.after(nanoseconds: timeout)
         var refusal = first
         pauses.startOver()
-        while case .converting = refusal, !deadline.hasPassed {
+        while mayPass(refusal), !deadline.hasPassed {
+            if let privatePages {
+                if privatePages.shouldStop() { break }
+                if case .privatePage(let page) = refusal { ask(for: page, of: list) }
+            }
             pinner.serviceRevocations()
             var backoff = Backoff()
             for _ in 0..<pauses.next() { backoff.pause() }
@@ -85,6 +126,15 @@ struct RequestPins: ~Copyable {
             refusal = next
         }
         return refusal
+    }
+
+    /// Asks for the ranges from the first on that has the page: those before it are shared.
+    private func ask(for page: GFN, of list: Span<PageRange>) {
+        guard let ask = privatePages?.ask else { return }
+        for index in list.indices
+        where list[index].contains(page) {
+            return ask(list[index])
+        }
     }
 
     @inline(__always)

@@ -23,7 +23,8 @@ struct DmaBench: ParsableCommand {
             """,
         version: Build.description,
         subcommands: [
-            ReportCommand.self, PlotCommand.self, CompareCommand.self, AbCommand.self, Merge.self,
+            ServeCommand.self, ReportCommand.self, PlotCommand.self, CompareCommand.self,
+            AbCommand.self, Merge.self,
             Strategies.self, OutcomesCommand.self, Env.self, SchemaCommand.self,
         ])
 

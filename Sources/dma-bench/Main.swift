@@ -10,6 +10,9 @@ import VirtualDevice
 enum Main {
     static func main() {
         occupyStandardStreams()
+        if CommandLine.arguments.dropFirst().first == ServedArguments.command {
+            Status.exit(runServedDevice())
+        }
         if CommandLine.arguments.dropFirst().first == DeviceArguments.command {
             Status.exit(runDevice())
         }
@@ -31,11 +34,13 @@ enum Main {
         }
     }
 
-    /// The parser gives options after the name of a subcommand to the run where the run has them too. Those of `plot`
-    /// and `ab` are their own.
+    /// The parser gives options after the name of a subcommand to the run where the run has them too. Those of `plot`,
+    /// `ab` and `serve` are their own.
     private static func parse(_ arguments: [String]) throws -> any ParsableCommand {
         try checkHelp(arguments)
-        let own: [any ParsableCommand.Type] = [PlotCommand.self, AbCommand.self]
+        let own: [any ParsableCommand.Type] = [
+            PlotCommand.self, AbCommand.self, ServeCommand.self,
+        ]
         guard let command = own.first(where: { $0.configuration.commandName == arguments.first })
         else { return try DmaBench.parseAsRoot(JobFile.expand(arguments)) }
         return try command.parseAsRoot(Array(arguments.dropFirst()))
@@ -84,6 +89,20 @@ enum Main {
             return nil
         } catch {
             return Failure(.unavailable, "device \(arguments.index): \(error)")
+        }
+    }
+
+    /// The same for a real guest.
+    private static func runServedDevice() -> Failure? {
+        guard let arguments = ServedArguments(CommandLine.arguments) else {
+            return Failure(
+                .usage, "'served-device' is for the program itself; see dma-bench --help")
+        }
+        do throws(SystemError) {
+            try ServedDevice.run(parent: arguments.parent)
+            return nil
+        } catch {
+            return Failure(.unavailable, "device 0: \(error)")
         }
     }
 

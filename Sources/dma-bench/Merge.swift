@@ -73,7 +73,7 @@ struct Merge: ParsableCommand {
                 if let path = seen[key], !keepDuplicates {
                     throw Failure(
                         .usage,
-                        "\(file.path): strategy '\(row.strategy)' with \(row.sizeBytes) bytes in round \(row.round) is in "
+                        "\(file.path): strategy '\(row.strategy)' with \(row.sizeBytes.map { "\($0) bytes" } ?? "a real guest") in round \(row.round) is in "
                             + "\(path) as well; --keep-duplicates keeps both")
                 }
                 seen[key] = file.path

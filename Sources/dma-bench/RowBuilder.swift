@@ -65,7 +65,7 @@ struct RowBuilder {
     }
 
     private func fill(_ row: inout Row, _ outcome: TurnOutcome, of cell: Cell) {
-        fill(&row, outcome.measurements.requests)
+        row.fill(outcome.measurements.requests)
         row.pairHotNs = outcome.hotPair.nanoseconds
         row.setupPscNs = Double(outcome.setupPSCNanoseconds)
         row.setupPinNs = outcome.setupPinNanoseconds
@@ -87,7 +87,8 @@ struct RowBuilder {
         row.violationsPrivate = outcome.violationsPrivate
         row.violationsStale = outcome.violationsStale
         if cell.settings.convertRate != 0 {
-            fill(&row, outcome.conversions)
+            row.fill(
+                outcome.conversions, knowsGaps: !plan.request.settings.converterBlocks)
             row.pinWaitNsMax = outcome.longestPinWait.map { Double($0) }
         }
         let violated = (outcome.violationsPrivate ?? 0) > 0 || outcome.violationsStale > 0
@@ -96,53 +97,6 @@ struct RowBuilder {
         } else {
             row.status = outcome.wasInterrupted ? .interrupted : .ok
         }
-    }
-
-    private func fill(_ row: inout Row, _ dma: borrowing RequestStatistics) {
-        row.ops = dma.totals.operations
-        row.refused = dma.totals.refused
-        row.retries = dma.totals.retries
-        row.pinNsP50 = dma.pin.percentile(50).map { Double($0) }
-        row.pinNsP99 = dma.pin.percentile(99).map { Double($0) }
-        row.pinNsMax = dma.pin.maximum.map { Double($0) }
-        row.writeNsP50 = dma.write.percentile(50).map { Double($0) }
-        row.writeNsP99 = dma.write.percentile(99).map { Double($0) }
-        row.writeNsMax = dma.write.maximum.map { Double($0) }
-        row.unpinNsP50 = dma.unpin.percentile(50).map { Double($0) }
-        row.unpinNsP99 = dma.unpin.percentile(99).map { Double($0) }
-        row.unpinNsMax = dma.unpin.maximum.map { Double($0) }
-        row.dmaNsP50 = dma.dma.percentile(50).map { Double($0) }
-        row.dmaNsP99 = dma.dma.percentile(99).map { Double($0) }
-        row.syncShare = dma.syncShare
-        row.writeBytesPerS = dma.writeBytesPerSecond
-        row.outsideShare = dma.outsideShare
-        row.pinNsMean = dma.pinMean
-        row.unpinNsMean = dma.unpinMean
-    }
-
-    private func fill(_ row: inout Row, _ log: ConversionLog) {
-        row.conversions = log.done
-        row.conversionsDenied = log.denied
-        row.conversionsBusy = log.busy
-        row.deniedShare = row.shareDenied
-        row.deniedNsMax = log.longestDenial.map { Double($0) }
-        row.deniedCallNsP50 = log.deniedCall.percentile(50).map { Double($0) }
-        row.deniedCallNsP99 = log.deniedCall.percentile(99).map { Double($0) }
-        row.convertWaitNsMax = log.longestWait.map { Double($0) }
-        row.conversionsWaited = log.waited
-        row.conversionsRevoked = log.revoked
-        row.convertNsP50 = log.latency.percentile(50).map { Double($0) }
-        row.convertNsP99 = log.latency.percentile(99).map { Double($0) }
-        row.convertNsMax = log.latency.maximum.map { Double($0) }
-        row.convertNsCdf = Row.distributionPercents.compactMap { log.latency.percentile($0) }
-        row.convertCallNsP50 = log.call.percentile(50).map { Double($0) }
-        row.convertCallNsP99 = log.call.percentile(99).map { Double($0) }
-        // A thread that sleeps cannot tell what was taken from it.
-        if !plan.request.settings.converterBlocks {
-            row.convertUndisturbedNsP99 = log.undisturbed.percentile(99).map { Double($0) }
-            row.conversionsDisturbed = log.done - log.undisturbed.count
-        }
-        row.convertCheckNsMean = log.done > 0 ? log.checking / Double(log.done) : nil
     }
 
     private func fill(_ row: inout Row, interferenceOf outcome: TurnOutcome, best: Double?) {

@@ -156,7 +156,7 @@ struct Session {
     }
 
     /// The start in UTC and the process: unique on a machine, sorted by time.
-    private static func runName() -> String {
+    static func runName() -> String {
         var now = time(nil)
         var parts = tm()
         gmtime_r(&now, &parts)

@@ -120,7 +120,7 @@ import Testing
             var row = Row.measured("s", pin: pin, write: 1000, unpin: 10)
             switch title {
             case "pool": row.poolBytes = text == "whole" ? row.sizeBytes : 1 << 20
-            case "cache": row.cacheBytes = text == "whole" ? 2 * row.sizeBytes : 1 << 20
+            case "cache": row.cacheBytes = text == "whole" ? 2 * row.sizeBytes! : 1 << 20
             case "buffers": row.buffers = text
             case "conv to": row.convertTo = text
             case "enforce": row.enforce = text

@@ -19,7 +19,7 @@ enum Remarks {
     /// Options that only this strategy has.
     private static func variant(_ cell: SummaryCell) -> [String] {
         var remarks: [String] = []
-        if let pool = cell.plan.poolBytes, pool < cell.plan.sizeBytes {
+        if let pool = cell.plan.poolBytes, let size = cell.plan.sizeBytes, pool < size {
             remarks.append("pool \(Human.size(bytes: pool))")
         }
         if let policy = cell.plan.onFault { remarks.append("on a fault: \(policy)") }

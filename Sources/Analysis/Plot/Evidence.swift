@@ -50,6 +50,10 @@ struct Evidence {
             case .unavailable: endings["unavailable", default: 0] += 1
             }
             guard rows[index].status == .ok || rows[index].status == .violation else { continue }
+            guard rows[index].sizeBytes != nil else {
+                endings["of a real guest, whose requests have any size", default: 0] += 1
+                continue
+            }
             if !rows[index].safe { unsafe.insert(strategy) }
             let pool = rows[index].poolBytes
             entries.append(
@@ -100,7 +104,7 @@ struct Setting: Hashable {
         values = [
             row.env, row.policy, Human.size(bytes: row.entryBytes),
             row.chunkBytes == row.sizeBytes ? "whole request" : Human.size(bytes: row.chunkBytes),
-            String(row.devices), row.engine, String(row.lanes), row.backing,
+            String(row.devices), row.engine ?? "", "\(row.lanes ?? 1)", row.backing ?? "",
             String(row.convertPages), row.convertWhere, row.convertTo ?? "private",
             row.enforce ?? "none", row.buffers ?? "disjoint",
         ]

@@ -102,7 +102,8 @@ struct Context {
             dimensions + [
                 "conversions of \(row.convertPages == 1 ? "1 page" : "\(row.convertPages) pages") "
                     + "\(row.convertWhere), \(row.policy)", devices,
-                "engine \(row.engine)", row.backing, "\(Human.size(bytes: row.entryBytes)) entries",
+                "engine \(row.engine ?? Human.missing)", row.backing ?? Human.missing,
+                "\(Human.size(bytes: row.entryBytes)) entries",
             ]
         let reasons = Set(selection.entries.flatMap { evidence.rows[$0.row].noisy }).sorted()
         let noisy = selection.entries.count { !evidence.rows[$0.row].noisy.isEmpty }

@@ -10,10 +10,10 @@ enum Dimension: CaseIterable {
 
     func value(_ row: Row) -> Double {
         switch self {
-        case .size: Double(row.sizeBytes)
+        case .size: Double(row.sizeBytes ?? 0)
         case .rate: row.convertRateHz ?? .infinity
-        case .ranges: Double(row.ranges)
-        case .misalignment: Double(row.misalignBytes)
+        case .ranges: Double(row.ranges ?? 0)
+        case .misalignment: Double(row.misalignBytes ?? 0)
         }
     }
 

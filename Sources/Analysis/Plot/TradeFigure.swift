@@ -49,7 +49,8 @@ enum TradeFigure {
     }
 
     private static func throughput(_ row: Row) -> Double? {
-        guard let time = row.dmaNsP50, time > 0, row.writeNsP50 != nil else { return nil }
-        return Double(row.sizeBytes) / (time / 1e9)
+        guard let time = row.dmaNsP50, time > 0, row.writeNsP50 != nil, let size = row.sizeBytes
+        else { return nil }
+        return Double(size) / (time / 1e9)
     }
 }

@@ -1,0 +1,152 @@
+import DmaWriter
+import GuestMemory
+import Linux
+import Oracle
+import PinLock
+import Telemetry
+import VhostUser
+import Virtqueue
+
+/// A strategy's turn at a device that serves: its pins, and what they have come to.
+final class ServedTurn {
+    let strategy: any PinStrategy
+    let cache: PageCount
+    private let telemetry: ServedTelemetry
+    private let clock: TickClock
+    private let pinner: any Pinner
+    var server: RequestServer
+    private let sectors: UInt64
+    /// Pins of rings, by the number of their queue.
+    private var ringPins: [Int: Pin] = [:]
+    private(set) var setupPin = 0.0
+
+    /// What the turn has measured, across changes of guest memory.
+    final class Figures {
+        var requests = RequestStatistics()
+        var segments = LatencyHistogram()
+        var depth = LatencyHistogram()
+        var totals = ServedTotals()
+        /// When the first request came, and the processor's time then.
+        var start: (ticks: UInt64, processor: UInt64)?
+    }
+    let figures: Figures
+
+    /// What does not change between turns.
+    struct Surroundings {
+        let device: DeviceID
+        let setup: ServedSetup
+        let arena: SharedMapping
+        let ledger: ConversionLedger
+        let telemetry: ServedTelemetry
+        let store: (any BlockStore)?
+        let writer: DmaWriter?
+    }
+
+    init(
+        _ strategy: any PinStrategy, cache: PageCount, in surroundings: Surroundings,
+        memory: GuestView, ask: ((PageRange) -> Void)?, figures: Figures = Figures()
+    ) throws {
+        let setup = surroundings.setup
+        self.strategy = strategy
+        self.cache = cache
+        self.figures = figures
+        telemetry = surroundings.telemetry
+        clock = TickClock(scale: setup.scale)
+        sectors = setup.capacityInSectors
+        pinner = try strategy.pinner(
+            for: surroundings.device,
+            in: DeviceSurroundings(memory: memory, hypervisor: ServedDescriptor.service))
+        (pinner as? any CachingPinner)?.limit = cache
+        let telemetry = telemetry
+        server = RequestServer(
+            pins: RequestPins(
+                pinner, of: surroundings.device, ledger: surroundings.ledger, clock: clock,
+                timeout: setup.timeout, capacity: Int(Queue.sizeLimit),
+                privatePages: RequestPins.PrivatePages(
+                    ask: ask, shouldStop: { telemetry.shouldStop })),
+            mover: DataMover(
+                writer: surroundings.writer, store: surroundings.store,
+                faults: FaultRecovery(
+                    policy: nil, table: strategy.arena.table, hypervisor: ServedDescriptor.service,
+                    timeout: setup.timeout)),
+            ledger: surroundings.ledger, clock: clock, capacity: Int(Queue.sizeLimit))
+        let start = clock.now()
+        if type(of: strategy).info.pinsBuffers {
+            try pinner.register(memory.regions.map(\.range))
+        }
+        setupPin = clock.nanoseconds(from: clock.now() &- start)
+    }
+
+    /// Pins a queue's rings for as long as it is served.
+    func pinRings(_ pages: [PageRange], of queue: Int) throws(PinRefusal) {
+        let start = clock.now()
+        let pin = try server.pins.takeToKeep(pages.span)
+        setupPin += clock.nanoseconds(from: clock.now() &- start)
+        ringPins[queue] = pin
+    }
+
+    func unpinRings(of queue: Int) {
+        if let pin = ringPins.removeValue(forKey: queue) { server.pins.unpin(pin) }
+    }
+
+    /// Gives everything back; the turn is not to be used any more.
+    func release() {
+        for queue in Array(ringPins.keys) { unpinRings(of: queue) }
+        pinner.unregister()
+        figures.totals.pageWaits += server.pins.waits
+        figures.totals.longestWaitNanoseconds = max(
+            figures.totals.longestWaitNanoseconds, server.pins.longestWait)
+    }
+
+    /// Serves a request that moves data: how it ended, and the bytes that it wrote for the used ring.
+    @inline(__always)
+    func serve(
+        _ request: inout DeviceRequest, depth: Int
+    ) -> (status: RequestStatus, written: UInt64) {
+        guard request.fits(sectors: sectors) else { return (.ioError, 0) }
+        if figures.start == nil { begin() }
+        if let first = request.ranges.first { telemetry.note(first, number: telemetry.requests) }
+        telemetry.requests &+= 1
+        var sample = DMASample()
+        sample.generation = request.sector
+        let end = server.serve(&request, &sample)
+        figures.requests.noteStale(sample)
+        let written = server.mover.written(of: request.type)
+        guard request.type != .getID else {
+            return (end.outcome == .ok ? .ok : .ioError, written)
+        }
+        figures.requests.record(sample, clock: clock)
+        figures.segments.record(UInt64(request.segments.count))
+        figures.depth.record(UInt64(depth))
+        if end.outcome == .ok { count(request.type, request.byteCount.rawValue) }
+        return (end.outcome == .ok ? .ok : .ioError, written)
+    }
+
+    @inline(__always)
+    private func count(_ type: RequestType?, _ bytes: UInt64) {
+        if type == .in {
+            figures.totals.inRequests += 1
+            figures.totals.inBytes += bytes
+        } else {
+            figures.totals.outRequests += 1
+            figures.totals.outBytes += bytes
+        }
+    }
+
+    private func begin() {
+        figures.start = (clock.now(), processorNanoseconds())
+        server.forgetPrevious()
+    }
+
+    /// Hands over what was measured, after `release`.
+    func finish() -> ServedTotals {
+        if let start = figures.start {
+            figures.totals.spanNanoseconds = clock.nanoseconds(from: clock.now() &- start.ticks)
+            figures.totals.processorNanoseconds = processorNanoseconds() - start.processor
+        }
+        figures.requests.store(in: telemetry.statistics)
+        figures.segments.store(in: telemetry.segments)
+        figures.depth.store(in: telemetry.depth)
+        return figures.totals
+    }
+}
