@@ -105,8 +105,7 @@ final class ServedTurn {
     ) -> (status: RequestStatus, written: UInt64) {
         guard request.fits(sectors: sectors) else { return (.ioError, 0) }
         if figures.start == nil { begin() }
-        if let first = request.ranges.first { telemetry.note(first, number: telemetry.requests) }
-        telemetry.requests &+= 1
+        note(request)
         var sample = DMASample()
         sample.generation = request.sector
         let end = server.serve(&request, &sample)
@@ -120,6 +119,17 @@ final class ServedTurn {
         figures.depth.record(UInt64(depth))
         if end.outcome == .ok { count(request.type, request.byteCount.rawValue) }
         return (end.outcome == .ok ? .ok : .ioError, written)
+    }
+
+    /// Tells the converter where the traffic is: one of the request's ranges, another one for each request.
+    @inline(__always)
+    private func note(_ request: borrowing DeviceRequest) {
+        let (number, count) = (telemetry.requests, request.ranges.count)
+        if count > 0 {
+            let place = count == 1 ? 0 : Int(number % UInt64(count))
+            telemetry.note(request.ranges[place], number: number)
+        }
+        telemetry.requests = number &+ 1
     }
 
     @inline(__always)
