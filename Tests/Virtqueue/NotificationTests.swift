@@ -17,9 +17,9 @@ import Virtqueue
         guest.store(UInt16(1), at: layout.availableRingOffset)
         guest.store(UInt16(1), at: layout.usedRingOffset)
         var driver = DriverQueue(layout, at: GFN(0), in: view)
-        var device = DeviceQueue(layout, at: GFN(0), in: view)
+        var device = Device(layout, at: GFN(0), in: view)
         let (toDevice, toDriver) = (
-            driver.deviceWantsNotification(), device.driverWantsNotification()
+            driver.deviceWantsNotification(), device.queue.driverWantsNotification()
         )
         #expect(toDevice && toDriver)
     }
@@ -105,24 +105,23 @@ import Virtqueue
         for start in [UInt16(0), 3, 0xfffc] {
             for done in 0...6 as ClosedRange<UInt16> {
                 for distance in -3...9 as ClosedRange<Int16> {
-                    var queue = try DeviceQueue(
-                        rings, area: layout.area(at: GFN(0)), in: view, available: start,
+                    var device = try Device(
+                        rings, registered: [layout.area(at: GFN(0))], in: view, available: start,
                         used: start)
-                    var request = DeviceRequest(for: layout)
                     // Nobody knows of what the driver was told before.
-                    let first = queue.driverWantsNotification()
+                    let first = device.queue.driverWantsNotification()
                     #expect(first)
                     for number in 0..<done {
                         guest.publish(head: 0, index: start &+ number)
-                        #expect(queue.next(into: &request) == .valid)
-                        queue.complete(request, with: StatusRecord(.ok))
+                        #expect(device.next() == .valid)
+                        device.complete()
                     }
                     guest.store(start &+ UInt16(bitPattern: distance), at: event)
-                    let isTold = queue.driverWantsNotification()
+                    let isTold = device.queue.driverWantsNotification()
                     #expect(
                         isTold == (0..<Int(done)).contains(Int(distance)),
                         "\(done) from \(start), waiting for \(distance)")
-                    let isToldAgain = queue.driverWantsNotification()
+                    let isToldAgain = device.queue.driverWantsNotification()
                     #expect(!isToldAgain)
                 }
             }
@@ -134,7 +133,7 @@ import Virtqueue
         let (view, layout) = try queue()
         let guest = HandBuiltQueue(view: view, layout: layout, start: GFN(0))
         var driver = DriverQueue(layout, at: GFN(0), in: view, usesEventIndex: true)
-        var device = try Device(layout, at: GFN(0), in: view, usesEventIndex: true)
+        var device = Device(layout, at: GFN(0), in: view, usesEventIndex: true)
         let availableEvent = layout.usedRingOffset + 4 + 8 * layout.queueSize
         let usedEvent = layout.availableRingOffset + 4 + 2 * layout.queueSize
         _ = driver.deviceWantsNotification()
@@ -174,7 +173,7 @@ import Virtqueue
         var driver = DriverQueue(
             layout, at: GFN(0), in: view, usesEventIndex: usesEventIndex)
         let worker = try WorkerThread(name: "device") {
-            var device = try! Device(
+            var device = Device(
                 layout, at: GFN(0), in: view, usesEventIndex: usesEventIndex)
             var served: UInt64 = 0
             while served < rounds {

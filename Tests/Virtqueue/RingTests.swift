@@ -58,13 +58,15 @@ import Virtqueue
                     availableRing: part == .availableRing ? address : 4096,
                     usedRing: part == .usedRing ? address : 8192)
                 if address == inside {
-                    _ = try DeviceQueue(rings, area: area, in: view)
+                    _ = try DeviceQueue(rings, registered: [area], in: view)
                     let pages = try rings.pages(in: view)
                     #expect(pages.map(\.upper).max() == 64)
                     continue
                 }
                 let refusal = RingError.outsideGuestMemory(part, address)
-                #expect(throws: refusal) { _ = try DeviceQueue(rings, area: area, in: view) }
+                #expect(throws: refusal) {
+                    _ = try DeviceQueue(rings, registered: [], in: view)
+                }
                 #expect(throws: refusal) { try rings.pages(in: view) }
             }
         }
@@ -72,7 +74,7 @@ import Virtqueue
             let rings = try VirtqueueRings(
                 queueSize: 8, descriptorTable: 0, availableRing: 4096, usedRing: 8192)
             #expect(throws: RingError.registered(area)) {
-                _ = try DeviceQueue(rings, area: area, in: view)
+                _ = try DeviceQueue(rings, registered: [area], in: view)
             }
         }
     }
@@ -85,19 +87,18 @@ import Virtqueue
         let guest = HandBuiltQueue(view: view, layout: layout, start: GFN(20))
         guest.setChain(guest.validChain(pages: [40]))
         // Two requests were taken before and are not completed: their entries are still the old device's.
-        var queue = try DeviceQueue(
-            layout.rings(at: GFN(20)), area: layout.area(at: GFN(20)), in: view, available: index,
-            used: index &- 2)
-        var request = DeviceRequest(for: layout)
-        let inFlight = queue.inFlight
+        var device = try Device(
+            layout.rings(at: GFN(20)), registered: [layout.area(at: GFN(20))], in: view,
+            available: index, used: index &- 2)
+        let inFlight = device.queue.inFlight
         #expect(inFlight == 2)
         for number in 0..<3 as Range<UInt16> {
             guest.publish(head: 0, index: index &+ number)
-            #expect(queue.next(into: &request) == .valid)
-            #expect(queue.next(into: &request) == .empty)
+            #expect(device.next() == .valid)
+            #expect(device.next() == .empty)
         }
         for number in 0..<5 as Range<UInt16> {
-            queue.complete(request, with: StatusRecord(.ok))
+            device.complete(.ioError)
             let (used, element) = (guest.usedIndex, guest.usedElement(index &- 2 &+ number))
             #expect(used == index &- 1 &+ number && element.id == 0)
         }
