@@ -52,7 +52,7 @@ struct ChainReader {
         }
         if let fault { throw fault }
         if position == 1 { throw .noStatus }
-        if request.type?.deviceWrites != nil, request.segments.isEmpty { throw .noData }
+        if request.type?.deviceWrites != nil, request.segmentCount == 0 { throw .noData }
         return unknownType
     }
 

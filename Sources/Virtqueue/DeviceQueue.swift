@@ -112,7 +112,7 @@ public struct DeviceQueue: ~Copyable {
         _ request: inout DeviceRequest, with status: RequestStatus, bytesWritten: UInt64 = 0
     ) {
         precondition(inFlight > 0, "request \(request.head) is completed, but none is in flight")
-        if request.statusPage == nil { request.write(status) }
+        if !request.statusNeedsPin { request.write(status) }
         used.setUsedElement(
             head: UInt32(request.head), length: request.usedLength(bytesWritten: bytesWritten),
             at: usedIndex)

@@ -1,7 +1,7 @@
 import GuestMemory
 
 /// A run of bytes of a request's data, in one region of guest memory.
-public struct DataSegment {
+public struct DataSegment: BitwiseCopyable {
     /// Guest physical.
     public let address: UInt64
     public fileprivate(set) var byteCount: UInt64
@@ -20,12 +20,11 @@ public struct DeviceRequest: ~Copyable {
     public internal(set) var type: RequestType?
     /// Of 512 bytes, whatever the device takes them for.
     public internal(set) var sector: UInt64 = 0
-    /// The data, in the order of the request: inside guest memory, of any length and at any address. Neighbours that are
-    /// adjacent in memory are one. Empty where the request is invalid. A copy that outlives the request costs the next one
-    /// an allocation.
-    public private(set) var segments: [DataSegment] = []
+    /// How many segments the data has; none where the request is invalid.
+    public private(set) var segmentCount = 0
     /// The pages to pin for the request, in its order: those of the data, and behind them the status's where that is not
-    /// registered. They may overlap; a range that touches the one before it is merged with it.
+    /// registered. They may overlap; a range that touches the one before it is merged with it. A copy that outlives the
+    /// request costs the next one an allocation.
     public private(set) var ranges: [PageRange] = []
     /// The length of the data, and of all pages in `ranges`.
     public private(set) var byteCount = ByteCount(0)
@@ -33,9 +32,12 @@ public struct DeviceRequest: ~Copyable {
     /// Bytes of data that the guest lets the device write.
     public private(set) var writableByteCount: UInt64 = 0
 
+    /// Whether the status has a place that is not registered, and is not written yet.
+    public private(set) var statusNeedsPin = false
     /// Where the status goes; nil where the chain named no place for it.
     private var statusPlace: StatusPlace?
     private var hasStatus = false
+    @usableFromInline let segments: UnsafeMutableBufferPointer<DataSegment>
     /// What is copied of guest memory: a header, and behind it an indirect table.
     private let copies: UnsafeMutableRawPointer
     /// Of the last segment, one past its end and its region; of the last range, one past its end.
@@ -52,13 +54,24 @@ public struct DeviceRequest: ~Copyable {
 
     /// For a queue of so many entries.
     public init(queueSize: Int) {
-        segments.reserveCapacity(queueSize)
+        segments = .allocate(capacity: queueSize)
         ranges.reserveCapacity(queueSize)
         copies = .allocate(
             byteCount: Descriptor.byteCount * (queueSize + 1), alignment: Descriptor.byteCount)
     }
 
-    deinit { copies.deallocate() }
+    deinit {
+        segments.deallocate()
+        copies.deallocate()
+    }
+
+    /// The data, in the order of the request: inside guest memory, of any length and at any address. Neighbours that are
+    /// adjacent in memory are one.
+    @inlinable
+    public func segment(_ index: Int) -> DataSegment {
+        precondition(index < segmentCount, "segment \(index) of \(segmentCount)")
+        return segments[index]
+    }
 
     var headerCopy: UnsafeMutableRawPointer { copies }
     var tableCopy: UnsafeMutableRawPointer { copies + Descriptor.byteCount }
@@ -68,13 +81,14 @@ public struct DeviceRequest: ~Copyable {
         type = nil
         sector = 0
         statusPlace = nil
+        statusNeedsPin = false
         hasStatus = false
         writableByteCount = 0
         discardData()
     }
 
     mutating func discardData() {
-        segments.removeAll(keepingCapacity: true)
+        segmentCount = 0
         ranges.removeAll(keepingCapacity: true)
         byteCount = ByteCount(0)
         pageCount = PageCount(0)
@@ -90,10 +104,12 @@ public struct DeviceRequest: ~Copyable {
         byteCount = ByteCount(byteCount.rawValue + count)
         end = address + count
         if isNeighbour {
-            segments[segments.count - 1].byteCount += count
+            segments[segmentCount - 1].byteCount += count
         } else {
-            segments.append(
-                DataSegment(address: address, byteCount: count, pointer: location.pointer))
+            segments.initializeElement(
+                at: segmentCount,
+                to: DataSegment(address: address, byteCount: count, pointer: location.pointer))
+            segmentCount += 1
         }
     }
 
@@ -101,6 +117,7 @@ public struct DeviceRequest: ~Copyable {
     ///
     /// Merged are those that begin where the last range ends, or within its last page, so that whoever walks ranges and
     /// segments side by side meets the bytes of both in the same order. No range reaches from one region into another.
+    @inline(__always)
     private mutating func cover(_ address: UInt64, _ count: UInt64, in region: Int) {
         let lower = address / pageSize
         let newUpper = (address + count - 1) / pageSize + 1
@@ -123,24 +140,26 @@ public struct DeviceRequest: ~Copyable {
     }
 
     mutating func placeStatus(_ address: UInt64, at location: GuestView.Location) {
+        statusNeedsPin = true
         statusPlace = StatusPlace(
             address: address, pointer: location.pointer,
             page: PageRange(start: address / pageSize, count: 1))
         cover(address, 1, in: location.region)
     }
 
-    /// The page that has to be pinned for the status; nil where it is registered, written already, or has no place.
-    public var statusPage: PageRange? { hasStatus ? nil : statusPlace?.page }
+    /// The page that has to be pinned for the status; nil where it needs none.
+    public var statusPage: PageRange? { statusNeedsPin ? statusPlace?.page : nil }
 
     /// Where the status was written, for the guest; nil where it was not.
     public var writtenStatusAddress: UInt64? { hasStatus ? statusPlace?.address : nil }
 
-    /// Tells the driver how the request ended. Where there is a `statusPage`, the caller has it pinned. What a device has
+    /// Tells the driver how the request ended. Where the status needs a pin, the caller has it. What a device has
     /// done before is ordered before it once the request is completed.
     public mutating func write(_ status: RequestStatus) {
         guard let statusPlace, !hasStatus else { return }
         status.write(to: statusPlace.pointer)
         hasStatus = true
+        statusNeedsPin = false
     }
 
     /// What the used ring says of the request of which so much data was written.

@@ -44,14 +44,13 @@ struct DataMover {
     /// came to their end.
     @inline(__always)
     mutating func move(_ request: borrowing DeviceRequest, within ranges: Span<PageRange>) -> GFN? {
-        let segments = request.segments
         let type = request.type
         for index in ranges.indices {
             let (lower, upper) = (
                 ranges[index].lower &* pageSize, ranges[index].upper &* pageSize
             )
-            while segment < segments.count {
-                let current = segments[segment]
+            while segment < request.segmentCount {
+                let current = request.segment(segment)
                 let address = current.address &+ offset
                 // The next one lies in a range of its own, or in the next chunk.
                 guard address >= lower, address < upper else { break }

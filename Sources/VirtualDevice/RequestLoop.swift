@@ -134,7 +134,7 @@ struct RequestLoop: ~Copyable {
     /// Where private pages are protected, a store may fault, and only those of an engine are watched; and nothing stops a
     /// read.
     private var canBeServed: Bool {
-        !turn.setup.isProtected || (request.type == .in && request.statusPage == nil)
+        !turn.setup.isProtected || (request.type == .in && !request.statusNeedsPin)
     }
 
     private mutating func fail(_ outcome: RequestOutcome, bytesWritten: UInt64 = 0) {

@@ -124,7 +124,7 @@ struct RequestServer: ~Copyable {
         checkForConversions(of: chunk, since: mark, &sample)
 
         // Its page is the last of the list.
-        if isLast, request.statusPage != nil { request.write(.ok) }
+        if isLast, request.statusNeedsPin { request.write(.ok) }
         let before = clock.now()
         pins.giveBack()
         sample.unpinTicks &+= TickClock.elapsed(from: before, to: clock.now())

@@ -109,13 +109,16 @@ private struct Reader: GuestReader {
 /// What is wrong with the data of a request that the device accepted; nil where nothing is.
 private func complaint(of request: borrowing DeviceRequest) -> String? {
     guard let type = request.type else { return "no type" }
-    let (segments, ranges) = (request.segments, request.ranges)
-    if segments.isEmpty != (type == .flush) { return "\(segments.count) segments of \(type)" }
+    let ranges = request.ranges
+    if (request.segmentCount == 0) != (type == .flush) {
+        return "\(request.segmentCount) segments of \(type)"
+    }
     var bytes: UInt64 = 0
     for range in ranges where range.upper > guest.pages.rawValue {
         return "\(range) is outside guest memory"
     }
-    for segment in segments {
+    for index in 0..<request.segmentCount {
+        let segment = request.segment(index)
         let (start, end) = (segment.address, segment.address + segment.byteCount)
         let isPinned = ranges.contains {
             $0.lower * pageSize <= start && end <= $0.upper * pageSize

@@ -199,3 +199,12 @@ struct Device: ~Copyable {
             &request, with: status, bytesWritten: isWritten ? request.byteCount.rawValue : 0)
     }
 }
+
+extension DeviceRequest {
+    /// The data as an array.
+    var segments: [DataSegment] {
+        var all: [DataSegment] = []
+        for index in 0..<segmentCount { all.append(segment(index)) }
+        return all
+    }
+}

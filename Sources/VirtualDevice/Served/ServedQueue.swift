@@ -146,7 +146,8 @@ final class ServedQueue {
     /// Marks what the request has written, after it was: data, status, and the used ring.
     private func mark(_ written: UInt64, in log: DirtyLog) {
         var left = written
-        for segment in request.segments where left > 0 {
+        for index in 0..<request.segmentCount where left > 0 {
+            let segment = request.segment(index)
             let count = min(left, segment.byteCount)
             _ = log.mark(segment.address, byteCount: count)
             left -= count

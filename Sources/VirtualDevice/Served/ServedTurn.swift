@@ -115,7 +115,7 @@ final class ServedTurn {
             return (end.outcome == .ok ? .ok : .ioError, written)
         }
         figures.requests.record(sample, clock: clock)
-        figures.segments.record(UInt64(request.segments.count))
+        figures.segments.record(UInt64(request.segmentCount))
         figures.depth.record(UInt64(depth))
         if end.outcome == .ok { count(request.type, request.byteCount.rawValue) }
         return (end.outcome == .ok ? .ok : .ioError, written)
