@@ -55,6 +55,7 @@ let package = Package(
         module("PinLock", on: "GuestMemory", "Linux", "CLinux"),
         module("DmaWriter", on: "GuestMemory", "Linux", "CLinux"),
         module("Virtqueue", on: "GuestMemory"),
+        module("VhostUser", on: "GuestMemory", "Linux"),
         // Layer 4: what a turn is asked to do, from the command line to the device
         module("Settings", on: "PinLock", "DmaWriter", "GuestMemory"),
         // Layer 4 as well: how a broken promise shows
@@ -103,6 +104,7 @@ let package = Package(
         suite("DmaWriter", on: "DmaWriter", "GuardedMemory", "GuestMemory", "Linux", "CLinux"),
         suite("Oracle", on: "Oracle", "DmaWriter", "GuardedMemory", "GuestMemory", "Linux"),
         suite("Virtqueue", on: "Virtqueue", "GuestMemory", "Statistics", "Linux"),
+        suite("VhostUser", on: "VhostUser", "GuestMemory", "Statistics", "Linux"),
         suite("Report", on: "Report", "Linux"),
         suite("MachineProbe", on: "MachineProbe", "Report", "Linux", "MadeUpMachine"),
         suite("Analysis", on: "Analysis", "Report", "Statistics", "Linux"),

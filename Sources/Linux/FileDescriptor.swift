@@ -29,6 +29,34 @@ public struct FileDescriptor: ~Copyable, Sendable {
         }
     }
 
+    /// The unit in which its file can be mapped, in bytes: a power of two; that of a huge page for a file of such
+    /// (st_blksize of stat(2), as hugetlbfs and tmpfs set it).
+    public var mappingGranularity: Int {
+        get throws(SystemError) {
+            var status = stat()
+            try checkErrno(fstat(raw, &status), "fstat")
+            let size = Int(status.st_blksize)
+            return (4096...1 << 30).contains(size) && size & (size - 1) == 0 ? size : 4096
+        }
+    }
+
+    /// Whether it is an eventfd(2): to write to it neither waits nor raises a signal, once it is nonblocking.
+    public var isEvent: Bool {
+        var target = [UInt8](repeating: 0, count: 64)
+        let length = target.withUnsafeMutableBytes {
+            readlink("/proc/self/fd/\(raw)", $0.baseAddress!, $0.count)
+        }
+        return length > 0
+            && String(decoding: target.prefix(length), as: UTF8.self) == "anon_inode:[eventfd]"
+    }
+
+    /// Has reads and writes of the file behind it, by whomever, return instead of waiting (O_NONBLOCK).
+    public borrowing func makeNonblocking() throws(SystemError) {
+        let flags = try checkErrno(fcntl(raw, F_GETFL), "fcntl(F_GETFL)")
+        guard flags & O_NONBLOCK == 0 else { return }
+        try checkErrno(fcntl(raw, F_SETFL, flags | O_NONBLOCK), "fcntl(F_SETFL)")
+    }
+
     /// The numbers of both ends of a packet socket, each for the caller to own: each send arrives whole or
     /// not at all, and a closed end reads as 0 bytes.
     public static func packetPair() throws(SystemError) -> (Int32, Int32) {

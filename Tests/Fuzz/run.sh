@@ -10,11 +10,12 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 export seconds=${1:-60}
 targets=("${@:2}")
-[ ${#targets[@]} -gt 0 ] || targets=(Virtqueue Device Conversions CommandLine Job Rows Analysis)
+[ ${#targets[@]} -gt 0 ] || targets=(Virtqueue VhostUser Device Conversions CommandLine Job Rows Analysis)
 
 # Not --sanitize=fuzzer: with it, dma-bench would keep the name `main` that libFuzzer needs.
 build=(swift build -c release --scratch-path .build-fuzz --sanitize=address -Xswiftc -sanitize=fuzzer
     -Xswiftc -enable-testing -Xswiftc -assert-config -Xswiftc Debug -Xswiftc -DFUZZ)
+"${build[@]}" --target VhostUser
 "${build[@]}" --target dma-bench
 products=$("${build[@]}" --show-bin-path)
 modules="-I $products/Modules"

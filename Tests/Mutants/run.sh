@@ -24,8 +24,8 @@ work=$root/.build-mutants
 tree=$work/tree
 bundle=$tree/.build/debug/dma-benchPackageTests.xctest
 # The modules whose tests are built, and all of them but those that run the program.
-modules=(DmaWriter EndToEnd Guest Hypervisor Oracle PinLock Torture VirtualDevice Virtqueue)
-all='^(DmaWriter|Guest|Hypervisor|Oracle|PinLock|Torture|VirtualDevice|Virtqueue)Tests\.'
+modules=(DmaWriter EndToEnd Guest Hypervisor Oracle PinLock Torture VhostUser VirtualDevice Virtqueue)
+all='^(DmaWriter|Guest|Hypervisor|Oracle|PinLock|Torture|VhostUser|VirtualDevice|Virtqueue)Tests\.'
 
 fail() {
     echo "mutants: $*" >&2

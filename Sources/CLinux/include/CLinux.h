@@ -115,6 +115,18 @@ int clinux_send_descriptor(int socket, int descriptor, const void *message, size
 /// A packet of exactly `bytes`, and the descriptor that came with it.
 int clinux_receive_descriptor(int socket, void *message, size_t bytes);
 
+// socket.c — streams that carry descriptors (unix(7), SCM_RIGHTS).
+#define CLINUX_DESCRIPTORS_MAX 32
+int clinux_stream_pair(int out[2]);
+int clinux_accept(int listener);
+/// What has arrived, without waiting: bytes, 0 at the end of the stream, -EAGAIN where nothing has. `descriptors` are the
+/// caller's to close, close-on-exec; `truncated`: others came with them that did not fit, or that the process may not have.
+ssize_t clinux_receive_with_descriptors(
+    int socket, void *to, size_t bytes, int descriptors[CLINUX_DESCRIPTORS_MAX], int *count, bool *truncated);
+/// Sends what there is room for, without waiting: bytes; the descriptors go with the first of them.
+ssize_t clinux_send_with_descriptors(
+    int socket, const void *from, size_t bytes, const int *descriptors, int count);
+
 // build.c — the git revision the program was built from, + behind it where there were uncommitted changes.
 const char *clinux_build_revision(void);
 
