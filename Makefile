@@ -42,9 +42,10 @@ fuzz: setup ## Fuzz each target for FUZZ_SECONDS=60
 
 torture: build ## Kill devices at any moment and let any system call fail, for TORTURE_SECONDS=900
 	@swift build -c release --static-swift-stdlib --product torture >&2
-	@.build/release/torture steps 500 $$(($(TORTURE_SECONDS) / 3))
-	@.build/release/torture runs $$(($(TORTURE_SECONDS) / 3)) $(binary)
-	@.build/release/torture calls $$(($(TORTURE_SECONDS) / 3)) $(binary)
+	@.build/release/torture steps 500 $$(($(TORTURE_SECONDS) / 4))
+	@.build/release/torture table $$(($(TORTURE_SECONDS) / 4))
+	@.build/release/torture runs $$(($(TORTURE_SECONDS) / 4)) $(binary)
+	@.build/release/torture calls $$(($(TORTURE_SECONDS) / 4)) $(binary)
 
 mutants: setup ## Break the product line by line, for half an hour, and see that a test notices
 	Tests/Mutants/run.sh

@@ -14,7 +14,8 @@ interleave([call], rounds: 11)
 print("a system call: \(Int(Ratio.median(of: call.times.sorted()) / 1000)) ns")
 print(Target.header)
 let groups: KeyValuePairs = [
-    "locks": lockTargets, "lists": listTargets, "waits": waitTargets, "deaths": deathTargets,
+    "locks": lockTargets, "lists": listTargets, "conversions": conversionTargets,
+    "waits": waitTargets, "deaths": deathTargets,
     "writes": writeTargets, "program": programTargets,
 ]
 let chosen = CommandLine.arguments.dropFirst()

@@ -61,24 +61,43 @@ public final class SharedMapping {
     public func forEachPopulatedExtent(_ body: (Range<Int>) throws(SystemError) -> Void)
         throws(SystemError)
     {
-        try forEachPopulatedExtent(of: 0..<byteCount, body)
+        try forEachPopulatedExtent(of: [0..<byteCount], body)
     }
 
-    /// The same, of a part of it.
+    /// The same, of some parts of it, by their beginnings.
+    ///
+    /// To find the end of an extent, the kernel goes through its pages, to wherever that is: each extent is asked for once,
+    /// however many of the parts lie in it.
     public func forEachPopulatedExtent(
-        of part: Range<Int>, _ body: (Range<Int>) throws(SystemError) -> Void
+        of parts: [Range<Int>], _ body: (Range<Int>) throws(SystemError) -> Void
     ) throws(SystemError) {
-        let limit = min(part.upperBound, byteCount)
-        var position = Int64(part.lowerBound)
-        while position < Int64(limit) {
-            let start = clinux_next_data(fileDescriptor, position)
-            if start == -Int64(ENXIO) || start >= Int64(limit) { return }
-            try check(start, "lseek(SEEK_DATA)", on: name)
-            let end = try check(
-                clinux_next_hole(fileDescriptor, start), "lseek(SEEK_HOLE)", on: name)
-            try body(Int(start)..<min(Int(end), limit))
-            position = end
+        var extent = 0..<0
+        // Where the search for that began: between here and its beginning lies nothing.
+        var searched = 0
+        for part in parts.sorted(by: { $0.lowerBound < $1.lowerBound }) {
+            let part = part.clamped(to: 0..<byteCount)
+            var position = part.lowerBound
+            while position < part.upperBound {
+                if position < searched || extent.upperBound <= position {
+                    extent = try nextExtent(from: position)
+                    searched = position
+                }
+                let found = extent.clamped(to: position..<part.upperBound)
+                if found.isEmpty { break }
+                try body(found)
+                position = found.upperBound
+            }
         }
+    }
+
+    /// The first extent that ends behind `position`, from there on; nothing at the end of the file where there is none.
+    private func nextExtent(from position: Int) throws(SystemError) -> Range<Int> {
+        let start = clinux_next_data(fileDescriptor, Int64(position))
+        if start == -Int64(ENXIO) { return byteCount..<Int.max }
+        try check(start, "lseek(SEEK_DATA)", on: name)
+        let end = try check(
+            clinux_next_hole(fileDescriptor, start), "lseek(SEEK_HOLE)", on: name)
+        return Int(start)..<Int(end)
     }
 
     /// What is worked through at once, where somebody may want it to stop.
@@ -97,11 +116,11 @@ public final class SharedMapping {
     }
 
     /// Enters the file's populated pages in this process's page table, so that no later access faults: all of them, or
-    /// those in a part of the file. Until `shouldStop`.
+    /// those in parts of the file. Until `shouldStop`.
     public func mapPopulated(
-        _ part: Range<Int>? = nil, shouldStop: () -> Bool = { false }
+        _ parts: [Range<Int>]? = nil, shouldStop: () -> Bool = { false }
     ) throws(SystemError) {
-        try forEachPopulatedExtent(of: part ?? 0..<byteCount) { extent throws(SystemError) in
+        try forEachPopulatedExtent(of: parts ?? [0..<byteCount]) { extent throws(SystemError) in
             try populate(extent, shouldStop: shouldStop)
         }
     }

@@ -98,11 +98,11 @@ public final class DeviceProcess {
             // processor: devices that share one would do it one after the other.
             try onAnyProcessor {
                 let shouldStop = { [telemetry] in telemetry.shouldStop }
-                for range in setup.buffer.ranges + [setup.queueArea] {
-                    let start = Int(range.start.address)
-                    try memory.mapPopulated(
-                        start..<start + Int(range.count.bytes.rawValue), shouldStop: shouldStop)
-                }
+                try memory.mapPopulated(
+                    (setup.buffer.ranges + [setup.queueArea]).map { range in
+                        let start = Int(range.start.address)
+                        return start..<start + Int(range.count.bytes.rawValue)
+                    }, shouldStop: shouldStop)
                 try arena.mapPopulated(shouldStop: shouldStop)
                 try ledger.mapPopulated(shouldStop: shouldStop)
             }

@@ -55,23 +55,31 @@ import Testing
     }
 
     /// Two devices mark pages whose bits share a byte, and a front-end takes bits away: no mark is lost, none comes back.
+    ///
+    /// They go on until they have met often enough, side by side or where one was interrupted.
     @Test func marksOfOthersAreNotLost() throws {
         let (log, memory) = try log(8192)
-        let (started, lost) = (Counter(), Counter())
-        let threads = try (0..<2 as Range<UInt64>).map { page in
+        let lost = Counter()
+        let rounds = [Counter(), Counter()]
+        let threads = try (0..<2).map { page in
             try JoinableThread(
                 WorkerThread(name: "marks-\(page)") {
                     // Each marks its page, and takes that bit away again, as the front-end does.
                     let byte = memory.base.assumingMemoryBound(to: Atomic<UInt8>.self)
                     let bit = UInt8(1) << UInt8(page)
-                    started.add()
-                    while started.count < 2 {}
-                    for _ in 0..<1_000_000 {
-                        _ = log.mark(page * 4096, byteCount: 4096)
+                    let (mine, other) = (rounds[page], rounds[1 - page])
+                    var (seen, meetings) = (0, 0)
+                    while mine.count < 20_000_000, other.count < 20_000_000,
+                        meetings < 500 || mine.count < 100_000
+                    {
+                        _ = log.mark(UInt64(page) * 4096, byteCount: 4096)
                         let before = byte.pointee.bitwiseAnd(~bit, ordering: .relaxed).oldValue
                         let after = byte.pointee.load(ordering: .relaxed)
                         if before & bit == 0 || after & bit != 0 { lost.add() }
+                        mine.add()
+                        if other.count != seen { (seen, meetings) = (other.count, meetings + 1) }
                     }
+                    mine.add(20_000_000)
                 })
         }
         for thread in threads { thread.join() }
@@ -177,6 +185,6 @@ import Testing
 
 private final class Counter: Sendable {
     private let value = Atomic<Int>(0)
-    var count: Int { value.load(ordering: .acquiring) }
-    func add() { value.wrappingAdd(1, ordering: .releasing) }
+    var count: Int { value.load(ordering: .relaxed) }
+    func add(_ count: Int = 1) { value.wrappingAdd(count, ordering: .relaxed) }
 }

@@ -25,11 +25,13 @@ struct CostFigure: Sendable {
 
     static let byRanges = CostFigure(
         name: "cost-by-ranges", title: "Cost of pin and unpin by number of ranges",
-        text: "A request of one size is scattered over so many ranges.", dimension: .ranges,
+        text:
+            "A request of one size is scattered over so many ranges. Where a line crosses that of the write, locking it takes as long as writing it.",
+        dimension: .ranges,
         axis: {
             Axis(label: "ranges of the scatter-gather list", quantity: .count, scale: .steps($0))
         },
-        showsWrite: false, scarcity: "give --ranges a list or a range")
+        showsWrite: true, scarcity: "give --ranges a list or a range")
 
     func make(_ context: Context) throws(Figures.Omission) -> Figure {
         let evidence = context.evidence

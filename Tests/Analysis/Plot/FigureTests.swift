@@ -180,6 +180,6 @@ import Testing
             row("slots", pin: Double(count), write: 1, unpin: 1) { $0.ranges = count }
         }
         let ranges = try #require(drawn("cost-by-ranges", of: scattered))
-        #expect(ranges.series.map { $0.points.map(\.y) } == [[2, 17]])
+        #expect(ranges.series.map { $0.points.map(\.y) } == [[2, 17], [1, 1]])
     }
 }

@@ -10,6 +10,8 @@ import PinLock
 ///     torture steps KILLS SECONDS [STRATEGY...]
 ///                                       at single instructions: of each strategy KILLS at least, and all in SECONDS;
 ///                                       where those are 0, at random ones, without a look at all there are
+///     torture table SECONDS [STRATEGY...]
+///                                       at random moments, while the others read from the table what they hold
 ///     torture runs SECONDS PROGRAM      the whole program, at random moments
 ///
 /// Or lets system calls of the whole program fail, one in each run, or all of a name from one on, and looks whether it
@@ -35,6 +37,13 @@ import PinLock
             let names = words.dropFirst(2)
             let chosen = Registry.all.filter { names.isEmpty || names.contains($0.info.name) }
             isDone = killAtInstructions(chosen, least: numbers[0], seconds: numbers[1])
+        case ("table", 1..., 1):
+            let names = words.dropFirst()
+            let chosen = Registry.all.filter { names.isEmpty || names.contains($0.info.name) }
+            isDone = stressTables(chosen, seconds: numbers[0])
+        // What a device of that does.
+        case ("hold", 3, 2):
+            exit(hold(words[0], numbers[0], parent: Int32(numbers[1])))
         case ("runs", 2, 1):
             var runs = Runs(of: words[1])
             isDone = runs.run(until: .after(milliseconds: UInt64(numbers[0]) * 1000))
@@ -43,8 +52,8 @@ import PinLock
         default:
             complain(
                 """
-                usage: torture twins | steps KILLS SECONDS [STRATEGY...] | runs SECONDS PROGRAM | \
-                calls SECONDS PROGRAM [ARGUMENT...]
+                usage: torture twins | steps KILLS SECONDS [STRATEGY...] | table SECONDS [STRATEGY...] | \
+                runs SECONDS PROGRAM | calls SECONDS PROGRAM [ARGUMENT...]
                 """)
             exit(64)
         }
@@ -61,6 +70,33 @@ import PinLock
             complain("\(error)")
             return false
         }
+    }
+
+    // MARK: What the table says
+
+    /// A line per strategy whose pins keep pages shared, or ought to; each has its share of the time.
+    private static func stressTables(
+        _ strategies: [any PinStrategy.Type], seconds: Int
+    ) -> Bool {
+        let chosen = strategies.filter {
+            $0.info.promisesByPins && $0.unavailability(pinning: PageCount(1)) == nil
+        }
+        let share = UInt64(seconds) * 1_000_000_000 / UInt64(max(1, chosen.count))
+        var isGood = !chosen.isEmpty
+        func run<S: PinStrategy>(_: S.Type) throws {
+            var stress = try TableStress(S.self)
+            let (line, isSo) = try stress.run(until: .after(nanoseconds: share))
+            print(line)
+            fflush(nil)
+            isGood = isGood && isSo
+        }
+        for strategy in chosen {
+            do { try run(strategy) } catch {
+                complain("\(strategy.info.name): \(error)")
+                isGood = false
+            }
+        }
+        return isGood
     }
 
     // MARK: Single instructions

@@ -39,6 +39,16 @@ import Testing
         #expect(output.split(separator: "\n").count == Registry.all.count + 1, "\(output)")
     }
 
+    /// Devices that die at any moment, while others read from the table what they hold; `none` shows what that finds.
+    @Test func theTableSaysSharedWhereverAPinIsHeld() throws {
+        let names = Registry.all.filter(\.info.isSafe).map(\.info.name) + ["none"]
+        let (output, status) = try torture("table 8 \(names.joined(separator: " "))")
+        #expect(status == 0, "\(output)")
+        let lines = output.split(separator: "\n")
+        #expect(lines.count > 10 && lines.allSatisfy { $0.contains(" deaths, ") }, "\(output)")
+        #expect(lines.contains { $0.hasPrefix("none: ") && $0.hasSuffix(": caught") }, "\(output)")
+    }
+
     /// Every call that a process makes fails once, with one of its errors.
     @Test func aRunEndsAsItMustWhateverCallFails() throws {
         let (output, status) = try torture(
