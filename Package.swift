@@ -126,12 +126,13 @@ let package = Package(
             on: "Hypervisor", "Guest", "Oracle", "Settings", "PinLock", "DmaWriter", "Virtqueue",
             "GuestMemory", "Linux"),
         suite("Turn", on: "Turn"),
+        suite("Service", on: "Service", "GuestMemory"),
         suite(
             "Experiment", on: "Experiment", "Settings", "Guest", "PinLock", "DmaWriter",
             "GuestMemory"),
         suite("Options", on: "dma-bench", "Experiment", "Settings", "Report", "GuestMemory"),
         suite(
-            "EndToEnd", on: "dma-bench", "Linux", "CLinux", "CRefuse",
+            "EndToEnd", on: "dma-bench", "VhostUser", "GuestMemory", "Linux", "CLinux", "CRefuse",
             excluding: ["Golden", "CRefuse"]),
         .target(name: "CRefuse", path: "Tests/EndToEnd/CRefuse", cSettings: strictC),
         // Pages between guard pages.

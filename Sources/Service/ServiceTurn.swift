@@ -65,6 +65,7 @@ final class ServiceTurn {
         device.tell(.begin(strategy, cache: request.cache))
         var hasBegun = false
         var totals: ServedTotals?
+        var patience: Deadline?
         // A device that has not begun yet is waited for, also where all is to end.
         while end == nil, !hasBegun || !(isOver || observer.shouldStop) {
             try listen(milliseconds: Self.napMilliseconds, observer) { report in
@@ -76,6 +77,10 @@ final class ServiceTurn {
                 }
             }
             if let failure = serviceFailure.error.withLock({ $0 }) { throw failure }
+            if observer.shouldStop, !hasBegun {
+                patience = patience ?? .after(milliseconds: 2 * Self.hurryMilliseconds)
+                if patience!.hasPassed { end = .stopped }
+            }
             guard hasBegun, deadline == nil, device.telemetry.requests > 0 else { continue }
             deadline = .after(nanoseconds: request.turn)
             try converter.start(states.regions)

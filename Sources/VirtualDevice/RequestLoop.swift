@@ -153,6 +153,7 @@ struct RequestLoop: ~Copyable {
 
     // MARK: What a turn has come to
 
+    var mover: DataMover { server.mover }
     var faultTotals: FaultTotals { server.mover.faults.totals }
     var longestPinWait: UInt64 { server.pins.longestWait }
 

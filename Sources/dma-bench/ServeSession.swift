@@ -43,6 +43,7 @@ struct ServeSession {
     }
 
     func run() throws {
+        if command.dryRun { return }
         var request = request
         let clock = TickClock.calibrated()
         let store = try openStore()

@@ -27,6 +27,8 @@ public final class ServedDevice {
     private var farewell: (report: ServedReport, text: String)?
     /// The hypervisor wants the turn to end, and said so while something else was asked of it.
     private var isEndWanted = false
+    /// The same of a turn that is to begin.
+    private var wanted: (strategy: StrategyID, cache: PageCount)?
 
     /// A queue's part of a round through all of them.
     private static let batch = 32
@@ -87,7 +89,7 @@ public final class ServedDevice {
     private func run() throws(SystemError) {
         while farewell == nil {
             let count = serveQueues()
-            endTurnIfWanted()
+            catchUp()
             try wait(isBusy: count > 0)
         }
         endTurn(answers: turn != nil)
@@ -292,7 +294,7 @@ public final class ServedDevice {
         } catch {
             return fail("\(error)")
         }
-        endTurnIfWanted()
+        catchUp()
     }
 
     /// Has the hypervisor share pages that never were, under `--implicit`; whether it did, the next pin tells.
@@ -316,17 +318,20 @@ public final class ServedDevice {
             switch (command, answer) {
             case (.memoryReady, .memoryReady), (.shared, .shared): return true
             case (.end, _): isEndWanted = true
-            // It begins no turn before it has answered.
-            case (.setUp, _), (.begin, _), (.memoryReady, _), (.shared, _): break
+            case (.begin(let strategy, let cache), _): wanted = (strategy, cache)
+            case (.setUp, _), (.memoryReady, _), (.shared, _): break
             }
         }
         farewell = farewell ?? (.closed, "")
         return false
     }
 
-    private func endTurnIfWanted() {
-        guard isEndWanted else { return }
-        isEndWanted = false
-        endTurn(answers: true)
+    /// What it wanted meanwhile.
+    private func catchUp() {
+        if isEndWanted {
+            isEndWanted = false
+            endTurn(answers: true)
+        }
+        if let (strategy, cache) = wanted.take() { begin(strategy.type, cache) }
     }
 }
