@@ -45,22 +45,59 @@ public final class DmaWriter {
     /// Fills the range. Every store of every lane is ordered before a release store that follows
     /// the return.
     ///
-    /// Start and length are multiples of 64 bytes: the caller has checked what a guest asked for.
-    /// With several lanes the slices are whole pages, and a range of fewer pages than lanes leaves
-    /// some of them asleep.
+    /// Of any length, at any address: where a line is covered in part, that part is as it would be if all of it were
+    /// covered, and is stored by `rep movsb`. With several lanes the slices are whole pages, and a range of fewer pages
+    /// than lanes leaves some of them asleep.
     ///
     /// Returns how many bytes from the first on were written without a gap: all of them, unless a store faulted.
     @discardableResult
     public func write(_ range: UnsafeMutableRawBufferPointer, stamp: Stamp) -> Int {
         guard let start = range.baseAddress else { return 0 }
-        precondition(
-            (UInt(bitPattern: start) | UInt(range.count)) % UInt(lineByteCount) == 0,
-            "not whole lines: \(range.count) bytes at \(start)")
+        let edges = (UInt(bitPattern: start) | UInt(bitPattern: range.count)) % UInt(lineByteCount)
+        guard edges == 0 else { return writeParts(start, byteCount: range.count, stamp: stamp) }
+        return writeLines(start, byteCount: range.count, stamp: stamp)
+    }
+
+    private func writeLines(
+        _ start: UnsafeMutableRawPointer, byteCount: Int, stamp: Stamp
+    ) -> Int {
         let fault =
             helpers.isEmpty
-            ? filler.fill(start, byteCount: range.count, stamp: stamp)
-            : writeInSlices(start, byteCount: range.count, stamp: stamp)
-        guard let fault else { return range.count }
+            ? filler.fill(start, byteCount: byteCount, stamp: stamp)
+            : writeInSlices(start, byteCount: byteCount, stamp: stamp)
+        return Self.written(byteCount, from: start, before: fault)
+    }
+
+    /// The part of a line, whole lines, the part of a line; up to the first store that faults.
+    @inline(never)
+    private func writeParts(
+        _ start: UnsafeMutableRawPointer, byteCount: Int, stamp: Stamp
+    ) -> Int {
+        let gap = Int(bitPattern: (0 &- UInt(bitPattern: start)) % UInt(lineByteCount))
+        let head = min(gap, byteCount)
+        let lines = (byteCount - head) / lineByteCount * lineByteCount
+        var done = writePart(start, byteCount: head, stamp: stamp)
+        if done == head, lines > 0 {
+            done += writeLines(start + head, byteCount: lines, stamp: stamp)
+        }
+        if done == head + lines {
+            done += writePart(start + done, byteCount: byteCount - done, stamp: stamp)
+        }
+        return done
+    }
+
+    private func writePart(
+        _ start: UnsafeMutableRawPointer, byteCount: Int, stamp: Stamp
+    ) -> Int {
+        let fault = filler.fillPart(start, byteCount: byteCount, stamp: stamp)
+        return Self.written(byteCount, from: start, before: fault)
+    }
+
+    private static func written(
+        _ byteCount: Int, from start: UnsafeMutableRawPointer,
+        before fault: UnsafeMutableRawPointer?
+    ) -> Int {
+        guard let fault else { return byteCount }
         // A string instruction may report any byte of the page.
         let page = UInt(bitPattern: fault) & ~UInt(pageSize - 1)
         return max(0, Int(bitPattern: page) - Int(bitPattern: start))

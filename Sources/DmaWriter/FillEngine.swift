@@ -74,7 +74,7 @@ struct Filler: Sendable {
         source?.hold(engine.pattern(of: stamp))
     }
 
-    /// Fills whole lines; on return, a release store orders every byte before it.
+    /// Fills whole lines, and begins at one; on return, a release store orders every byte before it.
     ///
     /// `nt` has ended with sfence. Fast-string stores are ordered before what follows the
     /// instruction (Intel SDM vol. 3A, "Fast-String Operation and Out-of-Order Stores"), and glibc
@@ -105,6 +105,24 @@ struct Filler: Sendable {
             }
         }
         return nil
+    }
+
+    /// Fills a part of a line, as `fill` does the whole of it: each word lies at a multiple of its size.
+    func fillPart(
+        _ start: UnsafeMutableRawPointer, byteCount: Int, stamp: Stamp
+    ) -> UnsafeMutableRawPointer? {
+        guard byteCount > 0 else { return nil }
+        let word = engine.pattern(of: stamp)
+        // One word more than a line: it may begin in the middle of the first.
+        let words = InlineArray<9, UInt64>(repeating: word)
+        return words.span.withUnsafeBytes { words in
+            let from = words.baseAddress! + Int(UInt(bitPattern: start) % 8)
+            guard watched == nil else {
+                return clinux_fill_watched(CLINUX_FILL_MOVSB, start, word, from, byteCount)
+            }
+            clinux_copy_rep_movsb(start, from, byteCount)
+            return nil
+        }
     }
 }
 

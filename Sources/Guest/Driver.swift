@@ -18,14 +18,18 @@ public final class Driver: GuestProgram {
         let isSettled: () -> Bool
         /// Tells the device from which generation on it measures.
         let measure: (_ generation: UInt64) -> Void
+        /// Why the request failed that failed last: the status says only that it did.
+        let failure: () -> RequestOutcome
 
         public init(
             kick: (() -> Void)?, isSettled: @escaping () -> Bool,
-            measure: @escaping (_ generation: UInt64) -> Void
+            measure: @escaping (_ generation: UInt64) -> Void,
+            failure: @escaping () -> RequestOutcome
         ) {
             self.kick = kick
             self.isSettled = isSettled
             self.measure = measure
+            self.failure = failure
         }
     }
 
@@ -98,11 +102,12 @@ public final class Driver: GuestProgram {
         guard let completion else { return .idle(until: .max) }
         if listens { ring.suppressNotifications() }
         control.noteAnswer()
-        note(completion.status?.code ?? .ioError, moment.now)
-        guard completion.status?.code == .ok else {
+        guard completion.status == .ok else {
+            note(completion.status == nil ? .ioError : signals.failure(), moment.now)
             generations.removeAll(keepingCapacity: true)
             return endRequest(isCompleted: false, moment.now)
         }
+        note(.ok, moment.now)
         guard copies != nil else { return endPiece(moment.now) }
         state = .copying
         return .worked
@@ -179,9 +184,9 @@ public final class Driver: GuestProgram {
     }
 
     /// Where no request gets its pins any more, a turn that waits for a number of them would never end.
-    private func note(_ code: StatusCode, _ now: UInt64) {
+    private func note(_ outcome: RequestOutcome, _ now: UInt64) {
         let time: UInt64 = clock.nanoseconds(from: now)
-        failures.note(code, at: time)
+        failures.note(outcome, at: time)
         guard failures.isEndless(at: time) != isHopeless else { return }
         isHopeless.toggle()
         control.noteHopeless(isHopeless)

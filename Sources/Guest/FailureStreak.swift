@@ -1,4 +1,4 @@
-import Virtqueue
+import Telemetry
 
 /// Requests that devices fail one after the other, for want of room for their pins: in the journal, under a cap, in the
 /// kernel. One may be bad luck. Where none succeeds any more, a turn that waits for a number of DMAs would never end.
@@ -10,9 +10,9 @@ struct FailureStreak {
     static let fewest = 100
     static let shortest: UInt64 = 10_000_000_000
 
-    /// Takes the status of a finished request, which came at `now`. What a guest brings on itself does not count.
-    mutating func note(_ code: StatusCode, at now: @autoclosure () -> UInt64) {
-        guard code == .ioError || code == .overLimit else {
+    /// Takes how a request ended, which came at `now`. What a guest brings on itself does not count.
+    mutating func note(_ outcome: RequestOutcome, at now: @autoclosure () -> UInt64) {
+        guard outcome == .ioError || outcome == .overLimit else {
             count = 0
             return
         }

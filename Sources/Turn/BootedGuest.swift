@@ -82,7 +82,8 @@ extension VirtualMachine {
                     signals: Driver.DeviceSignals(
                         kick: plan.processors.devicesSleep ? { device.wake() } : nil,
                         isSettled: { telemetry.settling != .underWay },
-                        measure: { telemetry.measuresFrom = $0 }),
+                        measure: { telemetry.measuresFrom = $0 },
+                        failure: { telemetry.lastFailure }),
                     clock: clock, listens: plan.processors.vcpusSleep, copies: plan.settings.writes)
             )
         }

@@ -34,13 +34,13 @@ public struct TurnPlan: Sendable {
 
     /// What the device at `index` is told of the turn.
     func setup(ofDevice index: Int, scale: ClockScale) -> TurnSetup {
-        var setup = TurnSetup(settings, scale: scale)
+        let start = map.queueStarts[index]
+        var setup = TurnSetup(
+            settings, rings: map.queueLayout.rings(at: start),
+            queueArea: map.queueLayout.area(at: start), scale: scale)
         setup.sleeps = processors.devicesSleep
         setup.calls = processors.vcpusSleep
         setup.isProtected = protects
-        setup.queueSize = UInt32(map.queueLayout.queueSize)
-        setup.queueDataDescriptors = UInt32(map.queueLayout.dataDescriptors)
-        setup.queueStart = map.queueStarts[index]
         setup.guestPages = map.pages
         setup.buffer = map.buffers[index].shape
         setup.requestPages = (map.targets.first ?? map.buffers[index]).pages

@@ -6,38 +6,44 @@ import GuestMemory
 /// passed over, since only the chain's end tells where the guest looks for the bad news.
 struct ChainReader {
     let table: DescriptorTable
-    let area: PageRange
-    /// Where the queue area lies in this process.
-    let base: UnsafeMutableRawPointer
-    let guestPages: PageCount
+    let registered: [RegisteredPages]
 
-    /// Fills `request` from the chain at its head; throws the first thing wrong with it.
-    func read(into request: inout DeviceRequest) throws(BadRequest) {
+    /// Fills `request` from the chain at its head; throws the first thing wrong with it. Returns the type where it is
+    /// none that the device knows.
+    func read<Reader: GuestReader & ~Copyable>(
+        into request: inout DeviceRequest, from memory: GuestView, reading reader: inout Reader
+    ) throws(BadRequest) -> UInt32? {
         let queueSize = table.count
         var table = table
         var inIndirectTable = false
         var index = request.head
         var position = 0
+        var unknownType: UInt32?
         var fault: BadRequest?
         while true {
             guard index < table.count else { throw fault ?? .descriptorOutOfRange(index) }
             let descriptor = table.read(Int(index))
             if descriptor.flags.contains(.indirect) {
                 guard !inIndirectTable else { throw fault ?? .nestedIndirect }
-                do { table = try indirectTable(descriptor) } catch { throw fault ?? error }
+                do throws(BadRequest) {
+                    table = try indirectTable(descriptor, of: request, from: memory, &reader)
+                } catch { throw fault ?? error }
                 inIndirectTable = true
                 index = 0
                 continue
             }
             guard position < queueSize else { throw fault ?? .chainTooLong }
             let isLast = !descriptor.flags.contains(.next)
-            do {
+            do throws(BadRequest) {
                 if position == 0 {
-                    try readHeader(descriptor, into: &request)
+                    let header = try readHeader(descriptor, of: request, from: memory, &reader)
+                    request.type = RequestType(rawValue: header.type)
+                    request.sector = header.sector
+                    if request.type == nil { unknownType = header.type }
                 } else if isLast {
-                    try readStatus(descriptor, into: &request)
+                    try readStatus(descriptor, into: &request, from: memory)
                 } else {
-                    try readData(descriptor, into: &request)
+                    try readData(descriptor, into: &request, from: memory)
                 }
             } catch { fault = fault ?? error }
             position += 1
@@ -46,73 +52,113 @@ struct ChainReader {
         }
         if let fault { throw fault }
         if position == 1 { throw .noStatus }
-        try request.checkData()
+        if request.type?.deviceWrites != nil, request.segmentCount == 0 { throw .noData }
+        return unknownType
     }
 
     /// 2.7.5.3. The write flag means nothing here (2.7.5.3.2).
-    private func indirectTable(_ descriptor: Descriptor) throws(BadRequest) -> DescriptorTable {
+    private func indirectTable<Reader: GuestReader & ~Copyable>(
+        _ descriptor: Descriptor, of request: borrowing DeviceRequest, from memory: GuestView,
+        _ reader: inout Reader
+    ) throws(BadRequest) -> DescriptorTable {
         if descriptor.flags.contains(.next) { throw .indirectWithNext }
         let length = Int(descriptor.length)
-        guard length > 0, length % Descriptor.byteCount == 0 else {
-            throw .indirectTableLength(descriptor.length)
+        // No chain is longer than the queue (2.7.5.3.1).
+        guard length > 0, length % Descriptor.byteCount == 0,
+            length <= table.count * Descriptor.byteCount
+        else { throw .indirectTableLength(descriptor.length) }
+        switch bytes(of: descriptor, from: memory, to: request.tableCopy, &reader) {
+        case .outside: throw .indirectTablePlace(descriptor.address)
+        case .refused: throw .indirectTableUnread(descriptor.address)
+        case .at(let base):
+            return DescriptorTable(base: base, count: length / Descriptor.byteCount)
         }
-        guard let offset = offset(of: descriptor, alignment: 16) else {
-            throw .indirectTablePlace(descriptor.address)
-        }
-        return DescriptorTable(base: base + offset, count: length / Descriptor.byteCount)
     }
 
-    private func readHeader(
-        _ descriptor: Descriptor, into request: inout DeviceRequest
-    ) throws(BadRequest) {
+    private func readHeader<Reader: GuestReader & ~Copyable>(
+        _ descriptor: Descriptor, of request: borrowing DeviceRequest, from memory: GuestView,
+        _ reader: inout Reader
+    ) throws(BadRequest) -> RequestHeader {
         if descriptor.flags.contains(.write) { throw .headerNotReadable }
-        if descriptor.length < RequestHeader.byteCount { throw .headerTooShort(descriptor.length) }
-        guard let offset = offset(of: descriptor, alignment: 8) else {
-            throw .headerPlace(descriptor.address)
+        guard descriptor.length == RequestHeader.byteCount else {
+            throw .headerLength(descriptor.length)
         }
-        let header = RequestHeader(at: base + offset)
-        guard header.type == RequestHeader.write else { throw .unknownType(header.type) }
-        request.generation = header.generation
+        switch bytes(of: descriptor, from: memory, to: request.headerCopy, &reader) {
+        case .outside: throw .headerPlace(descriptor.address)
+        case .refused: throw .headerUnread(descriptor.address)
+        case .at(let base): return RequestHeader(at: base)
+        }
     }
 
     private func readStatus(
-        _ descriptor: Descriptor, into request: inout DeviceRequest
+        _ descriptor: Descriptor, into request: inout DeviceRequest, from memory: GuestView
     ) throws(BadRequest) {
-        if !descriptor.flags.contains(.write) { throw .notWritable }
-        if descriptor.length < StatusRecord.byteCount { throw .statusTooShort(descriptor.length) }
-        guard let offset = offset(of: descriptor, alignment: 8) else {
-            throw .statusPlace(descriptor.address)
+        if !descriptor.flags.contains(.write) { throw .statusNotWritable }
+        guard descriptor.length == 1 else { throw .statusLength(descriptor.length) }
+        let address = descriptor.address
+        if let pointer = registered(address, byteCount: 1) {
+            return request.placeStatus(registered: pointer)
         }
-        request.statusOffset = offset
+        guard let location = memory.location(of: address, byteCount: 1) else {
+            throw .statusPlace(address)
+        }
+        request.placeStatus(address, at: location)
     }
 
     private func readData(
-        _ descriptor: Descriptor, into request: inout DeviceRequest
+        _ descriptor: Descriptor, into request: inout DeviceRequest, from memory: GuestView
     ) throws(BadRequest) {
-        if !descriptor.flags.contains(.write) { throw .notWritable }
+        let isWritable = descriptor.flags.contains(.write)
+        if isWritable { request.noteWritable(descriptor.length) }
+        // Nobody does anything with the data of a request that asks for none.
+        guard let deviceWrites = request.type?.deviceWrites else { return }
+        guard isWritable == deviceWrites else {
+            throw deviceWrites ? .dataNotWritable : .dataNotReadable
+        }
         let (address, length) = (descriptor.address, UInt64(descriptor.length))
         guard length > 0 else { throw .emptyData(address) }
-        guard (address | length) % pageSize == 0 else {
-            throw .misalignedData(address, descriptor.length)
+        guard let location = memory.location(of: address, byteCount: length) else {
+            throw .dataOutsideGuestMemory(address, descriptor.length)
         }
-        // In pages nothing can overflow: the start has 52 bits and the count 20.
-        guard
-            let range = PageRange(checkingStart: address / pageSize, count: length / pageSize),
-            range.upper <= guestPages.rawValue
-        else { throw .dataOutsideGuestMemory(address, descriptor.length) }
-        if range.overlaps(area) { throw .dataInQueueArea(address, descriptor.length) }
-        request.append(range)
+        request.append(address, length, at: location)
     }
 
-    /// Where a buffer starts in the queue area; nil where it is not wholly inside, or not aligned.
-    private func offset(of descriptor: Descriptor, alignment: UInt64) -> Int? {
-        let size = area.count.bytes.rawValue
-        let length = UInt64(descriptor.length)
-        guard descriptor.address >= area.start.address, descriptor.address % alignment == 0 else {
-            return nil
+    // MARK: What is read
+
+    /// Where the bytes of a buffer can be read.
+    private enum Bytes {
+        case at(UnsafeMutableRawPointer)
+        case outside
+        case refused
+    }
+
+    /// In place where they are registered and aligned as their words have to be, else as a copy.
+    private func bytes<Reader: GuestReader & ~Copyable>(
+        of descriptor: Descriptor, from memory: GuestView, to copy: UnsafeMutableRawPointer,
+        _ reader: inout Reader
+    ) -> Bytes {
+        let (address, length) = (descriptor.address, UInt64(descriptor.length))
+        if let pointer = registered(address, byteCount: length) {
+            if address % 8 == 0 { return .at(pointer) }
+            copy.copyMemory(from: pointer, byteCount: Int(length))
+            return .at(copy)
         }
-        let offset = descriptor.address - area.start.address
-        guard length <= size, offset <= size - length else { return nil }
-        return Int(offset)
+        guard let location = memory.location(of: address, byteCount: length) else {
+            return .outside
+        }
+        let (lower, upper) = (address / pageSize, (address + length - 1) / pageSize + 1)
+        let source = UnsafeRawBufferPointer(start: location.pointer, count: Int(length))
+        let isRead = reader.copy(
+            source, in: PageRange(start: lower, count: upper - lower), to: copy)
+        return isRead ? .at(copy) : .refused
+    }
+
+    private func registered(_ address: UInt64, byteCount: UInt64) -> UnsafeMutableRawPointer? {
+        for index in registered.indices {
+            if let pointer = registered[index].pointer(to: address, byteCount: byteCount) {
+                return pointer
+            }
+        }
+        return nil
     }
 }

@@ -9,40 +9,56 @@ import GuestMemory
 ///
 /// One thread at a time uses it. Nothing is allocated per request.
 public struct DeviceQueue: ~Copyable {
-    public let area: PageRange
-
-    private let view: GuestView
-    private let base: UnsafeMutableRawPointer
+    /// Keeps the rings mapped.
+    private let memory: GuestView
     private let available: Ring
     private let used: Ring
     private let chains: ChainReader
     private let queueSize: Int
 
-    private var availableIndex: UInt16 = 0
-    private var usedIndex: UInt16 = 0
+    private var availableIndex: UInt16
+    private var usedIndex: UInt16
+    /// Of what the driver was told last, or need not be.
+    private var notifiedIndex: UInt16?
     private var broken: BrokenQueue?
 
-    /// A queue just reset: the driver's side of it is made first.
-    public init(_ layout: VirtqueueLayout, at start: GFN, in view: GuestView) {
-        area = layout.area(at: start)
-        self.view = view
-        queueSize = layout.queueSize
-        base = view.pointer(to: area)
-        available = Ring(base: base + layout.availableRingOffset, queueSize: queueSize)
-        used = Ring(base: base + layout.usedRingOffset, queueSize: queueSize)
+    /// The queue that lies at these addresses. The pages of `registered` stay shared for as long as it is served: the
+    /// rings', and others in which the driver keeps headers, indirect tables and status bytes.
+    ///
+    /// One that is taken over goes on where the device before it stopped: at the index of the available ring that it would
+    /// have taken next, and of the used ring that it would have written next; as if just reset, both are 0. The driver's
+    /// side is made first.
+    public init(
+        _ rings: VirtqueueRings, registered: [PageRange], in memory: GuestView,
+        available: UInt16 = 0, used: UInt16 = 0
+    ) throws(RingError) {
+        var pages: [RegisteredPages] = []
+        for range in registered { pages.append(try RegisteredPages(range, in: memory)) }
+        let table = try rings.location(of: .descriptorTable, in: memory)
+        let (availableRing, usedRing) = (
+            try rings.location(of: .availableRing, in: memory),
+            try rings.location(of: .usedRing, in: memory)
+        )
+        self.memory = memory
+        queueSize = rings.queueSize
+        self.available = .available(of: rings, at: availableRing)
+        self.used = .used(of: rings, at: usedRing)
         chains = ChainReader(
-            table: DescriptorTable(
-                base: base + layout.descriptorTableOffset, count: queueSize),
-            area: area, base: base, guestPages: view.pages)
+            table: DescriptorTable(base: table, count: rings.queueSize), registered: pages)
+        availableIndex = available
+        usedIndex = used
     }
 
     /// Requests taken and not yet completed.
     public var inFlight: Int { Int(availableIndex &- usedIndex) }
 
-    /// Takes the next available request, with acquire, into `request`, whose storage it reuses.
+    /// Takes the next available request, with acquire, into `request`, whose storage it reuses. Its data lies in `memory`;
+    /// what is to be read of it and is not registered, `reader` copies.
     ///
     /// An invalid request is in flight too: the caller completes it with an error.
-    public mutating func next(into request: inout DeviceRequest) -> NextRequest {
+    public mutating func next<Reader: GuestReader & ~Copyable>(
+        into request: inout DeviceRequest, from memory: GuestView, reading reader: inout Reader
+    ) -> NextRequest {
         if let broken { return .broken(broken) }
         let ahead = Int(available.published() &- availableIndex)
         guard ahead > 0 else { return .empty }
@@ -56,9 +72,9 @@ public struct DeviceQueue: ~Copyable {
         guard head < queueSize else { return fail(.headOutOfRange(head)) }
         availableIndex &+= 1
         request.start(head: head)
-        do {
-            try chains.read(into: &request)
-            return .valid
+        do throws(BadRequest) {
+            let unknown = try chains.read(into: &request, from: memory, reading: &reader)
+            return unknown.map { .unsupported($0) } ?? .valid
         } catch {
             request.discardData()
             return .invalid(error)
@@ -67,24 +83,16 @@ public struct DeviceQueue: ~Copyable {
 
     /// Marks a request used: status, used element, then the index with release (2.7.8.2).
     ///
-    /// The status is written only where the request named a valid place for it. Non-temporal stores
-    /// of data must be fenced before: a release does not order them.
+    /// The status is written here where its place is registered; elsewhere the caller has written it under a pin, or
+    /// nobody has. Non-temporal stores of data must be fenced before: a release does not order them.
     public mutating func complete(
-        _ request: borrowing DeviceRequest, with status: StatusRecord
+        _ request: inout DeviceRequest, with status: RequestStatus, bytesWritten: UInt64 = 0
     ) {
         precondition(inFlight > 0, "request \(request.head) is completed, but none is in flight")
-        precondition(
-            status.bytesWritten <= request.byteCount.rawValue,
-            "\(status.bytesWritten) bytes written of \(request.byteCount.rawValue)")
-        var length = status.bytesWritten
-        if let offset = request.statusOffset {
-            status.write(to: base + offset)
-            if length > 0 && length == request.byteCount.rawValue {
-                length += UInt64(StatusRecord.byteCount)
-            }
-        }
+        if !request.statusNeedsPin { request.write(status) }
         used.setUsedElement(
-            head: UInt32(request.head), length: UInt32(clamping: length), at: usedIndex)
+            head: UInt32(request.head), length: request.usedLength(bytesWritten: bytesWritten),
+            at: usedIndex)
         usedIndex &+= 1
         used.publish(usedIndex)
     }
@@ -92,8 +100,9 @@ public struct DeviceQueue: ~Copyable {
     // MARK: Notifications, for callers that do not poll
 
     /// Whether the driver is to be told of the requests completed so far (2.7.7.2).
-    public func driverWantsNotification() -> Bool {
-        used.wantsNotification(of: usedIndex, by: available)
+    public mutating func driverWantsNotification() -> Bool {
+        defer { notifiedIndex = usedIndex }
+        return used.wantsNotification(of: usedIndex, since: notifiedIndex, by: available)
     }
 
     /// Tells the driver that submissions need no notification (2.7.10).
@@ -102,7 +111,7 @@ public struct DeviceQueue: ~Copyable {
     /// Asks for notifications; true where a request became available meanwhile, so that the caller
     /// must not sleep.
     public func enableNotifications() -> Bool {
-        used.enableNotifications(by: available) != availableIndex
+        used.enableNotifications(by: available, from: availableIndex) != availableIndex
     }
 
     private mutating func fail(_ reason: BrokenQueue) -> NextRequest {

@@ -5,6 +5,8 @@ public enum NextRequest: Equatable, Sendable {
     case empty
     /// The request is filled in.
     case valid
+    /// A request of a type that no device here knows: to be answered so.
+    case unsupported(UInt32)
     /// The request has its head and perhaps a place for the status, but no data.
     case invalid(BadRequest)
     /// Nothing in the queue can be believed. The device needs a reset (DEVICE_NEEDS_RESET: VIRTIO
@@ -37,23 +39,24 @@ public enum BadRequest: Error, Equatable, Sendable, CustomStringConvertible {
     case indirectWithNext
     case indirectTableLength(UInt32)
     case indirectTablePlace(UInt64)
+    /// It lies where the device got no pin.
+    case indirectTableUnread(UInt64)
     // Its two records
     case headerNotReadable
-    case headerTooShort(UInt32)
+    case headerLength(UInt32)
     case headerPlace(UInt64)
-    case unknownType(UInt32)
+    /// It lies where the device got no pin.
+    case headerUnread(UInt64)
     case noStatus
-    case statusTooShort(UInt32)
+    case statusNotWritable
+    case statusLength(UInt32)
     case statusPlace(UInt64)
-    /// A device-readable descriptor behind the header (2.7.4.2).
-    case notWritable
     // Its data
     case noData
+    case dataNotWritable
+    case dataNotReadable
     case emptyData(UInt64)
-    case misalignedData(UInt64, UInt32)
     case dataOutsideGuestMemory(UInt64, UInt32)
-    case dataInQueueArea(UInt64, UInt32)
-    case overlappingData(GFN)
 
     public var description: String {
         switch self {
@@ -61,30 +64,26 @@ public enum BadRequest: Error, Equatable, Sendable, CustomStringConvertible {
         case .chainTooLong: "the chain loops, or is longer than the queue"
         case .nestedIndirect: "an indirect table refers to another"
         case .indirectWithNext: "the chain goes on after an indirect table"
-        case .indirectTableLength(let length): "an indirect table of \(length) bytes"
+        case .indirectTableLength(let length):
+            "an indirect table of \(length) bytes: it must be whole descriptors, at most the queue's size of them"
         case .indirectTablePlace(let address):
-            "an indirect table at \(hex(address)), misaligned or not inside the queue area"
+            "an indirect table at \(hex(address)), outside guest memory"
+        case .indirectTableUnread(let address):
+            "an indirect table at \(hex(address)), which is not shared"
         case .headerNotReadable: "the header is not device-readable"
-        case .headerTooShort(let length): "a header of \(length) bytes"
-        case .headerPlace(let address):
-            "a header at \(hex(address)), misaligned or not inside the queue area"
-        case .unknownType(let type): "unknown request type \(type)"
+        case .headerLength(let length): "a header of \(length) bytes: it has 16"
+        case .headerPlace(let address): "a header at \(hex(address)), outside guest memory"
+        case .headerUnread(let address): "a header at \(hex(address)), which is not shared"
         case .noStatus: "the chain has no status"
-        case .statusTooShort(let length): "a status of \(length) bytes"
-        case .statusPlace(let address):
-            "a status at \(hex(address)), misaligned or not inside the queue area"
-        case .notWritable: "a descriptor behind the header is not device-writable"
+        case .statusNotWritable: "the status is not device-writable"
+        case .statusLength(let length): "a status of \(length) bytes: it has one"
+        case .statusPlace(let address): "a status at \(hex(address)), outside guest memory"
         case .noData: "a request without data"
+        case .dataNotWritable: "data that the device is to write is not device-writable"
+        case .dataNotReadable: "data that the device is to read is device-writable"
         case .emptyData(let address): "no data at \(hex(address))"
-        case .misalignedData(let address, let length):
-            "data of \(length) bytes at \(hex(address)) is not whole pages"
         case .dataOutsideGuestMemory(let address, let length):
-            "data of \(length) bytes at \(hex(address)) is outside guest memory"
-        case .dataInQueueArea(let address, let length):
-            "data of \(length) bytes at \(hex(address)) overlaps the queue area"
-        case .overlappingData(let gfn): "data overlaps at \(gfn)"
+            "data of \(length) bytes at \(hex(address)) is outside guest memory, or in two regions of it"
         }
     }
 }
-
-private func hex(_ address: UInt64) -> String { "0x" + String(address, radix: 16) }

@@ -24,6 +24,8 @@ public struct DriverQueue: ~Copyable {
     private var freeSlots: [Int]
     private var availableIndex: UInt16 = 0
     private var usedIndex: UInt16 = 0
+    /// Of what the device was told last, or need not be.
+    private var notifiedIndex: UInt16?
 
     /// A chain up to this length uses the descriptor table itself: what one cache line holds.
     private static let directLimit = 4
@@ -33,16 +35,20 @@ public struct DriverQueue: ~Copyable {
         var state = State.free
         var releasesAtCompletion = false
         var generation: UInt64 = 0
+        var type = RequestType.in
     }
 
     /// Resets both rings, so it comes before the device's side of the same queue.
-    public init(_ layout: VirtqueueLayout, at start: GFN, in view: GuestView) {
+    public init(
+        _ layout: VirtqueueLayout, at start: GFN, in view: GuestView, usesEventIndex: Bool = false
+    ) {
         self.layout = layout
         area = layout.area(at: start)
         self.view = view
         base = view.pointer(to: area)
-        available = Ring(base: base + layout.availableRingOffset, queueSize: layout.queueSize)
-        used = Ring(base: base + layout.usedRingOffset, queueSize: layout.queueSize)
+        let rings = layout.rings(at: start, usesEventIndex: usesEventIndex)
+        available = .available(of: rings, at: base + layout.availableRingOffset)
+        used = .used(of: rings, at: base + layout.usedRingOffset)
         entriesPerSlot = min(Self.directLimit, layout.queueSize / layout.requests)
         slots = Array(repeating: Slot(), count: layout.requests)
         freeSlots = Array((0..<layout.requests).reversed())
@@ -55,14 +61,16 @@ public struct DriverQueue: ~Copyable {
 
     /// Builds the chain for `data`, in the order given, to be submitted any number of times until
     /// it is released.
-    public mutating func prepare(data: [PageRange]) throws(PrepareError) -> PreparedRequest {
+    public mutating func prepare(
+        _ type: RequestType = .in, data: [PageRange]
+    ) throws(PrepareError) -> PreparedRequest {
         let needed = data.reduce(0) { $0 + Self.descriptorCount(for: $1) }
         guard needed > 0 else { throw .noData }
         guard needed <= layout.dataDescriptors else {
             throw .tooManyDescriptors(needed: needed, limit: layout.dataDescriptors)
         }
         guard let slot = freeSlots.popLast() else { throw .noFreeRequest(limit: slots.count) }
-        slots[slot] = Slot(state: .prepared)
+        slots[slot] = Slot(state: .prepared, type: type)
         buildChain(of: slot, data: data, dataDescriptors: needed)
         return PreparedRequest(slot: slot)
     }
@@ -76,7 +84,8 @@ public struct DriverQueue: ~Copyable {
         freeSlots.append(request.slot)
     }
 
-    /// Makes a prepared request available to the device, with release (2.7.13.3.1).
+    /// Makes a prepared request available to the device, with release (2.7.13.3.1). The generation is its sector: what
+    /// the device writes follows from that.
     ///
     /// Whether the device must be told, where it does not poll, `deviceWantsNotification()` says.
     public mutating func submit(_ request: PreparedRequest, generation: UInt64) {
@@ -85,9 +94,9 @@ public struct DriverQueue: ~Copyable {
             slots[slot].state == .prepared, "request \(slot) is \(slots[slot].state), not prepared")
         slots[slot].state = .outstanding
         slots[slot].generation = generation
-        RequestHeader(type: RequestHeader.write, generation: generation)
+        RequestHeader(type: slots[slot].type.rawValue, sector: generation)
             .write(to: base + layout.headerOffset(of: slot))
-        StatusRecord.clear(base + layout.statusOffset(of: slot))
+        RequestStatus.clear(base + layout.statusOffset(of: slot))
         available.setAvailableHead(head(of: slot), at: availableIndex)
         availableIndex &+= 1
         available.publish(availableIndex)
@@ -96,9 +105,9 @@ public struct DriverQueue: ~Copyable {
     /// Prepares a request, submits it, and releases it when it is completed.
     @discardableResult
     public mutating func submit(
-        data: [PageRange], generation: UInt64
+        _ type: RequestType = .in, data: [PageRange], generation: UInt64
     ) throws(PrepareError) -> PreparedRequest {
-        let request = try prepare(data: data)
+        let request = try prepare(type, data: data)
         slots[request.slot].releasesAtCompletion = true
         submit(request, generation: generation)
         return request
@@ -121,7 +130,7 @@ public struct DriverQueue: ~Copyable {
         let request = PreparedRequest(slot: slot)
         let completion = Completion(
             request: request, generation: slots[slot].generation,
-            status: StatusRecord(at: base + layout.statusOffset(of: slot)),
+            status: RequestStatus(at: base + layout.statusOffset(of: slot)),
             usedLength: element.length)
         if slots[slot].releasesAtCompletion { release(request) }
         return completion
@@ -130,8 +139,9 @@ public struct DriverQueue: ~Copyable {
     // MARK: Notifications, for callers that do not poll
 
     /// Whether the device is to be told of the requests submitted so far (2.7.13.4.1).
-    public func deviceWantsNotification() -> Bool {
-        available.wantsNotification(of: availableIndex, by: used)
+    public mutating func deviceWantsNotification() -> Bool {
+        defer { notifiedIndex = availableIndex }
+        return available.wantsNotification(of: availableIndex, since: notifiedIndex, by: used)
     }
 
     /// Tells the device that completions need no notification (2.7.7).
@@ -140,7 +150,7 @@ public struct DriverQueue: ~Copyable {
     /// Asks for notifications; true where something was completed meanwhile, so that the caller
     /// must not sleep (2.7.14).
     public func enableNotifications() -> Bool {
-        available.enableNotifications(by: used) != usedIndex
+        available.enableNotifications(by: used, from: usedIndex) != usedIndex
     }
 }
 
@@ -184,6 +194,8 @@ extension DriverQueue {
         }
         let header = area.start.address + UInt64(layout.headerOffset(of: slot))
         let status = area.start.address + UInt64(layout.statusOffset(of: slot))
+        let dataFlags: Descriptor.Flags =
+            slots[slot].type.deviceWrites == true ? [.write, .next] : .next
         append(header, RequestHeader.byteCount, .next)
         for range in data {
             let limit =
@@ -192,11 +204,11 @@ extension DriverQueue {
             var start = range.lower
             while start < range.upper {
                 let pages = min(limit, range.upper - start)
-                append(start * pageSize, UInt32(pages * pageSize), [.write, .next])
+                append(start * pageSize, UInt32(pages * pageSize), dataFlags)
                 start += pages
             }
         }
-        append(status, StatusRecord.byteCount, .write)
+        append(status, 1, .write)
     }
 }
 

@@ -8,8 +8,8 @@ public struct Completion: Equatable, Sendable {
     public let request: PreparedRequest
     /// What the request was submitted with.
     public let generation: UInt64
-    /// Nil where the device wrote no status, or one of an unknown code.
-    public let status: StatusRecord?
+    /// Nil where the device wrote no status, or none that there is.
+    public let status: RequestStatus?
     /// `len` of the used ring: at least so many bytes were written, the status included where it is
     /// behind all the data.
     public let usedLength: UInt32

@@ -34,9 +34,7 @@ public struct VirtqueueLayout: Hashable, Sendable {
     /// descriptors are the header and the status: so `dataDescriptors` is at most `queueSize` - 2,
     /// 32,766 in the largest queue.
     public init(queueSize: Int, requests: Int = 1, dataDescriptors: Int) throws(LayoutError) {
-        guard (1...Self.queueSizeLimit).contains(queueSize), queueSize & (queueSize - 1) == 0 else {
-            throw .queueSize(queueSize)
-        }
+        guard Self.isQueueSize(queueSize) else { throw .queueSize(queueSize) }
         guard requests >= 1, requests <= queueSize else {
             throw .requests(requests, limit: queueSize)
         }
@@ -50,8 +48,10 @@ public struct VirtqueueLayout: Hashable, Sendable {
         let cacheLine = 64
         let page = Int(pageSize)
         availableRingOffset = Self.align(Descriptor.byteCount * queueSize, to: cacheLine)
-        usedRingOffset = Self.align(availableRingOffset + 6 + 2 * queueSize, to: cacheLine)
-        indirectTablesOffset = Self.align(usedRingOffset + 6 + 8 * queueSize, to: cacheLine)
+        usedRingOffset = Self.align(
+            availableRingOffset + Ring.availableByteCount(queueSize: queueSize), to: cacheLine)
+        indirectTablesOffset = Self.align(
+            usedRingOffset + Ring.usedByteCount(queueSize: queueSize), to: cacheLine)
         let table = Descriptor.byteCount * (dataDescriptors + 2)
         recordsOffset = Self.align(indirectTablesOffset + table * requests, to: page)
         let end = Self.align(recordsOffset + Self.recordStride * requests, to: page)
@@ -61,6 +61,23 @@ public struct VirtqueueLayout: Hashable, Sendable {
     /// The queue area that starts at `start`.
     public func area(at start: GFN) -> PageRange {
         PageRange(start: start.rawValue, count: pages.rawValue)
+    }
+
+    /// The addresses of the three rings in the queue area that starts at `start`.
+    public func rings(at start: GFN, usesEventIndex: Bool = false) -> VirtqueueRings {
+        do throws(RingError) {
+            return try VirtqueueRings(
+                queueSize: queueSize,
+                descriptorTable: start.address + UInt64(descriptorTableOffset),
+                availableRing: start.address + UInt64(availableRingOffset),
+                usedRing: start.address + UInt64(usedRingOffset), usesEventIndex: usesEventIndex)
+        } catch {
+            preconditionFailure("a queue laid out here: \(error)")
+        }
+    }
+
+    static func isQueueSize(_ size: Int) -> Bool {
+        (1...queueSizeLimit).contains(size) && size & (size - 1) == 0
     }
 
     /// The longest chain one request needs: header, data, status.

@@ -16,6 +16,9 @@ struct ChunkCursor {
         count = rangeCount
     }
 
+    /// Whether the current chunk is the last one.
+    var isAtEnd: Bool { index == count }
+
     /// Moves to the next chunk; false when the list is done.
     mutating func next(of ranges: [PageRange], chunkPages: UInt64) -> Bool {
         guard index < count else { return false }

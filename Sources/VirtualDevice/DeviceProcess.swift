@@ -71,7 +71,7 @@ public final class DeviceProcess {
             var reply = DeviceReply(.done)
             var text = ""
             do throws(TurnFailure) {
-                let turn = try makeTurn(setup)
+                let turn = makeTurn(setup)
                 let strategy = try strategy(for: turn)
                 switch setup.duty {
                 case .serve: try serve(strategy, turn, &reply)
@@ -84,29 +84,22 @@ public final class DeviceProcess {
         }
     }
 
-    private func makeTurn(_ setup: TurnSetup) throws(TurnFailure) -> DeviceTurn {
+    private func makeTurn(_ setup: TurnSetup) -> DeviceTurn {
         DeviceTurn(
-            device: device, setup: setup,
-            layout: try TurnFailure.telling {
-                try VirtqueueLayout(
-                    queueSize: Int(setup.queueSize),
-                    dataDescriptors: Int(setup.queueDataDescriptors))
-            },
-            view: GuestView(memory, pages: setup.guestPages),
+            device: device, setup: setup, view: GuestView(memory, pages: setup.guestPages),
             ledger: ConversionLedger(ledger, pages: setup.guestPages),
             clock: TickClock(scale: setup.scale), telemetry: telemetry)
     }
 
     private func strategy(for turn: DeviceTurn) throws(TurnFailure) -> any PinStrategy {
         let setup = turn.setup
-        let queue = turn.layout.area(at: setup.queueStart)
         return try TurnFailure.telling {
             // What the hypervisor has touched since faults here no more; of guest memory what the device is to touch. On any
             // processor: devices that share one would do it one after the other.
             try onAnyProcessor {
                 let shouldStop = { [telemetry] in telemetry.shouldStop }
                 try memory.mapPopulated(
-                    (setup.buffer.ranges + [queue]).map { range in
+                    (setup.buffer.ranges + [setup.queueArea]).map { range in
                         let start = Int(range.start.address)
                         return start..<start + Int(range.count.bytes.rawValue)
                     }, shouldStop: shouldStop)
@@ -133,17 +126,24 @@ public final class DeviceProcess {
     ) throws(TurnFailure) {
         let (setup, clock) = (turn.setup, turn.clock)
         let (pinner, cache) = try makePinner(strategy, turn)
-        var loop = RequestLoop(
-            turn, pinner: pinner, writer: try makeWriter(setup),
-            notifications: try makeNotifications(setup),
+        let mover = DataMover(
+            writer: try makeWriter(setup),
             faults: FaultRecovery(
                 policy: setup.faultPolicy, table: strategy.arena.table,
                 hypervisor: InheritedDescriptor.service, timeout: setup.retryNanoseconds))
+        let notifications = try makeNotifications(setup)
+        var loop: RequestLoop
+        do throws(RingError) {
+            loop = try RequestLoop(
+                turn, pinner: pinner, mover: mover, notifications: notifications)
+        } catch {
+            throw TurnFailure(description: "\(error)")
+        }
 
         // The device writes the used ring at any time: its queue stays pinned for the turn.
         let start = clock.now()
         let queuePin = try TurnFailure.telling(of: pinner) {
-            try pinner.pin(turn.layout.area(at: setup.queueStart))
+            try pinner.pin(setup.queueArea)
         }
         // However the turn ends: the device lives on.
         defer {

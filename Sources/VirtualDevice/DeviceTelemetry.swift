@@ -34,11 +34,13 @@ public struct DeviceTelemetry: Sendable {
     private var stopWord: UnsafeMutablePointer<Atomic<UInt32>> { word(0) }
     private var settlingWord: UnsafeMutablePointer<Atomic<UInt32>> { word(1) }
     private var measuresFromWord: UnsafeMutablePointer<Atomic<UInt64>> { word(2) }
+    private var lastFailureWord: UnsafeMutablePointer<Atomic<UInt32>> { word(3) }
 
     /// Makes it ready for a turn, before the device hears of that.
     public func reset() {
         settlingWord.pointee.store(Settling.underWay.rawValue, ordering: .relaxed)
         measuresFromWord.pointee.store(.max, ordering: .relaxed)
+        lastFailure = .ioError
         shouldStop = false
     }
 
@@ -58,6 +60,20 @@ public struct DeviceTelemetry: Sendable {
     public var measuresFrom: UInt64 {
         @inline(__always) get { measuresFromWord.pointee.load(ordering: .acquiring) }
         nonmutating set { measuresFromWord.pointee.store(newValue, ordering: .releasing) }
+    }
+
+    /// How the request ended that failed last, `ioError` where none has. Written by the device before it completes that one,
+    /// so that the driver, which finds it failed, has the reason.
+    public var lastFailure: RequestOutcome {
+        get {
+            RequestOutcome(
+                rawValue: UInt8(
+                    truncatingIfNeeded: lastFailureWord.pointee.load(ordering: .acquiring)))
+                ?? .ioError
+        }
+        nonmutating set {
+            lastFailureWord.pointee.store(UInt32(newValue.rawValue), ordering: .releasing)
+        }
     }
 
     /// Where the device leaves its statistics, before it says that it is done.

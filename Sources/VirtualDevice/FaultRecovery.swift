@@ -29,7 +29,7 @@ public struct FaultTotals: BitwiseCopyable, Sendable {
     }
 }
 
-/// Writes ranges whose pages may be protected under the write, and deals with the faults.
+/// Writes memory whose pages may be protected under the write, and deals with the faults.
 struct FaultRecovery {
     /// Nil where a fault is a violation by a strategy that should have kept the page: the request fails.
     private let policy: FaultPolicy?
@@ -50,18 +50,18 @@ struct FaultRecovery {
     /// To be called before the first write of a request.
     mutating func start() { deadline = nil }
 
-    /// Writes the range, going on after each fault as the policy says. Returns the bytes written without a gap: all,
-    /// or those before a page that the request is given up at.
+    /// Writes the bytes, which lie at `address` for the guest, going on after each fault as the policy says. Returns how
+    /// many were written without a gap: all, or those before a page that the request is given up at.
     mutating func write(
-        _ range: PageRange, in view: GuestView, by writer: DmaWriter, _ stamp: Stamp
+        _ bytes: UnsafeMutableRawBufferPointer, at address: UInt64, by writer: DmaWriter,
+        _ stamp: Stamp
     ) -> UInt64 {
-        let bytes = view.bytes(of: range)
         var done = 0
         while true {
             done += writer.write(
                 UnsafeMutableRawBufferPointer(rebasing: bytes[done...]), stamp: stamp)
             guard done < bytes.count else { return UInt64(done) }
-            let page = GFN(range.lower + UInt64(done) / pageSize)
+            let page = GFN((address + UInt64(done)) / pageSize)
             guard recover(page, generation: UInt64(stamp.generation)) else {
                 return UInt64(done)
             }

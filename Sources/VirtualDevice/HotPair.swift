@@ -1,3 +1,4 @@
+import GuestMemory
 import Telemetry
 
 /// One pin and unpin in a warm loop: plain data for the control socket.
@@ -51,5 +52,42 @@ public struct HotPair: BitwiseCopyable, Sendable {
             let pairs = (isUndisturbed ? alone : taken.map(\.pair)).sorted()
             return HotPair(nanoseconds: pairs[pairs.count / 2], isUndisturbed: isUndisturbed)
         }
+    }
+}
+
+extension RequestPins {
+    /// One pin and unpin of `ranges` in a warm loop, without a write, in chunks of so many pages; nil where the pin is
+    /// refused.
+    mutating func hotPair(
+        _ ranges: [PageRange], chunkPages: UInt64, clock: TickClock, bestAddsPerCycle: Double
+    ) -> HotPair? {
+        let isWhole = ranges.reduce(0) { $0 + $1.count.rawValue } <= chunkPages
+        var cursor = ChunkCursor()
+        cursor.reserve(ranges.count)
+        var pairs = 1
+        var batches = HotPair.Batches(bestAddsPerCycle: bestAddsPerCycle)
+        while !batches.isEnough {
+            let before = batches.probe(clock)
+            let start = clock.now()
+            for _ in 0..<pairs {
+                if isWhole {
+                    if tryToTake(ranges.span) != nil { return nil }
+                    giveBack()
+                    continue
+                }
+                cursor.start(ranges.count)
+                while cursor.next(of: ranges, chunkPages: chunkPages) {
+                    if tryToTake(cursor.chunk.span) != nil { return nil }
+                    giveBack()
+                }
+            }
+            let elapsed: Double = clock.nanoseconds(from: clock.now() &- start)
+            if elapsed < HotPair.batchNanoseconds, pairs < 1 << 24 {
+                pairs *= 2
+            } else {
+                batches.take(elapsed / Double(pairs), before, batches.probe(clock))
+            }
+        }
+        return batches.result
     }
 }

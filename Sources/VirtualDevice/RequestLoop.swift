@@ -6,17 +6,17 @@ import PinLock
 import Telemetry
 import Virtqueue
 
-/// The loop of a virtual device: take a request, pin, write, unpin, complete.
+/// The loop of a virtual device: take a request, pin, move its data, unpin, complete.
 ///
-/// It knows its queue, a pinner and a writer; no hypervisor and no experiment. One thread, nothing allocated per
-/// request. Each request leaves one sample.
+/// It knows its queue, a pinner and a mover; no hypervisor and no experiment. One thread, nothing allocated per
+/// request. Each request that moves data leaves one sample.
 struct RequestLoop: ~Copyable {
     private let turn: DeviceTurn
-    private let pinner: any Pinner
-    private let writer: DmaWriter?
     private let notifications: Notifications
     private let chunkPages: UInt64
     private let slowdown: Double
+    /// Looked up anew for each request: between two it may become another table.
+    private let memory: GuestView
 
     private var queue: DeviceQueue
     private var request: DeviceRequest
@@ -24,11 +24,8 @@ struct RequestLoop: ~Copyable {
     private var watch: InterferenceWatch
     private var isMeasuring = false
     private var cursor = ChunkCursor()
-    private var pins: PinStack
-    private var pauses: RetryPauses
-    /// The longest time for which a request tried again until it had its pins or gave up, in nanoseconds.
-    private(set) var longestPinWait: UInt64 = 0
-    private var faults: FaultRecovery
+    private var pins: RequestPins
+    private(set) var mover: DataMover
     /// When the previous request was done with, or the loop last looked in vain.
     private var previousEnd: UInt64?
     private var lastLook: UInt64
@@ -36,40 +33,41 @@ struct RequestLoop: ~Copyable {
     private var clock: TickClock { turn.clock }
 
     init(
-        _ turn: DeviceTurn, pinner: any Pinner, writer: DmaWriter?,
-        notifications: consuming Notifications, faults: FaultRecovery
-    ) {
+        _ turn: DeviceTurn, pinner: any Pinner, mover: consuming DataMover,
+        notifications: consuming Notifications
+    ) throws(RingError) {
+        let (rings, view) = (turn.setup.rings, turn.view)
+        queue = try DeviceQueue(rings, registered: [turn.setup.queueArea], in: view)
         self.turn = turn
-        self.pinner = pinner
-        self.writer = writer
+        self.mover = mover
         self.notifications = notifications
-        self.faults = faults
+        memory = view
         chunkPages = turn.setup.chunkPages
         slowdown = turn.setup.settings.slowdown
-        queue = DeviceQueue(turn.layout, at: turn.setup.queueStart, in: turn.view)
-        request = DeviceRequest(for: turn.layout)
+        request = DeviceRequest(queueSize: rings.queueSize)
         recorder = RequestRecorder(turn.telemetry, setup: turn.setup, clock: turn.clock)
         watch = InterferenceWatch(clock: turn.clock)
         lastLook = turn.clock.now()
-        pins = PinStack(capacity: turn.layout.queueSize)
-        cursor.reserve(turn.layout.queueSize)
-        pauses = RetryPauses(seed: UInt64(turn.device.rawValue + 1))
+        pins = RequestPins(pinner, turn: turn, capacity: rings.queueSize)
+        cursor.reserve(rings.queueSize)
     }
 
     /// Serves the queue until the hypervisor ends the turn; why the queue is broken, where it is.
     mutating func run() -> BrokenQueue? {
         var idle = Backoff()
         while true {
-            switch queue.next(into: &request) {
+            switch queue.next(into: &request, from: memory, reading: &pins) {
             case .valid:
                 serve()
+            case .unsupported:
+                complete(.unsupported)
             case .invalid:
-                queue.complete(request, with: StatusRecord(.badRequest))
+                fail(.badRequest)
             case .broken(let reason):
                 return reason
             case .empty:
                 if turn.telemetry.shouldStop { return nil }
-                pinner.serviceRevocations()
+                pins.serviceRevocations()
                 wait(&idle)
                 continue
             }
@@ -119,95 +117,118 @@ struct RequestLoop: ~Copyable {
     }
 
     private mutating func serve() {
-        if !isMeasuring, request.generation >= turn.telemetry.measuresFrom { beginMeasuring() }
+        guard request.type != .flush else { return complete(.ok) }
+        guard canBeServed else { return fail(.badRequest) }
+        if !isMeasuring, request.sector >= turn.telemetry.measuresFrom { beginMeasuring() }
         // A request that is there already begins at once, or somebody has taken the processor away; but to read a long
         // chain takes its time.
         if request.ranges.count <= Self.shortChain {
             watch.noteTurn(from: lastLook, to: clock.now())
         }
         var sample = DMASample()
-        sample.generation = request.generation
-        let status = transfer(&sample)
-        sample.status = UInt8(status.code.rawValue)
-        sample.bytes = status.bytesWritten
-        // The first page that was converted under the write says more than one that was refused later.
-        if status.code != .ok, sample.stalePages == 0 {
-            sample.firstGFN = UInt32(truncatingIfNeeded: status.gfn.rawValue)
+        sample.generation = request.sector
+        let end = transfer(&sample)
+        sample.status = end.outcome.rawValue
+        sample.bytes = mover.moved
+        // The first page that was converted under the access says more than one that was refused later.
+        if end.outcome != .ok, sample.stalePages == 0 {
+            sample.firstGFN = UInt32(truncatingIfNeeded: end.gfn.rawValue)
         }
         recorder.take(sample)
-        queue.complete(request, with: status)
+        let written = mover.written(of: request.type)
+        guard end.outcome == .ok else { return fail(end.outcome, bytesWritten: written) }
+        complete(.ok, bytesWritten: written)
     }
 
-    /// Pins, writes and unpins the request, a chunk at a time; stops at the first chunk that cannot be pinned.
-    private mutating func transfer(_ sample: inout DMASample) -> StatusRecord {
-        let stamp = Stamp(device: UInt16(turn.device.rawValue), generation: request.generation)
-        writer?.prepare(stamp)
-        faults.start()
-        var written: UInt64 = 0
+    /// Where private pages are protected, a store may fault, and only those of an engine are watched; and nothing stops a
+    /// read.
+    private var canBeServed: Bool {
+        !turn.setup.isProtected || (request.type == .in && !request.statusNeedsPin)
+    }
+
+    private mutating func fail(_ outcome: RequestOutcome, bytesWritten: UInt64 = 0) {
+        turn.telemetry.lastFailure = outcome
+        complete(.ioError, bytesWritten: bytesWritten)
+    }
+
+    /// Tells the driver. A status that is written nowhere yet and is not registered has a pin of its own; where that is
+    /// refused the guest gets none.
+    private mutating func complete(_ status: RequestStatus, bytesWritten: UInt64 = 0) {
+        if let page = request.statusPage, !turn.setup.isProtected {
+            let list: InlineArray<1, PageRange> = [page]
+            var retries: UInt16 = 0
+            if pins.take(list.span, &retries) == nil {
+                request.write(status)
+                pins.giveBack()
+            }
+        }
+        queue.complete(&request, with: status, bytesWritten: bytesWritten)
+    }
+
+    /// How a request ended, and the first page that offended.
+    fileprivate struct End {
+        var outcome: RequestOutcome
+        var gfn = GFN(0)
+    }
+
+    /// Pins, moves and unpins the request, a chunk at a time; stops at the first chunk that cannot be pinned.
+    private mutating func transfer(_ sample: inout DMASample) -> End {
+        mover.start(generation: request.sector)
         let first = clock.now()
         if let previousEnd {
             sample.gapTicks = TickClock.elapsed(from: previousEnd, to: first)
         }
+        pins.addCopies(to: &sample)
+        let copyTicks = sample.pinTicks
         defer {
-            sample.totalTicks = TickClock.elapsed(from: first, to: clock.now())
-            previousEnd = first &+ sample.totalTicks
+            let elapsed = TickClock.elapsed(from: first, to: clock.now())
+            previousEnd = first &+ elapsed
+            // The header may have taken a pin before, in what looks like the gap.
+            sample.totalTicks = elapsed &+ copyTicks
+            sample.gapTicks -= min(sample.gapTicks, copyTicks)
         }
-        if request.byteCount.rawValue <= chunkPages &* pageSize {
+        if request.pageCount.rawValue <= chunkPages {
             // The list as it is: nothing of it is copied. Gone by the next request, which is read into the same memory.
             let ranges = request.ranges
-            return transfer(ranges.span, stamp, &written, &sample)
-                ?? StatusRecord(.ok, bytesWritten: written)
+            return transfer(ranges.span, isLast: true, &sample) ?? End(outcome: .ok)
         }
         cursor.start(request.ranges.count)
         while cursor.next(of: request.ranges, chunkPages: chunkPages) {
             let chunk = cursor.chunk
-            if let stop = transfer(chunk.span, stamp, &written, &sample) { return stop }
+            if let end = transfer(chunk.span, isLast: cursor.isAtEnd, &sample) { return end }
         }
-        return StatusRecord(.ok, bytesWritten: written)
+        return End(outcome: .ok)
     }
 
-    /// Pins, writes and unpins a chunk: nil, or how the request has ended with it.
+    /// Pins, moves and unpins a chunk: nil, or how the request has ended with it.
     private mutating func transfer(
-        _ chunk: Span<PageRange>, _ stamp: Stamp, _ written: inout UInt64,
-        _ sample: inout DMASample
-    ) -> StatusRecord? {
+        _ chunk: Span<PageRange>, isLast: Bool, _ sample: inout DMASample
+    ) -> End? {
         let start = clock.now()
-        let refusal = pin(chunk, &sample.retries)
+        let refusal = pins.take(chunk, &sample.retries)
         let pinned = clock.now()
         sample.pinTicks &+= TickClock.elapsed(from: start, to: pinned)
-        if let refusal { return refusal.status(bytesWritten: written) }
+        if let refusal { return refusal.end }
 
         let mark = turn.ledger.mark()
-        if let writer {
+        if mover.moves {
             let before = clock.now()
-            let stop = write(chunk, by: writer, stamp, &written)
+            let stop = mover.move(request, within: chunk)
             if slowdown > 0 { slowDown(since: before) }
             sample.writeTicks &+= TickClock.elapsed(from: before, to: clock.now())
             if let stop {
-                unpin()
-                faults.giveUp(lostBytes: request.byteCount.rawValue - written)
-                return StatusRecord(.writeFault, gfn: stop, bytesWritten: written)
+                pins.giveBack()
+                mover.giveUp(lostBytes: request.byteCount.rawValue - mover.moved)
+                return End(outcome: .writeFault, gfn: stop)
             }
         }
         checkForConversions(of: chunk, since: mark, &sample)
 
+        // Its page is the last of the list.
+        if isLast, request.statusNeedsPin { request.write(.ok) }
         let before = clock.now()
-        unpin()
+        pins.giveBack()
         sample.unpinTicks &+= TickClock.elapsed(from: before, to: clock.now())
-        return nil
-    }
-
-    /// Writes the chunk; the page at which it has to stop, nil where it came to its end.
-    @inline(__always)
-    private mutating func write(
-        _ chunk: Span<PageRange>, by writer: DmaWriter, _ stamp: Stamp, _ written: inout UInt64
-    ) -> GFN? {
-        for index in chunk.indices {
-            let range = chunk[index]
-            let done = faults.write(range, in: turn.view, by: writer, stamp)
-            written += done
-            if done < range.count.bytes.rawValue { return GFN(range.lower + done / pageSize) }
-        }
         return nil
     }
 
@@ -218,9 +239,6 @@ struct RequestLoop: ~Copyable {
         let extra = UInt64(Double(TickClock.elapsed(from: start, to: end)) * slowdown)
         while TickClock.elapsed(from: end, to: clock.now()) < extra {}
     }
-
-    /// What the turn's faults came to.
-    var faultTotals: FaultTotals { faults.totals }
 
     /// The device's half of the oracle: no page of the chunk was converted since it was pinned.
     private func checkForConversions(
@@ -240,139 +258,27 @@ struct RequestLoop: ~Copyable {
     /// So many ranges are read in a microsecond or two.
     private static let shortChain = 64
 
-    // MARK: Pinning a chunk
+    // MARK: What a turn has come to
 
-    private mutating func pin(_ chunk: Span<PageRange>, _ retries: inout UInt16) -> PinRefusal? {
-        guard let refusal = tryPin(chunk) else { return nil }
-        guard case .converting = refusal else { return refusal }
-        return retryPin(chunk, after: refusal, &retries)
-    }
+    var faultTotals: FaultTotals { mover.faults.totals }
+    var longestPinWait: UInt64 { pins.longestWait }
 
-    /// Pins every range of the chunk, or none: with one pin, but where there are more ranges than a pin has.
-    @inline(__always)
-    private mutating func tryPin(_ chunk: Span<PageRange>) -> PinRefusal? {
-        do throws(PinRefusal) {
-            guard chunk.count > Pin.rangeLimit else {
-                pins.push(try pinner.pin(chunk))
-                return nil
-            }
-            var next = 0
-            while next < chunk.count {
-                let end = min(next + Pin.rangeLimit, chunk.count)
-                pins.push(try pinner.pin(chunk.extracting(next..<end)))
-                next = end
-            }
-            return nil
-        } catch {
-            unpin()
-            return error
-        }
-    }
-
-    /// Tries again until the conversion in the way is over, or the request's deadline. An attempt counts before it is
-    /// undone, and a conversion that waits takes it for a pin: the pauses are random and grow so that it gets a gap.
-    @inline(never)
-    private mutating func retryPin(
-        _ chunk: Span<PageRange>, after first: PinRefusal, _ retries: inout UInt16
-    ) -> PinRefusal? {
-        let start = monotonicNanoseconds()
-        defer { longestPinWait = max(longestPinWait, monotonicNanoseconds() - start) }
-        let deadline = Deadline.after(nanoseconds: turn.setup.retryNanoseconds)
-        var refusal = first
-        pauses.startOver()
-        while case .converting = refusal, !deadline.hasPassed {
-            pinner.serviceRevocations()
-            var backoff = Backoff()
-            for _ in 0..<pauses.next() { backoff.pause() }
-            if retries < .max { retries += 1 }
-            guard let next = tryPin(chunk) else { return nil }
-            refusal = next
-        }
-        return refusal
-    }
-
-    @inline(__always)
-    private mutating func unpin() {
-        while let pin = pins.pop() { pinner.unpin(pin) }
-    }
-
-    // MARK: The hot pair
-
-    /// One pin and unpin of `ranges` in a warm loop, without a write; nil where the pin is refused.
+    /// One pin and unpin of `ranges` in a warm loop; nil where the pin is refused.
     mutating func hotPair(_ ranges: [PageRange]) -> HotPair? {
-        let isWhole = ranges.reduce(0) { $0 + $1.count.rawValue } <= chunkPages
-        var pairs = 1
-        var batches = HotPair.Batches(bestAddsPerCycle: turn.setup.bestAddsPerCycle)
-        while !batches.isEnough {
-            let before = batches.probe(clock)
-            let start = clock.now()
-            for _ in 0..<pairs {
-                if isWhole {
-                    if tryPin(ranges.span) != nil { return nil }
-                    unpin()
-                    continue
-                }
-                cursor.start(ranges.count)
-                while cursor.next(of: ranges, chunkPages: chunkPages) {
-                    let chunk = cursor.chunk
-                    if tryPin(chunk.span) != nil { return nil }
-                    unpin()
-                }
-            }
-            let elapsed: Double = clock.nanoseconds(from: clock.now() &- start)
-            if elapsed < HotPair.batchNanoseconds, pairs < 1 << 24 {
-                pairs *= 2
-            } else {
-                batches.take(elapsed / Double(pairs), before, batches.probe(clock))
-            }
-        }
-        return batches.result
-    }
-}
-
-/// What a device knows for the length of a turn: what it was told, and what it shares with whom.
-struct DeviceTurn {
-    let device: DeviceID
-    let setup: TurnSetup
-    let layout: VirtqueueLayout
-    let view: GuestView
-    let ledger: ConversionLedger
-    let clock: TickClock
-    let telemetry: DeviceTelemetry
-}
-
-/// The pins of one chunk, in memory of a fixed size: what lies between two reads of the clock stays small.
-struct PinStack: ~Copyable {
-    private let pins: UnsafeMutableBufferPointer<Pin>
-    private var count = 0
-
-    init(capacity: Int) { pins = .allocate(capacity: capacity) }
-
-    deinit { pins.deallocate() }
-
-    @inline(__always)
-    mutating func push(_ pin: Pin) {
-        pins.initializeElement(at: count, to: pin)
-        count += 1
-    }
-
-    @inline(__always)
-    mutating func pop() -> Pin? {
-        guard count > 0 else { return nil }
-        count -= 1
-        return pins[count]
+        pins.hotPair(
+            ranges, chunkPages: chunkPages, clock: clock,
+            bestAddsPerCycle: turn.setup.bestAddsPerCycle)
     }
 }
 
 extension PinRefusal {
-    fileprivate func status(bytesWritten: UInt64) -> StatusRecord {
+    fileprivate var end: RequestLoop.End {
         switch self {
-        case .privatePage(let gfn): StatusRecord(.privatePage, gfn: gfn, bytesWritten: bytesWritten)
-        case .converting(let gfn):
-            StatusRecord(.conversionInProgress, gfn: gfn, bytesWritten: bytesWritten)
-        case .outOfRange: StatusRecord(.badRequest, bytesWritten: bytesWritten)
-        case .overLimit: StatusRecord(.overLimit, bytesWritten: bytesWritten)
-        case .tooManyPins: StatusRecord(.ioError, bytesWritten: bytesWritten)
+        case .privatePage(let gfn): RequestLoop.End(outcome: .privatePage, gfn: gfn)
+        case .converting(let gfn): RequestLoop.End(outcome: .conversionInProgress, gfn: gfn)
+        case .outOfRange: RequestLoop.End(outcome: .badRequest)
+        case .overLimit: RequestLoop.End(outcome: .overLimit)
+        case .tooManyPins: RequestLoop.End(outcome: .ioError)
         }
     }
 }

@@ -1,7 +1,9 @@
 import GuestMemory
+import Oracle
 import PinLock
 import Settings
 import Telemetry
+import Virtqueue
 
 /// What a device is told at the start of a turn: its settings, and where its queue and its buffer are.
 ///
@@ -16,9 +18,9 @@ public struct TurnSetup: BitwiseCopyable, Sendable {
     /// `ready`.
     public var isProtected = false
 
-    public var queueSize: UInt32 = 0
-    public var queueDataDescriptors: UInt32 = 0
-    public var queueStart = GFN(0)
+    public var rings: VirtqueueRings
+    /// What is shared for as long as the queue is served: the rings, and whatever else the driver keeps there.
+    public var queueArea: PageRange
     public var guestPages = PageCount(0)
     public var buffer = ScatterShape(start: GFN(0), pagesPerRange: PageCount(1), rangeCount: 1)
     /// Pages of a whole request. Where it has more than the buffer, that is a pool, and the request comes in pieces.
@@ -34,8 +36,12 @@ public struct TurnSetup: BitwiseCopyable, Sendable {
     public var duty = DeviceDuty.serve
     public var scale: ClockScale
 
-    public init(_ settings: TurnSettings, scale: ClockScale) {
+    public init(
+        _ settings: TurnSettings, rings: VirtqueueRings, queueArea: PageRange, scale: ClockScale
+    ) {
         self.settings = settings
+        self.rings = rings
+        self.queueArea = queueArea
         self.scale = scale
     }
 
@@ -53,6 +59,16 @@ public struct TurnSetup: BitwiseCopyable, Sendable {
     var faultPolicy: FaultPolicy? {
         strategy.info.protectsPages ? settings.faultPolicy : nil
     }
+}
+
+/// What a device knows for the length of a turn: what it was told, and what it shares with whom.
+struct DeviceTurn {
+    let device: DeviceID
+    let setup: TurnSetup
+    let view: GuestView
+    let ledger: ConversionLedger
+    let clock: TickClock
+    let telemetry: DeviceTelemetry
 }
 
 /// What a device does in a turn.

@@ -55,6 +55,25 @@ struct FaultTests {
         #expect(memory.firstStrayByte(outside: 60..<64) == nil)
     }
 
+    /// Parts of lines fault as whole lines do: at the beginning, in the middle, at the end.
+    @Test(arguments: FillEngine.allCases.filter(\.isAvailable))
+    func partsOfLinesFaultToo(engine: FillEngine) throws {
+        let memory = try GuardedPages(pages: 3)
+        let protection = try WriteProtection(of: memory.bytes)
+        let writer = try DmaWriter(engine: engine, lanes: 1, device: 3, expectsFaults: true)
+        let stamp = writer.stamp(generation: 1)
+        writer.prepare(stamp)
+        try protection.set(true, 4096..<8192)
+        for (bytes, written) in [
+            (4097..<4100, 0), (4097..<9000, 0), (4095..<4097, 1), (4000..<4200, 96),
+            (100..<4096, 3996), (100..<4100, 3996), (4150..<8200, 0), (8192..<8193, 1),
+        ] {
+            let range = UnsafeMutableRawBufferPointer(rebasing: memory.bytes[bytes])
+            #expect(writer.write(range, stamp: stamp) == written, "\(bytes)")
+        }
+        #expect(memory.bytes[4096..<8192].allSatisfy { $0 == 0 })
+    }
+
     @Test func theProtectionEndsWithItsDescriptor() throws {
         let memory = try GuardedPages(pages: 2)
         let writer = try DmaWriter(engine: .nt, lanes: 1, device: 3, expectsFaults: true)

@@ -82,19 +82,46 @@ import Testing
         var testDescription: String { "\(width) bits" }
     }
 
-    @Test func refusesPartsOfLines() async {
-        await #expect(processExitsWith: .failure) {
-            let writer = try DmaWriter(engine: .memset, lanes: 1, device: 0)
-            let memory = try GuardedPages(pages: 1)
-            let bytes = UnsafeMutableRawBufferPointer(rebasing: memory.bytes[0..<65])
-            writer.write(bytes, stamp: writer.stamp(generation: 0))
+    /// Any bytes: those of the range are what they are where whole lines are written, and no other has changed.
+    @Test(arguments: FillEngine.allCases.filter(\.isAvailable), [1, 2])
+    func fillsPartsOfLines(engine: FillEngine, lanes: Int) throws {
+        let writer = try DmaWriter(engine: engine, lanes: lanes, device: 14)
+        let offsets = [0, 1, 7, 8, 31, 63, 64, 65, 127, 4095, 4096]
+        let lengths = [1, 2, 8, 62, 63, 64, 65, 128, 190, 511, 512, 4097, 9000]
+        for offset in offsets {
+            for length in lengths {
+                let memory = try GuardedPages(pages: 4)
+                let stamp = writer.stamp(generation: UInt64(offset * 10_000 + length))
+                writer.prepare(stamp)
+                let range = UnsafeMutableRawBufferPointer(
+                    rebasing: memory.bytes[offset..<offset + length])
+                #expect(writer.write(range, stamp: stamp) == length)
+                let word = engine.pattern(of: stamp)
+                let wrong = memory.bytes.indices.first { index in
+                    let isInside = (offset..<offset + length).contains(index)
+                    let expected =
+                        isInside ? UInt8(truncatingIfNeeded: word >> (8 * UInt64(index % 8))) : 0
+                    return memory.bytes[index] != expected
+                }
+                #expect(wrong == nil, "\(length) bytes at \(offset)")
+                #expect(memory.firstStrayByte(outside: 0..<256) == nil)
+            }
         }
-        await #expect(processExitsWith: .failure) {
-            let writer = try DmaWriter(engine: .memset, lanes: 1, device: 0)
-            let memory = try GuardedPages(pages: 1)
-            let bytes = UnsafeMutableRawBufferPointer(rebasing: memory.bytes[32..<96])
-            writer.write(bytes, stamp: writer.stamp(generation: 0))
+    }
+
+    /// Pieces of a line, one after the other, make the line of a whole.
+    @Test func partsAddUp() throws {
+        let writer = try DmaWriter(engine: .nt, lanes: 1, device: 15)
+        let memory = try GuardedPages(pages: 2)
+        let stamp = writer.stamp(generation: 3)
+        var start = 0
+        for length in [1, 100, 27, 4000, 64, 8192 - 4192] {
+            writer.write(
+                UnsafeMutableRawBufferPointer(rebasing: memory.bytes[start..<start + length]),
+                stamp: stamp)
+            start += length
         }
+        #expect(start == 8192 && firstWord(in: memory.bytes, otherThan: stamp.rawValue) == nil)
     }
 
     /// A copy of the last request's data would carry the wrong stamp.

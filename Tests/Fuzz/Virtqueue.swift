@@ -23,7 +23,8 @@ private let ringWords = 64 - 8
 /// What a device does for one store at most: it serves a full ring of the longest chains.
 private let mostAccesses = layout.queueSize * 8 * layout.queueSize
 
-/// Guest memory of which the device may touch nothing but the queue area: any other access faults.
+/// Guest memory of which the device may touch nothing but the queue area, and what its reader copies: any other access
+/// faults.
 private func makeGuest(pages: UInt64) -> GuestView {
     let mapping = try! SharedMapping.create(name: "fuzz", byteCount: Int(pages * pageSize))
     let guest = GuestView(mapping)
@@ -65,32 +66,78 @@ public func fuzzVirtqueue(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt 
 }
 
 private struct Device: ~Copyable {
-    private var queue = DeviceQueue(layout, at: area.start, in: guest)
-    private var request = DeviceRequest(for: layout)
+    private var queue = try! DeviceQueue(
+        layout.rings(at: area.start), registered: [area], in: guest)
+    private var request = DeviceRequest(queueSize: layout.queueSize)
+    private var reader = Reader()
 
     /// Takes and completes a request; false where there is none.
     mutating func serve() -> Bool {
-        switch queue.next(into: &request) {
+        switch queue.next(into: &request, from: guest, reading: &reader) {
         case .empty, .broken: return false
-        case .invalid: queue.complete(request, with: StatusRecord(.badRequest))
+        case .unsupported: queue.complete(&request, with: .unsupported)
+        case .invalid: queue.complete(&request, with: .ioError)
         case .valid:
-            if let complaint = complaint(of: request.ranges) { fatalError(complaint) }
-            queue.complete(
-                request, with: StatusRecord(.ok, bytesWritten: request.byteCount.rawValue))
+            if let complaint = complaint(of: request) { fatalError(complaint) }
+            let bytes = request.type == .in ? request.byteCount.rawValue : 0
+            queue.complete(&request, with: .ok, bytesWritten: bytes)
         }
         return true
     }
 }
 
+/// Refuses what lies in an odd page; of the others it hands over what no guest has put together: the page's number.
+private struct Reader: GuestReader {
+    mutating func copy(
+        _ source: UnsafeRawBufferPointer, in pages: PageRange, to target: UnsafeMutableRawPointer
+    ) -> Bool {
+        let start = UnsafeRawPointer(guest.bytes(of: pages).baseAddress!)
+        precondition(
+            source.baseAddress! >= start
+                && source.baseAddress! + source.count <= start + Int(pages.count.bytes.rawValue)
+                && source.count <= layout.queueSize * 16,
+            "\(source) is not in \(pages), or too much")
+        precondition(!area.contains(pages), "\(pages) are registered")
+        guard pages.lower % 2 == 0 else { return false }
+        target.initializeMemory(
+            as: UInt8.self, repeating: UInt8(truncatingIfNeeded: pages.lower / 2),
+            count: source.count)
+        return true
+    }
+}
+
 /// What is wrong with the data of a request that the device accepted; nil where nothing is.
-private func complaint(of ranges: [PageRange]) -> String? {
-    if ranges.isEmpty { return "no data" }
-    for (index, range) in ranges.enumerated() {
-        if range.upper > guest.pages.rawValue { return "\(range) is outside guest memory" }
-        if range.overlaps(area) { return "\(range) overlaps the queue area" }
-        for other in ranges[..<index] where other.overlaps(range) {
-            return "\(range) overlaps \(other)"
+private func complaint(of request: borrowing DeviceRequest) -> String? {
+    guard let type = request.type else { return "no type" }
+    let ranges = request.ranges
+    if (request.segmentCount == 0) != (type == .flush) {
+        return "\(request.segmentCount) segments of \(type)"
+    }
+    var bytes: UInt64 = 0
+    for range in ranges where range.upper > guest.pages.rawValue {
+        return "\(range) is outside guest memory"
+    }
+    for index in 0..<request.segmentCount {
+        let segment = request.segment(index)
+        let (start, end) = (segment.address, segment.address + segment.byteCount)
+        let isPinned = ranges.contains {
+            $0.lower * pageSize <= start && end <= $0.upper * pageSize
         }
+        if segment.byteCount == 0 || !isPinned {
+            return "\(segment.byteCount) bytes at \(start), pinned are \(ranges)"
+        }
+        if segment.pointer != guest.pointer(to: start, byteCount: segment.byteCount) {
+            return "\(start) is not at \(segment.pointer)"
+        }
+        bytes += segment.byteCount
+    }
+    if let page = request.statusPage, !ranges.contains(where: { $0.contains(page) }) {
+        return "the status in \(page) is not pinned"
+    }
+    let pages = ranges.reduce(0) { $0 + $1.count.rawValue }
+    if bytes != request.byteCount.rawValue || pages != request.pageCount.rawValue {
+        return
+            "\(bytes) bytes and \(pages) pages, not \(request.byteCount) and \(request.pageCount)"
     }
     return nil
 }

@@ -13,8 +13,7 @@ private final class StampingDevice {
     private let index: Int
     private let view: GuestView
     private let writer: DmaWriter
-    private var queue: DeviceQueue
-    private var request: DeviceRequest
+    private let end: QueueEnd
     /// Of the pieces it completed, and the ranges of each.
     private(set) var served: [(generation: UInt64, ranges: [PageRange])] = []
     /// Pieces that it fails, counted from 0.
@@ -25,25 +24,23 @@ private final class StampingDevice {
         self.index = index
         self.view = view
         writer = try DmaWriter(engine: .copy, lanes: 1, device: UInt16(index))
-        queue = DeviceQueue(map.queueLayout, at: map.queueStarts[index], in: view)
-        request = DeviceRequest(for: map.queueLayout)
+        end = QueueEnd(map, index, in: view)
     }
 
     /// Serves the next request; false where there is none.
     func serve() -> Bool {
-        guard case .valid = queue.next(into: &request) else { return false }
+        guard case .valid = end.next() else { return false }
         defer { count += 1 }
         guard !fails.contains(count) else {
-            queue.complete(request, with: StatusRecord(.ioError))
+            end.complete(.ioError)
             served = []
             return true
         }
-        let stamp = writer.stamp(generation: request.generation)
+        let stamp = writer.stamp(generation: end.request.sector)
         writer.prepare(stamp)
-        for range in request.ranges { writer.write(view.bytes(of: range), stamp: stamp) }
-        served.append((request.generation, request.ranges))
-        let bytes = request.byteCount.rawValue
-        queue.complete(request, with: StatusRecord(.ok, bytesWritten: bytes))
+        for range in end.request.ranges { writer.write(view.bytes(of: range), stamp: stamp) }
+        served.append((end.request.sector, end.request.ranges))
+        end.complete(.ok)
         return true
     }
 

@@ -1,6 +1,7 @@
 import GuestMemory
 import Linux
 import Synchronization
+import Telemetry
 import Testing
 import Virtqueue
 
@@ -28,28 +29,28 @@ private final class FakeDevice: Sendable {
         _ map: MemoryMap, _ index: Int, in view: GuestView,
         sleep: (() -> Void)? = nil, call: (() -> Void)? = nil
     ) {
-        var queue = DeviceQueue(map.queueLayout, at: map.queueStarts[index], in: view)
-        var request = DeviceRequest(for: map.queueLayout)
+        let end = QueueEnd(map, index, in: view)
         var idle = Backoff()
         while true {
-            switch queue.next(into: &request) {
+            switch end.next() {
             case .valid:
                 book.withLock {
-                    $0.generations.append(request.generation)
-                    $0.ranges.append(request.ranges)
+                    $0.generations.append(end.request.sector)
+                    $0.ranges.append(end.request.ranges)
                 }
-                let bytes = request.byteCount.rawValue
-                queue.complete(request, with: StatusRecord(.ok, bytesWritten: bytes))
+                end.complete(.ok)
                 idle = Backoff()
-                if let call, queue.driverWantsNotification() { call() }
+                if let call, end.queue.driverWantsNotification() { call() }
             case .empty:
                 if stop.load(ordering: .acquiring) { return }
                 guard let sleep else {
                     idle.pause()
                     continue
                 }
-                if !queue.enableNotifications() { sleep() }
-                queue.suppressNotifications()
+                if !end.queue.enableNotifications() { sleep() }
+                end.queue.suppressNotifications()
+            case .unsupported(let type):
+                return book.withLock { $0.complaint = "type \(type)" }
             case .invalid(let reason):
                 return book.withLock { $0.complaint = "\(reason)" }
             case .broken(let reason):
@@ -204,6 +205,30 @@ private final class Event: Sendable {
         #expect(driver.lastCompleted == [7])
     }
 
+    /// The status says that a request failed; why, and so whether that is a reason to give up, the device tells beside it.
+    @Test(arguments: [
+        (RequestOutcome.overLimit, 20), (.ioError, 20), (.privatePage, 0),
+        (.conversionInProgress, 0),
+    ])
+    func countsFailuresForWantOfRoom(failure: RequestOutcome, count: Int) throws {
+        let map = try smallMap(devices: 1)
+        let view = try memory(of: map)
+        let signals = TestSignals()
+        signals.failure.store(failure.rawValue, ordering: .releasing)
+        let driver = try driver(0, map, view, TurnControl(), signals: signals)
+        var queues = SteppedDevices(map, view)
+        queues.fails = { $0 <= 20 }
+        for _ in 0..<20 {
+            _ = driver.step(Moment(now: 1))
+            queues.serve()
+            _ = driver.step(Moment(now: 1))
+        }
+        #expect(driver.generation == 21 && driver.failuresInARow == count)
+        queues.serve()
+        _ = driver.step(Moment(now: 1))
+        #expect(driver.failuresInARow == 0)
+    }
+
     /// Both sides sleep whenever there is nothing to do, and neither sleeps through a notification.
     @Test func losesNoNotification() throws {
         let map = try smallMap(devices: 2)
@@ -341,34 +366,21 @@ private final class RecordingHypervisorOfRanges: Hypercalls {
 
 /// The devices' sides of all queues, a request each time they are told to.
 private struct SteppedDevices: ~Copyable {
-    private let queues: [Box]
+    private let queues: [QueueEnd]
     /// How many requests each has completed.
     private(set) var served: [Int]
     /// Which requests fail, by their generation.
     var fails: (UInt64) -> Bool = { _ in false }
 
-    private final class Box {
-        var queue: DeviceQueue
-        var request: DeviceRequest
-
-        init(_ map: MemoryMap, _ index: Int, _ view: GuestView) {
-            queue = DeviceQueue(map.queueLayout, at: map.queueStarts[index], in: view)
-            request = DeviceRequest(for: map.queueLayout)
-        }
-    }
-
     init(_ map: MemoryMap, _ view: GuestView) {
-        queues = map.buffers.indices.map { Box(map, $0, view) }
+        queues = map.buffers.indices.map { QueueEnd(map, $0, in: view) }
         served = map.buffers.map { _ in 0 }
     }
 
     mutating func serve() {
-        for (index, box) in queues.enumerated() {
-            guard case .valid = box.queue.next(into: &box.request) else { continue }
-            let code: StatusCode = fails(box.request.generation) ? .privatePage : .ok
-            box.queue.complete(
-                box.request,
-                with: StatusRecord(code, bytesWritten: box.request.byteCount.rawValue))
+        for (index, end) in queues.enumerated() {
+            guard case .valid = end.next() else { continue }
+            end.complete(fails(end.request.sector) ? .ioError : .ok)
             served[index] += 1
         }
     }

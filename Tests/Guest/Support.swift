@@ -4,6 +4,7 @@ import Linux
 import Synchronization
 import Telemetry
 import Testing
+import Virtqueue
 
 /// A guest of small buffers and the free memory that every guest has.
 func smallMap(
@@ -41,6 +42,7 @@ final class TestSignals: Sendable {
     let isSettled: Atomic<Bool>
     let measuresFrom = Atomic<UInt64>(.max)
     let kicks = Atomic(0)
+    let failure = Atomic(RequestOutcome.privatePage.rawValue)
     private let kick: (@Sendable () -> Void)?
 
     init(isSettled: Bool = true, kick: (@Sendable () -> Void)? = nil) {
@@ -51,7 +53,38 @@ final class TestSignals: Sendable {
     var signals: Driver.DeviceSignals {
         Driver.DeviceSignals(
             kick: kick, isSettled: { self.isSettled.load(ordering: .acquiring) },
-            measure: { self.measuresFrom.store($0, ordering: .releasing) })
+            measure: { self.measuresFrom.store($0, ordering: .releasing) },
+            failure: { RequestOutcome(rawValue: self.failure.load(ordering: .acquiring))! })
+    }
+}
+
+/// For requests whose records are registered.
+struct NoReader: GuestReader {
+    mutating func copy(
+        _ source: UnsafeRawBufferPointer, in pages: PageRange, to target: UnsafeMutableRawPointer
+    ) -> Bool { false }
+}
+
+/// The device's side of a driver's queue.
+final class QueueEnd {
+    var queue: DeviceQueue
+    var request: DeviceRequest
+    private let view: GuestView
+    private var reader = NoReader()
+
+    init(_ map: MemoryMap, _ index: Int, in view: GuestView) {
+        let (layout, start) = (map.queueLayout, map.queueStarts[index])
+        queue = try! DeviceQueue(
+            layout.rings(at: start), registered: [layout.area(at: start)], in: view)
+        request = DeviceRequest(queueSize: layout.queueSize)
+        self.view = view
+    }
+
+    func next() -> NextRequest { queue.next(into: &request, from: view, reading: &reader) }
+
+    func complete(_ status: RequestStatus) {
+        let bytes = status == .ok ? request.byteCount.rawValue : 0
+        queue.complete(&request, with: status, bytesWritten: bytes)
     }
 }
 

@@ -225,7 +225,7 @@ inline pin(range) {
     fi
 }
 
-/* RequestLoop.unpinChunk */
+/* RequestPins.giveBack */
 inline unpin_chunk() {
     do
     :: count > 0 ->

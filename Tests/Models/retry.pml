@@ -1,6 +1,6 @@
 /* A waiting conversion and devices that try again for as long as it is in their way.
  *
- * A device adds its count, finds the page closed, takes the count back, and tries again: RequestLoop.retryPin.
+ * A device adds its count, finds the page closed, takes the count back, and tries again: RequestPins.takeAfterWaiting.
  * The converter looks for counts and cannot tell such a one from a pin: Coordination.waitForUnpins. So attempts may
  * hold up the very conversion that they wait for. Pins never refuse one another: without a conversion nobody tries
  * again.
@@ -10,7 +10,7 @@
  *                     on
  *   DEADLINES         it comes to an end, and so does each request, though the others never stop
  * Without either, for ever: a run is found in which converter and devices keep one another waiting. That is why both
- * have a deadline. The random pauses of RequestLoop make such a run improbable, which no model says.
+ * have a deadline. The random pauses of RequestPins make such a run improbable, which no model says.
  *
  * Mutants, each of which must be caught:
  *   LOOK_FIRST        (STOPS) an unpin looks for waiters before it takes its count away

@@ -25,7 +25,7 @@ import Virtqueue
             }
             for index in 0..<requests {
                 guard device.next() == .valid,
-                    device.request.generation == generation + UInt64(index),
+                    device.request.sector == generation + UInt64(index),
                     device.request.ranges == [PageRange(start: 20 + 2 * UInt64(index), count: 1)]
                 else {
                     Issue.record("wrong request after \(generation + UInt64(index))")
@@ -53,27 +53,29 @@ import Virtqueue
         let view = try guestMemory(pages: 64)
         let layout = try VirtqueueLayout(queueSize: 16, requests: 3, dataDescriptors: 8)
         var driver = DriverQueue(layout, at: GFN(0), in: view)
-        var queue = DeviceQueue(layout, at: GFN(0), in: view)
-        var first = DeviceRequest(for: layout)
-        var second = DeviceRequest(for: layout)
-        var third = DeviceRequest(for: layout)
+        var reader = TestReader()
+        var queue = try DeviceQueue(
+            layout.rings(at: GFN(0)), registered: [layout.area(at: GFN(0))], in: view)
+        var first = DeviceRequest(queueSize: 16)
+        var second = DeviceRequest(queueSize: 16)
+        var third = DeviceRequest(queueSize: 16)
         let long = (0..<UInt64(8)).map { PageRange(start: 20 + 2 * $0, count: 1) }
         let a = try driver.submit(data: long, generation: 1)
         let b = try driver.submit(data: [PageRange(start: 40, count: 2)], generation: 2)
         let c = try driver.submit(data: long.reversed(), generation: 3)
-        #expect(queue.next(into: &first) == .valid)
-        #expect(queue.next(into: &second) == .valid)
-        #expect(queue.next(into: &third) == .valid)
-        queue.complete(third, with: StatusRecord(.ioError))
-        queue.complete(first, with: StatusRecord(.conversionInProgress, gfn: GFN(20)))
-        queue.complete(second, with: StatusRecord(.ok, bytesWritten: 8192))
+        #expect(queue.next(into: &first, from: view, reading: &reader) == .valid)
+        #expect(queue.next(into: &second, from: view, reading: &reader) == .valid)
+        #expect(queue.next(into: &third, from: view, reading: &reader) == .valid)
+        queue.complete(&third, with: .ioError)
+        queue.complete(&first, with: .unsupported, bytesWritten: 4096)
+        queue.complete(&second, with: .ok, bytesWritten: 8192)
 
         var completions: [Completion] = []
         while let completion = try driver.poll() { completions.append(completion) }
         #expect(completions.map(\.request) == [c, a, b])
         #expect(completions.map(\.generation) == [3, 1, 2])
-        #expect(completions.map(\.status?.code) == [.ioError, .conversionInProgress, .ok])
-        #expect(completions.map(\.usedLength) == [0, 0, 8224])
+        #expect(completions.map(\.status) == [.ioError, .unsupported, .ok])
+        #expect(completions.map(\.usedLength) == [0, 4096, 8193])
         // All three slots are free again.
         for _ in 0..<3 { _ = try driver.prepare(data: long) }
     }
@@ -92,7 +94,7 @@ import Virtqueue
         for generation in 1...3 as ClosedRange<UInt64> {
             driver.submit(request, generation: generation)
             #expect(device.next() == .valid)
-            let (seen, range) = (device.request.generation, device.request.ranges[0])
+            let (seen, range) = (device.request.sector, device.request.ranges[0])
             #expect(seen == generation)
             #expect(range == PageRange(start: 50, count: 1))
             device.complete()
@@ -106,7 +108,7 @@ import Virtqueue
         let guest = HandBuiltQueue(view: view, layout: layout, start: GFN(0))
         var driver = DriverQueue(layout, at: GFN(0), in: view)
         let request = try driver.prepare(data: [PageRange(start: 20, count: 1)])
-        for (index, code) in [nil, UInt32(77)].enumerated() {
+        for (index, code) in [nil, UInt8(3)].enumerated() {
             driver.submit(request, generation: 1)
             if let code { guest.store(code, at: layout.recordsOffset + 32) }
             guest.store(UInt32(0), at: layout.usedRingOffset + 4 + 8 * index)
@@ -193,7 +195,7 @@ import Virtqueue
             var device = Device(layout, at: GFN(0), in: view)
             try driver.submit(data: [PageRange(start: 20, count: 1)], generation: 1)
             _ = device.next()
-            device.queue.complete(device.request, with: StatusRecord(.ok, bytesWritten: 4097))
+            device.queue.complete(&device.request, with: .ok, bytesWritten: 4097)
             exit(EXIT_SUCCESS)
         }
     }

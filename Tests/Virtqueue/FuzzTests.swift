@@ -65,13 +65,18 @@ import Virtqueue
     }
 
     /// What is wrong with an accepted request; nil where nothing is.
-    private static func violation(_ ranges: [PageRange], area: PageRange) -> String? {
-        if ranges.isEmpty { return "no data" }
-        for (index, range) in ranges.enumerated() {
-            if range.upper > pages { return "\(range) is outside guest memory" }
-            if range.overlaps(area) { return "\(range) overlaps the queue area" }
-            for other in ranges[..<index] where other.overlaps(range) {
-                return "\(range) overlaps \(other)"
+    private static func violation(_ request: borrowing DeviceRequest) -> String? {
+        let (segments, ranges) = (request.segments, request.ranges)
+        guard let type = request.type else { return "no type" }
+        if segments.isEmpty != (type == .flush) { return "\(segments.count) segments of \(type)" }
+        for range in ranges where range.upper > pages { return "\(range) is outside guest memory" }
+        for segment in segments {
+            let end = segment.address + segment.byteCount
+            let isPinned = ranges.contains {
+                $0.lower * pageSize <= segment.address && end <= $0.upper * pageSize
+            }
+            if segment.byteCount == 0 || !isPinned {
+                return "\(segment.byteCount) bytes at \(segment.address) in \(ranges)"
             }
         }
         return nil
@@ -86,7 +91,8 @@ import Virtqueue
             view: try guestMemory(pages: Self.pages),
             layout: try VirtqueueLayout(queueSize: 8, dataDescriptors: 6), start: GFN(20))
         let byteCount = Int(guest.area.count.bytes.rawValue)
-        var request = DeviceRequest(for: guest.layout)
+        var request = DeviceRequest(queueSize: guest.layout.queueSize)
+        var reader = TestReader()
         var (accepted, refused, broken) = (0, 0, 0)
         for iteration in 0..<100_000 {
             if iteration % 16 == 0 {
@@ -98,23 +104,24 @@ import Virtqueue
             if iteration % 2 == 1 { Self.build(guest, &generator) }
             Self.mutate(guest, &generator)
 
-            var queue = DeviceQueue(guest.layout, at: guest.start, in: guest.view)
+            var queue = try DeviceQueue(
+                guest.layout.rings(at: guest.start), registered: [guest.area], in: guest.view)
             serving: for _ in 0..<9 {
-                switch queue.next(into: &request) {
+                switch queue.next(into: &request, from: guest.view, reading: &reader) {
                 case .empty: break serving
                 case .broken:
                     broken += 1
                     break serving
-                case .invalid:
+                case .invalid, .unsupported:
                     refused += 1
                 case .valid:
                     accepted += 1
-                    if let violation = Self.violation(request.ranges, area: guest.area) {
+                    if let violation = Self.violation(request) {
                         Issue.record("seed \(seed), iteration \(iteration): \(violation)")
                         return
                     }
                 }
-                queue.complete(request, with: StatusRecord(.badRequest))
+                queue.complete(&request, with: .ioError)
             }
         }
         #expect(accepted > 1000 && refused > 1000 && broken > 1000, "seed \(seed)")

@@ -18,7 +18,7 @@ import Virtqueue
             var backoff = Backoff()
             while !stop.isSet {
                 guard case .empty = device.next() else {
-                    let (generation, ranges) = (device.request.generation, device.request.ranges)
+                    let (generation, ranges) = (device.request.sector, device.request.ranges)
                     served += 1
                     backoff = Backoff()
                     if generation != served || ranges != [page(20 + 2 * (served % 3))] {
@@ -52,8 +52,8 @@ import Virtqueue
             completed += 1
             backoff = Backoff()
             let isWhole =
-                completion.generation == completed && completion.usedLength == 4096 + 32
-                && completion.status == StatusRecord(.ok, bytesWritten: pageSize)
+                completion.generation == completed && completion.usedLength == 4096 + 1
+                && completion.status == .ok
             if !isWhole { Issue.record("request \(completed) ended as \(completion)") }
         }
     }

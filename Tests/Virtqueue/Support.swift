@@ -65,6 +65,13 @@ struct HandBuiltQueue: Sendable {
         word(UInt64.self, at: offset).pointee.store(value, ordering: .releasing)
     }
 
+    func store(_ value: UInt8, at offset: Int) {
+        word(UInt8.self, at: offset).pointee.store(value, ordering: .releasing)
+    }
+
+    func load(_: UInt8.Type, at offset: Int) -> UInt8 {
+        word(UInt8.self, at: offset).pointee.load(ordering: .acquiring)
+    }
     func load(_: UInt16.Type, at offset: Int) -> UInt16 {
         word(UInt16.self, at: offset).pointee.load(ordering: .acquiring)
     }
@@ -89,9 +96,9 @@ struct HandBuiltQueue: Sendable {
             UInt16(truncatingIfNeeded: rest >> 32), next: UInt16(truncatingIfNeeded: rest >> 48))
     }
 
-    func setHeader(type: UInt32 = 1, generation: UInt64 = 7) {
+    func setHeader(type: UInt32 = 0, sector: UInt64 = 7) {
         store(type, at: layout.recordsOffset)
-        store(generation, at: layout.recordsOffset + 8)
+        store(sector, at: layout.recordsOffset + 8)
     }
 
     /// Where this guest keeps its header and its status.
@@ -100,7 +107,7 @@ struct HandBuiltQueue: Sendable {
     var indirectAddress: UInt64 { area.start.address + UInt64(layout.indirectTablesOffset) }
 
     var header: RawDescriptor { RawDescriptor(headerAddress, 16, RawDescriptor.next, next: 1) }
-    var status: RawDescriptor { RawDescriptor(statusAddress, 32, RawDescriptor.write) }
+    var status: RawDescriptor { RawDescriptor(statusAddress, 1, RawDescriptor.write) }
 
     func data(page: UInt64, pages: UInt32 = 1, next: UInt16) -> RawDescriptor {
         RawDescriptor(
@@ -137,25 +144,67 @@ struct HandBuiltQueue: Sendable {
     }
 }
 
+/// Copies what is not registered, or refuses to, and remembers where that lay.
+struct TestReader: GuestReader {
+    var refuses: (PageRange) -> Bool = { _ in false }
+    private(set) var asked: [PageRange] = []
+
+    mutating func copy(
+        _ source: UnsafeRawBufferPointer, in pages: PageRange, to target: UnsafeMutableRawPointer
+    ) -> Bool {
+        asked.append(pages)
+        guard !refuses(pages) else { return false }
+        target.copyMemory(from: source.baseAddress!, byteCount: source.count)
+        return true
+    }
+}
+
 /// The device's side of a queue with a request to fill.
 struct Device: ~Copyable {
     var queue: DeviceQueue
     var request: DeviceRequest
+    var reader = TestReader()
+    let view: GuestView
 
     init(_ guest: HandBuiltQueue) {
-        queue = DeviceQueue(guest.layout, at: guest.start, in: guest.view)
-        request = DeviceRequest(for: guest.layout)
+        self.init(guest.layout, at: guest.start, in: guest.view)
     }
 
-    init(_ layout: VirtqueueLayout, at start: GFN, in view: GuestView) {
-        queue = DeviceQueue(layout, at: start, in: view)
-        request = DeviceRequest(for: layout)
+    init(
+        _ layout: VirtqueueLayout, at start: GFN, in view: GuestView, usesEventIndex: Bool = false
+    ) {
+        try! self.init(
+            layout.rings(at: start, usesEventIndex: usesEventIndex),
+            registered: [layout.area(at: start)], in: view)
     }
 
-    mutating func next() -> NextRequest { queue.next(into: &request) }
+    init(
+        _ rings: VirtqueueRings, registered: [PageRange], in view: GuestView,
+        available: UInt16 = 0, used: UInt16 = 0
+    ) throws(RingError) {
+        queue = try DeviceQueue(
+            rings, registered: registered, in: view, available: available, used: used)
+        request = DeviceRequest(queueSize: rings.queueSize)
+        self.view = view
+    }
 
-    mutating func complete(_ code: StatusCode = .ok, gfn: UInt64 = 0) {
-        let bytes = code == .ok ? request.byteCount.rawValue : 0
-        queue.complete(request, with: StatusRecord(code, gfn: GFN(gfn), bytesWritten: bytes))
+    mutating func next() -> NextRequest {
+        queue.next(into: &request, from: view, reading: &reader)
+    }
+
+    /// Where it ends well, all data has been moved.
+    mutating func complete(_ status: RequestStatus = .ok) {
+        let isWritten = status == .ok && request.type == .in
+        queue.complete(
+            &request, with: status, bytesWritten: isWritten ? request.byteCount.rawValue : 0)
+    }
+}
+
+extension DeviceRequest {
+    /// The data as an array.
+    var segments: [DataSegment] {
+        var all: [DataSegment] = []
+        for index in 0..<segmentCount { all.append(segment(index)) }
+        return all
     }
 }

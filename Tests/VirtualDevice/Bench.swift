@@ -33,6 +33,9 @@ final class Bench {
     var arena: Arena { strategy.arena }
     /// Of the last `serve`.
     private(set) var faults = FaultTotals()
+    /// What the loops of `serve` have read.
+    private(set) var digest: UInt64 = 0
+    private var samples: [DMASample] = []
     var queueArea: PageRange { layout.area(at: GFN(0)) }
 
     init(
@@ -83,7 +86,10 @@ final class Bench {
         var pinLimit: PageCount?
         /// Whether the writer survives protected pages, and what it does then.
         var expectsFaults = false
+        var isProtected = false
         var faultPolicy: FaultPolicy?
+        /// Called before each unpin, with the pin's pages.
+        var onUnpin: (@Sendable (PageRange) -> Void)?
         /// Where a page is asked for.
         var hypervisor: Int32 = -1
     }
@@ -92,25 +98,34 @@ final class Bench {
     func makeLoop(_ options: Options = Options()) throws -> RequestLoop {
         var settings = TurnSettings()
         settings.chunk = PageCount(options.chunk)
-        var setup = TurnSetup(settings, scale: Self.clock.scale)
+        var setup = TurnSetup(
+            settings, rings: layout.rings(at: queueArea.start), queueArea: queueArea,
+            scale: Self.clock.scale)
         setup.buffer = ScatterShape(
             start: GFN(0), pagesPerRange: PageCount(PageRange.frameLimit), rangeCount: 1)
         setup.retryNanoseconds = options.retryNanoseconds
         setup.guestPages = view.pages
-        setup.queueStart = queueArea.start
+        setup.isProtected = options.isProtected
         setup.streamsSamples = true
-        return RequestLoop(
-            DeviceTurn(
-                device: DeviceID(0), setup: setup, layout: layout, view: view, ledger: ledger,
-                clock: Self.clock, telemetry: telemetry),
-            pinner: options.pinLimit.map { LimitedPinner(pinner, limit: $0) } ?? pinner,
+        let mover = DataMover(
             writer: options.writes ? try makeWriter(options) : nil,
-            notifications: Notifications(
-                sleeps: options.sleeps, calls: options.sleeps, kick: try kick.copy(),
-                call: try call.copy()),
             faults: FaultRecovery(
                 policy: options.faultPolicy, table: arena.table, hypervisor: options.hypervisor,
                 timeout: options.retryNanoseconds))
+        return try RequestLoop(
+            DeviceTurn(
+                device: DeviceID(0), setup: setup, view: view, ledger: ledger,
+                clock: Self.clock, telemetry: telemetry),
+            pinner: makePinner(options),
+            mover: mover,
+            notifications: Notifications(
+                sleeps: options.sleeps, calls: options.sleeps, kick: try kick.copy(),
+                call: try call.copy()))
+    }
+
+    private func makePinner(_ options: Options) -> any Pinner {
+        if let limit = options.pinLimit { return LimitedPinner(pinner, limit: limit) }
+        return options.onUnpin.map { ObservedPinner(pinner, $0) } ?? pinner
     }
 
     private func makeWriter(_ options: Options) throws -> DmaWriter {
@@ -125,7 +140,8 @@ final class Bench {
     func serve(
         _ requests: [[PageRange]], _ options: Options = Options(),
         tamper: (UnsafeMutableRawPointer) -> Void = { _ in }
-    ) throws -> [StatusRecord?] {
+    ) throws -> [Answer?] {
+        takeIn()
         var driver = makeDriver()
         var loop = try makeLoop(options)
         for (index, data) in requests.enumerated() {
@@ -135,17 +151,29 @@ final class Bench {
         telemetry.shouldStop = true
         if let broken = loop.run() { throw broken }
         faults = loop.faultTotals
+        digest ^= loop.mover.reader.digest
+        let told = takeIn()
         var completions: [Completion] = []
         while let completion = try driver.poll() { completions.append(completion) }
-        return completions.sorted { $0.generation < $1.generation }.map(\.status)
+        return completions.sorted { $0.generation < $1.generation }.map { completion in
+            Answer(completion.status, told.first { $0.generation == completion.generation })
+        }
     }
 
     /// The samples since the last call.
     func takeSamples() -> [DMASample] {
-        var samples: [DMASample] = []
+        takeIn()
+        defer { samples = [] }
+        return samples
+    }
+
+    /// Those that have come just now.
+    @discardableResult
+    private func takeIn() -> [DMASample] {
+        let count = samples.count
         var consumer = telemetry.ring.consumer()
         consumer.drain { samples.append($0) }
-        return samples
+        return Array(samples[count...])
     }
 
     // MARK: Memory
@@ -219,5 +247,49 @@ func waitUntil(
             return
         }
         backoff.pause()
+    }
+}
+
+/// Tells of each unpin, just before it.
+private final class ObservedPinner: Pinner {
+    private let pinner: any Pinner
+    private let onUnpin: (PageRange) -> Void
+
+    init(_ pinner: any Pinner, _ onUnpin: @escaping (PageRange) -> Void) {
+        self.pinner = pinner
+        self.onUnpin = onUnpin
+    }
+
+    func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin { try pinner.pin(ranges) }
+
+    func unpin(_ pin: Pin) {
+        onUnpin(pin.range)
+        pinner.unpin(pin)
+    }
+}
+
+/// What became of a request: that it failed is what its guest is told, all else what the harness is.
+struct Answer: Equatable {
+    var code: RequestOutcome
+    var gfn: GFN
+    var bytesWritten: UInt64
+
+    init(_ code: RequestOutcome, gfn: GFN = GFN(0), bytesWritten: UInt64 = 0) {
+        self.code = code
+        self.gfn = gfn
+        self.bytesWritten = bytesWritten
+    }
+
+    /// Nil where the guest was told nothing; a request that is none leaves no sample.
+    init?(_ status: RequestStatus?, _ sample: DMASample?) {
+        guard let status else { return nil }
+        guard let sample, let code = RequestOutcome(rawValue: sample.status) else {
+            self.init(.badRequest)
+            return
+        }
+        let offends = sample.status != 0 && sample.stalePages == 0
+        self.init(
+            code, gfn: GFN(offends ? UInt64(sample.firstGFN) : 0), bytesWritten: sample.bytes)
+        #expect((status == .ok) == (code == .ok))
     }
 }

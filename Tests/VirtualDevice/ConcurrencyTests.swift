@@ -15,7 +15,7 @@ import Virtqueue
     /// notices by itself. What it made of the request then, and its sample.
     private func convertUnderWrite(
         _ strategy: any PinStrategy.Type, _ buffer: PageRange, and others: [PageRange] = []
-    ) throws -> (status: StatusRecord, sample: DMASample) {
+    ) throws -> (status: Answer, sample: DMASample) {
         let bench = try Bench(strategy, pages: 8192)
         let victim = page(buffer.upper - 1)
         try bench.convert(buffer, to: .shared)
@@ -47,18 +47,17 @@ import Virtqueue
     @Test func aPageConvertedUnderTheWriteIsReported() throws {
         let buffer = range(Bench.firstPage..<8192)
         let (status, sample) = try convertUnderWrite(None.self, buffer)
-        #expect(status == StatusRecord(.ok, bytesWritten: buffer.count.bytes.rawValue))
+        #expect(status == Answer(.ok, bytesWritten: buffer.count.bytes.rawValue))
         #expect(sample.stalePages == 1 && sample.firstGFN == UInt32(buffer.upper - 1))
     }
 
-    /// A later chunk is refused: the status names its page, the sample the one that was wronged.
+    /// A later chunk is refused: the sample names the page that was wronged.
     @Test func aPageConvertedUnderTheWriteIsNamedBeforeARefusedOne() throws {
         let buffer = range(Bench.firstPage..<8000)
         let (status, sample) = try convertUnderWrite(LooksOnly.self, buffer, and: [page(8100)])
         #expect(
             status
-                == StatusRecord(
-                    .privatePage, gfn: GFN(8100), bytesWritten: buffer.count.bytes.rawValue))
+                == Answer(.privatePage, bytesWritten: buffer.count.bytes.rawValue))
         #expect(sample.stalePages == 1 && sample.firstGFN == UInt32(buffer.upper - 1))
     }
 
@@ -175,10 +174,10 @@ import Virtqueue
             let first = try #require(status[0])
             #expect(first.code == .conversionInProgress && first.bytesWritten == 0)
             #expect((20..<24).contains(first.gfn.rawValue))
-            #expect(status[1] == StatusRecord(.ok, bytesWritten: pageSize))
+            #expect(status[1] == Answer(.ok, bytesWritten: pageSize))
             let sample = bench.takeSamples()[0]
             #expect(sample.retries > 0)
-            #expect(sample.status == UInt8(StatusCode.conversionInProgress.rawValue))
+            #expect(sample.status == RequestOutcome.conversionInProgress.rawValue)
             #expect(bench.pages(writtenBy: 1).written.isEmpty)
         }
         #expect(bench.pinsInFlight == 0)
@@ -196,7 +195,7 @@ import Virtqueue
             var options = Bench.Options()
             options.retryNanoseconds = 60_000_000_000
             let status = try bench.serve([[range(18..<24)]], options)
-            #expect(status == [StatusRecord(.ok, bytesWritten: 6 * pageSize)])
+            #expect(status == [Answer(.ok, bytesWritten: 6 * pageSize)])
         }
         #expect(bench.pinsInFlight == 0)
     }
@@ -223,12 +222,13 @@ import Virtqueue
         try driver.submit(data: [range(16..<20)], generation: 1)
         try driver.submit(data: [range(18..<22)], generation: 2)
         bench.kick.notify()
-        var codes: [StatusCode?] = []
+        var codes: [RequestStatus?] = []
         waitUntil {
-            if let completion = try? driver.poll() { codes.append(completion.status?.code) }
+            if let completion = try? driver.poll() { codes.append(completion.status) }
             return codes.count == 2
         }
-        #expect(codes == [.ok, .privatePage])
+        #expect(codes == [.ok, .ioError])
+        #expect(bench.telemetry.lastFailure == .privatePage)
         bench.telemetry.shouldStop = true
         bench.kick.notify()
         device.join()

@@ -51,8 +51,8 @@ final class FaultRecoveryTests {
         try convert(page(22), to: .private)
         let status = try bench.serve(
             [[range(18..<20), range(21..<30)], [range(40..<42)]], options(policy))
-        #expect(status[0] == StatusRecord(.writeFault, gfn: GFN(22), bytesWritten: 3 * pageSize))
-        #expect(status[1] == StatusRecord(.ok, bytesWritten: 2 * pageSize))
+        #expect(status[0] == Answer(.writeFault, gfn: GFN(22), bytesWritten: 3 * pageSize))
+        #expect(status[1] == Answer(.ok, bytesWritten: 2 * pageSize))
         #expect(bench.pages(writtenBy: 1).written == [18, 19, 21])
         #expect(bench.pages(writtenBy: 2).untouched.contains(22))
         #expect(bench.faults.count == 1 && bench.faults.lostBytes == 8 * pageSize)
@@ -70,7 +70,7 @@ final class FaultRecoveryTests {
             sleep(until: .after(milliseconds: 50))
             try convert(page(22), to: .shared)
         }
-        #expect(status == [StatusRecord(.ok, bytesWritten: 12 * pageSize)])
+        #expect(status == [Answer(.ok, bytesWritten: 12 * pageSize)])
         #expect(bench.pages(writtenBy: 1).written == Set(18..<30))
         #expect(faults.count == 1 && faults.lostBytes == 0)
         #expect(faults.longestRecoveryNanoseconds > 0)
@@ -79,7 +79,7 @@ final class FaultRecoveryTests {
     @Test func aRetryEndsAtTheDeadline() throws {
         try convert(page(22), to: .private)
         let status = try bench.serve([[range(18..<30)]], options(.retry))
-        #expect(status == [StatusRecord(.writeFault, gfn: GFN(22), bytesWritten: 4 * pageSize)])
+        #expect(status == [Answer(.writeFault, gfn: GFN(22), bytesWritten: 4 * pageSize)])
         #expect(bench.faults.recoveryNanoseconds >= 20_000_000)
     }
 
@@ -114,7 +114,7 @@ final class FaultRecoveryTests {
             vcpu.join()
             try convert(page(22), to: .shared)
         }
-        #expect(status == [StatusRecord(.ok, bytesWritten: 12 * pageSize)])
+        #expect(status == [Answer(.ok, bytesWritten: 12 * pageSize)])
         #expect(faults.count == 1)
     }
 
@@ -142,11 +142,11 @@ final class FaultRecoveryTests {
         #expect(bench.faults.count == 1)
         if givesIt {
             #expect(asked.pages.count == 3)
-            #expect(status == [StatusRecord(.ok, bytesWritten: 12 * pageSize)])
+            #expect(status == [Answer(.ok, bytesWritten: 12 * pageSize)])
             #expect(bench.pages(writtenBy: 1).written == Set(18..<30))
         } else {
             #expect(
-                status == [StatusRecord(.writeFault, gfn: GFN(22), bytesWritten: 4 * pageSize)])
+                status == [Answer(.writeFault, gfn: GFN(22), bytesWritten: 4 * pageSize)])
         }
     }
 
@@ -177,7 +177,7 @@ final class FaultRecoveryTests {
     /// Serves on a thread of its own while `body` runs here.
     private func whileServing(
         _ requests: [[PageRange]], _ options: Bench.Options, _ body: () throws -> Void
-    ) throws -> ([StatusRecord?], FaultTotals) {
+    ) throws -> ([Answer?], FaultTotals) {
         let outcome = Outcome()
         let device = JoinableThread(
             try WorkerThread(name: "device") { [bench] in
@@ -195,7 +195,7 @@ extension FaultRecoveryTests: @unchecked Sendable {}
 
 /// Written by one thread, read once it has been joined.
 private final class Outcome: @unchecked Sendable {
-    var status: [StatusRecord?] = []
+    var status: [Answer?] = []
 }
 
 private final class Flag: Sendable {

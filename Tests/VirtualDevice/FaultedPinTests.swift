@@ -27,7 +27,7 @@ struct FaultedPinTests {
         options.expectsFaults = true
         options.chunk = chunk
         let status = try bench.serve([[range(18..<20), range(21..<30)]], options)
-        #expect(status == [StatusRecord(.writeFault, gfn: GFN(22), bytesWritten: 3 * pageSize)])
+        #expect(status == [Answer(.writeFault, gfn: GFN(22), bytesWritten: 3 * pageSize)])
         #expect(bench.pinsInFlight == 0)
         try bench.convert(range(18..<30), to: .private)
         #expect(try bench.strategy.audit() == nil)

@@ -74,14 +74,23 @@ final class HostileGuest {
     private func request() {
         let (write, next): (UInt64, UInt64) = (2 << 32, 1 << 32)
         let records = bench.queueArea.start.address + UInt64(bench.layout.recordsOffset)
-        let data = UInt64.random(in: 0..<66, using: &random) * pageSize
-        let length = UInt64.random(in: 1...4, using: &random) * pageSize
+        // Whole pages or any bytes; to be written or to be read; the records in the queue's area or anywhere.
+        let choice = random.next()
+        var data = UInt64.random(in: 0..<66, using: &random) * pageSize
+        var length = UInt64.random(in: 1...4, using: &random) * pageSize
+        if choice & 3 == 0 {
+            data += random.next() % pageSize
+            length = 1 + random.next() % length
+        }
+        let type = choice >> 2 & 7 == 0 ? UInt64(1) : 0
+        let status = choice >> 5 & 3 == 0 ? random.next() % (66 * pageSize) : records + 32
+        let header = choice >> 7 & 7 == 0 ? random.next() % (66 * pageSize) : records
         let chain = [
-            records, 16 | next | 1 << 48, data, length | write | next | 2 << 48, records + 32,
-            32 | write,
+            header, 16 | next | 1 << 48, data,
+            length | (type == 0 ? write : 0) | next | 2 << 48, status, 1 | write,
         ]
         for (index, word) in chain.enumerated() { store(word, at: index) }
-        store(1, at: bench.layout.recordsOffset / 8)
+        store(type, at: bench.layout.recordsOffset / 8)
         let used = halves[usedIndex].load(ordering: .acquiring)
         halves[availableIndex + 1 + Int(used % 16)].store(0, ordering: .relaxed)
         halves[availableIndex].store(used &+ 1, ordering: .releasing)

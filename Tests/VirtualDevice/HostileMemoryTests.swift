@@ -52,7 +52,7 @@ import Virtqueue
         bench.fill()
         #expect(
             try bench.serve([[page(42), range(40..<42)]])
-                == [StatusRecord(.ok, bytesWritten: 3 * pageSize)])
+                == [Answer(.ok, bytesWritten: 3 * pageSize)])
         #expect(bench.pages(writtenBy: 1).written == [40, 41, 42])
     }
 

@@ -5,6 +5,7 @@ import PinLock
 import Settings
 import Telemetry
 import Testing
+import Virtqueue
 
 @testable import VirtualDevice
 
@@ -91,14 +92,19 @@ import Testing
         settings.cache = PageCount(77)
         settings.convertRate = .max
         settings.length = .seconds(0.25)
-        var setup = TurnSetup(settings, scale: TickClock.calibrated().scale)
-        setup.queueStart = GFN(1 << 31)
+        let rings = try VirtqueueRings(
+            queueSize: 64, descriptorTable: 1 << 43, availableRing: 6, usedRing: 1 << 40,
+            usesEventIndex: true)
+        var setup = TurnSetup(
+            settings, rings: rings, queueArea: PageRange(start: 1 << 31, count: 3),
+            scale: TickClock.calibrated().scale)
         setup.buffer = ScatterShape(
             start: GFN(7), pagesPerRange: PageCount(5), rangeCount: 3)
         try pair.ours.send(setup)
         let (received, text) = try #require(try pair.theirs.receive(TurnSetup.self))
         #expect(text.isEmpty)
-        #expect(received.settings == settings && received.queueStart == GFN(1 << 31))
+        #expect(received.settings == settings && received.rings == rings)
+        #expect(received.queueArea == setup.queueArea)
         #expect(received.buffer == setup.buffer)
 
         var reply = DeviceReply(.failed)

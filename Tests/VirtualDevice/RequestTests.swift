@@ -1,5 +1,6 @@
 import GuestMemory
 import PinLock
+import Telemetry
 import Testing
 import Virtqueue
 
@@ -18,7 +19,7 @@ import Virtqueue
         let status = try bench.serve(requests)
         for (index, data) in requests.enumerated() {
             let bytes = data.reduce(0) { $0 + $1.count.bytes.rawValue }
-            #expect(status[index] == StatusRecord(.ok, bytesWritten: bytes))
+            #expect(status[index] == Answer(.ok, bytesWritten: bytes))
             let pages = Set(data.flatMap { $0.lower..<$0.upper })
             #expect(bench.pages(writtenBy: UInt64(index + 1)).written == pages)
         }
@@ -36,7 +37,7 @@ import Virtqueue
         let samples = bench.takeSamples()
         #expect(samples.map(\.generation) == [1, 2])
         #expect(samples.map(\.bytes) == [4 * pageSize, 0])
-        #expect(samples.map(\.status) == [0, UInt8(StatusCode.privatePage.rawValue)])
+        #expect(samples.map(\.status) == [0, RequestOutcome.privatePage.rawValue])
         #expect(samples.map(\.firstGFN) == [0, 20])
         #expect(samples.allSatisfy { $0.stalePages == 0 && $0.retries == 0 })
         let first = samples[0]
@@ -53,10 +54,10 @@ import Virtqueue
             try bench.convert(range(16..<64), to: .shared)
             try bench.convert(page(hole), to: .private)
             let status = try bench.serve([ranges, [range(40..<44)]])
-            #expect(status[0] == StatusRecord(.privatePage, gfn: GFN(hole)))
+            #expect(status[0] == Answer(.privatePage, gfn: GFN(hole)))
             #expect(bench.pages(writtenBy: 1).written.isEmpty)
             // The next request is served as if nothing had been.
-            #expect(status[1] == StatusRecord(.ok, bytesWritten: 4 * pageSize))
+            #expect(status[1] == Answer(.ok, bytesWritten: 4 * pageSize))
             let pages = bench.pages(writtenBy: 2)
             #expect(pages.written == [40, 41, 42, 43])
             #expect(pages.untouched.count == Int(bench.dataPages.count.rawValue) - 4)
@@ -68,7 +69,7 @@ import Virtqueue
     @Test func refusesWhollyPrivateData() throws {
         let bench = try Bench(RangeTree.self)
         #expect(
-            try bench.serve([[range(16..<64)]]) == [StatusRecord(.privatePage, gfn: GFN(16))])
+            try bench.serve([[range(16..<64)]]) == [Answer(.privatePage, gfn: GFN(16))])
     }
 
     @Test(arguments: Candidate.safe)
@@ -80,7 +81,7 @@ import Virtqueue
         options.writes = false
         let status = try bench.serve([[range(16..<20)], [range(18..<22)]], options)
         #expect(
-            status == [StatusRecord(.ok), StatusRecord(.privatePage, gfn: GFN(20))])
+            status == [Answer(.ok), Answer(.privatePage, gfn: GFN(20))])
         #expect(bench.pages(writtenBy: 1).untouched.count == Int(bench.dataPages.count.rawValue))
         #expect(bench.pinsInFlight == 0)
     }
@@ -98,14 +99,14 @@ import Virtqueue
         let list = (0..<UInt64(count)).map { page(first + 2 * $0) }
         try bench.convert(range(first..<8192), to: .shared)
         #expect(
-            try bench.serve([list]) == [StatusRecord(.ok, bytesWritten: UInt64(count) * pageSize)])
+            try bench.serve([list]) == [Answer(.ok, bytesWritten: UInt64(count) * pageSize)])
         #expect(bench.pinsInFlight == 0)
         for place in [
             0, Pin.rangeLimit - 1, Pin.rangeLimit, 2 * Pin.rangeLimit - 1, count - 1,
         ] {
             try bench.convert(list[place], to: .private)
             #expect(
-                try bench.serve([list]) == [StatusRecord(.privatePage, gfn: list[place].start)],
+                try bench.serve([list]) == [Answer(.privatePage, gfn: list[place].start)],
                 "range \(place)")
             #expect(bench.pinsInFlight == 0)
             try bench.convert(list[place], to: .shared)
@@ -132,7 +133,7 @@ import Virtqueue
                 let done = place / chunk * chunk
                 #expect(
                     status == [
-                        StatusRecord(
+                        Answer(
                             .privatePage, gfn: GFN(hole), bytesWritten: UInt64(done) * pageSize)
                     ], "chunk \(chunk), private \(hole)")
                 let found = bench.pages(writtenBy: 1)
@@ -153,7 +154,7 @@ import Virtqueue
             var options = Bench.Options()
             options.chunk = chunk
             #expect(
-                try bench.serve([data], options) == [StatusRecord(.ok, bytesWritten: 9 * pageSize)])
+                try bench.serve([data], options) == [Answer(.ok, bytesWritten: 9 * pageSize)])
             #expect(
                 bench.pages(writtenBy: 1).written == Set(data.flatMap { $0.lower..<$0.upper }))
         }
@@ -172,10 +173,10 @@ import Virtqueue
         let above = [range(16..<20), page(30), range(40..<42)]
         let requests = [above, [range(16..<22)], [range(16..<23)], [page(50)]]
         let status = try bench.serve(requests, options)
-        #expect(status[0] == StatusRecord(.overLimit))
-        #expect(status[1] == StatusRecord(.ok, bytesWritten: 6 * pageSize))
-        #expect(status[2] == StatusRecord(.overLimit))
-        #expect(status[3] == StatusRecord(.ok, bytesWritten: pageSize))
+        #expect(status[0] == Answer(.overLimit))
+        #expect(status[1] == Answer(.ok, bytesWritten: 6 * pageSize))
+        #expect(status[2] == Answer(.overLimit))
+        #expect(status[3] == Answer(.ok, bytesWritten: pageSize))
         #expect(bench.pages(writtenBy: 1).written.isEmpty)
         #expect(bench.pages(writtenBy: 3).written.isEmpty)
         #expect(bench.takeSamples().map(\.status) == [6, 0, 6, 0])
@@ -183,7 +184,7 @@ import Virtqueue
 
         options.chunk = 3
         #expect(
-            try bench.serve([above], options) == [StatusRecord(.ok, bytesWritten: 7 * pageSize)])
+            try bench.serve([above], options) == [Answer(.ok, bytesWritten: 7 * pageSize)])
         #expect(bench.pinsInFlight == 0)
         #expect(try bench.strategy.audit() == nil)
     }

@@ -9,9 +9,9 @@ import PinLock
 /// of argument; a word of eight (little-endian).
 final class Guest {
     private static let moveByteCount = 12
-    /// What a device may do for one move: as many requests as the queue has room for, each with the longest chain and
-    /// a pin for each of its pages.
-    private static let mostTurns = Machine.layout.queueSize * (64 + 4 * Int(Machine.pages))
+    /// What a device may do for one move: as many requests as the queue has room for, each with the longest chain, whose
+    /// segments are all of guest memory, and a pin for each of their pages.
+    private static let mostTurns = Machine.layout.queueSize * (80 + 4 * 6 * Int(Machine.pages))
 
     private let machine: Machine
     private var moves: UnsafeRawBufferPointer.SubSequence
@@ -62,8 +62,8 @@ final class Guest {
         case 0, 1: words[Self.place(argument)] = word
         case 2: words[argument % words.count] = word
         case 3: change(argument, word, detail)
-        case 4: storeData(GFN(UInt64(argument) % Machine.pages), word)
-        case 5: request(word, isIndirect: argument & 1 != 0, count: 1 + Int(detail) % 6)
+        case 4: storeData(GFN(UInt64(argument) % Machine.pages), 8 * Int(detail), word)
+        case 5: request(word, Choice(rawValue: argument), count: 1 + Int(detail) % 6)
         case 6: publish(by: UInt16(detail))
         default: halfWords[argument % halfWords.count] = UInt16(truncatingIfNeeded: word)
         }
@@ -88,10 +88,10 @@ final class Guest {
 
     /// Only in shared memory: what a guest does to its private pages is its own affair, and would look like a device's
     /// doing.
-    private func storeData(_ page: GFN, _ word: UInt64) {
+    private func storeData(_ page: GFN, _ offset: Int, _ word: UInt64) {
         guard machine.isShared[Int(page.rawValue)], !Machine.area.contains(page) else { return }
         machine.guestView.pointer(to: PageRange(start: page.rawValue, count: 1)).storeBytes(
-            of: word, as: UInt64.self)
+            of: word, toByteOffset: offset, as: UInt64.self)
     }
 
     // MARK: Page state changes
@@ -107,20 +107,45 @@ final class Guest {
 
     // MARK: Requests, as a driver would write them
 
+    /// What a request is like besides its data.
+    private struct Choice: OptionSet {
+        let rawValue: Int
+
+        static let indirect = Choice(rawValue: 1)
+        /// The device is to read.
+        static let out = Choice(rawValue: 2)
+        /// Header and status lie in the page that the upper byte names; else in the queue's area.
+        static let strayHeader = Choice(rawValue: 4)
+        static let strayStatus = Choice(rawValue: 8)
+        /// Segments begin and end within a page.
+        static let odd = Choice(rawValue: 16)
+
+        /// An address in that page, at an alignment of its own.
+        var place: UInt64 {
+            (UInt64(rawValue) >> 8 & 63) * pageSize + (UInt64(rawValue) >> 14 & 3) * 2039
+        }
+    }
+
     /// One with up to six ranges of data, of a byte each: the page, and above it the count less one.
-    private func request(_ data: UInt64, isIndirect: Bool, count: Int) {
+    private func request(_ data: UInt64, _ choice: Choice, count: Int) {
         generation += 1
         let (layout, start) = (Machine.layout, Machine.area.start.address)
-        let header = start + UInt64(layout.recordsOffset)
+        let isIndirect = choice.contains(.indirect)
+        let records = start + UInt64(layout.recordsOffset)
+        let header = choice.contains(.strayHeader) ? choice.place : records
+        let status = choice.contains(.strayStatus) ? choice.place + 16 : records + 32
+        let flags: Descriptor.Flags = choice.contains(.out) ? .next : [.write, .next]
         var chain = [Descriptor(address: header, length: 16, flags: .next, next: 1)]
         for index in 0..<count {
             let byte = data >> UInt64(8 * index) & 0xFF
+            let odd: UInt64 = choice.contains(.odd) ? 509 : 0
             chain.append(
                 Descriptor(
-                    address: (byte & 63) * pageSize, length: UInt32(1 + byte >> 6) * 4096,
-                    flags: [.write, .next], next: UInt16(index + 2)))
+                    address: (byte & 63) * pageSize + odd,
+                    length: UInt32((1 + byte >> 6) * 4096 - 2 * odd), flags: flags,
+                    next: UInt16(index + 2)))
         }
-        chain.append(Descriptor(address: header + 32, length: 32, flags: .write, next: 0))
+        chain.append(Descriptor(address: status, length: 1, flags: .write, next: 0))
         let table = isIndirect ? layout.indirectTablesOffset / 8 : 0
         for (index, descriptor) in chain.enumerated() { write(descriptor, at: table + 2 * index) }
         let head = isIndirect ? layout.queueSize - 1 : 0
@@ -131,7 +156,8 @@ final class Guest {
                     address: start + UInt64(layout.indirectTablesOffset), length: length,
                     flags: .indirect, next: 0), at: 2 * head)
         }
-        words[layout.recordsOffset / 8] = UInt64(RequestHeader.write)
+        let type: RequestType = choice.contains(.out) ? .out : .in
+        words[layout.recordsOffset / 8] = UInt64(type.rawValue)
         words[layout.recordsOffset / 8 + 1] = generation
         halfWords[
             layout.availableRingOffset / 2 + 2 + Int(availableIndex) % layout.queueSize] = UInt16(

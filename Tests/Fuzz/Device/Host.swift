@@ -55,8 +55,10 @@ extension GuestView {
 
 /// A strategy's pinner, by whose answers the device's memory can be touched: while a pin is held, and no longer.
 final class WatchedPinner: Pinner {
-    /// Pinned for a request.
+    /// Pinned for a request, or for the copy of a part of it.
     private(set) var held: [PageRange] = []
+    /// Whether the queue itself has its pin.
+    var isServing = false
     private let pinner: any Pinner
     private let view: GuestView
 
@@ -68,13 +70,10 @@ final class WatchedPinner: Pinner {
     func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
         guestMoves()
         let pin = try pinner.pin(ranges)
-        if ranges[0] != Machine.area {
+        if isServing {
+            precondition(held.isEmpty, "a pin while \(held) are pinned")
             held = ranges.indices.map { ranges[$0] }
-            for range in held {
-                precondition(
-                    !range.overlaps(Machine.area), "\(range) of the queue is written as data")
-                view.allow(true, range)
-            }
+            for range in held { view.allow(true, range) }
         }
         guestMoves()
         return pin
@@ -82,8 +81,10 @@ final class WatchedPinner: Pinner {
 
     func unpin(_ pin: Pin) {
         guestMoves()
-        if pin.range != Machine.area {
+        if !held.isEmpty {
             for range in held { view.allow(false, range) }
+            // It may have been part of the request.
+            view.allow(true, Machine.area)
             held = []
         }
         pinner.unpin(pin)

@@ -75,6 +75,7 @@ final class Machine {
         for range in [Self.area, Self.buffer] { convert(range, toPrivate: false) }
         oracle.arm((0..<Self.pages).filter { !isShared[Int($0)] }.map(page))
         queuePin = try! pinner.pin(Self.area)
+        pinner.isServing = true
         try! pinner.register([Self.buffer])
         resetDevice()
     }
@@ -85,23 +86,26 @@ final class Machine {
         let host = Self.host
         var settings = TurnSettings()
         settings.chunk = PageCount(loopOptions.chunk)
-        var setup = TurnSetup(settings, scale: host.clock.scale)
+        var setup = TurnSetup(
+            settings, rings: Self.layout.rings(at: Self.area.start), queueArea: Self.area,
+            scale: host.clock.scale)
         setup.buffer = ScatterShape(
             start: GFN(0), pagesPerRange: PageCount(PageRange.frameLimit), rangeCount: 1)
         setup.guestPages = PageCount(Self.pages)
-        setup.queueStart = Self.area.start
         setup.streamsSamples = true
-        return RequestLoop(
+        return try! RequestLoop(
             DeviceTurn(
-                device: DeviceID(0), setup: setup, layout: Self.layout, view: host.deviceView,
+                device: DeviceID(0), setup: setup, view: host.deviceView,
                 ledger: ConversionLedger(host.ledger, pages: PageCount(Self.pages)),
                 clock: host.clock, telemetry: host.telemetry),
-            pinner: pinner, writer: host.writer,
+            pinner: pinner,
+            mover: DataMover(
+                writer: host.writer,
+                faults: FaultRecovery(
+                    policy: nil, table: strategy.arena.table, hypervisor: -1, timeout: 0)),
             notifications: Notifications(
                 sleeps: loopOptions.sleeps, calls: loopOptions.sleeps, kick: try! .event(),
-                call: try! .event()),
-            faults: FaultRecovery(
-                policy: nil, table: strategy.arena.table, hypervisor: -1, timeout: 0))
+                call: try! .event()))
     }
 
     /// Until there is nothing to do; why the queue is broken, where it is.
@@ -166,6 +170,7 @@ final class Machine {
         serveDriver()
         loop = nil
         pinner.unregister()
+        pinner.isServing = false
         pinner.unpin(queuePin!)
         let left = strategy.arena.livePins
         precondition(left == 0, "\(left) pins are left")
@@ -195,7 +200,7 @@ final class Machine {
         precondition(runDevice() == nil, "the queue is broken for a driver in its right mind")
         let completion = try! driver.poll()
         precondition(
-            completion?.status == StatusRecord(.ok, bytesWritten: 2 * pageSize),
+            completion?.status == .ok && completion?.usedLength == UInt32(2 * pageSize) + 1,
             "\(completion, default: "no answer") to a well-formed request")
         for range in data {
             let missing = Verification.missingLines(

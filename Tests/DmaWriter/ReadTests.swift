@@ -1,0 +1,40 @@
+import GuardedMemory
+import GuestMemory
+import Testing
+
+@testable import DmaWriter
+
+@Suite struct ReadTests {
+    /// Any bytes: the digest is that of exactly these, taken one by one.
+    @Test func readsTheRangeAndNothingElse() throws {
+        let memory = try GuardedPages(pages: 4)
+        for index in memory.bytes.indices {
+            memory.bytes[index] = UInt8(truncatingIfNeeded: index &* 31 &+ index >> 8)
+        }
+        for offset in [0, 1, 7, 63, 64, 65, 4095] {
+            for length in [0, 1, 5, 63, 64, 65, 200, 4096, 4097, 12_000] {
+                let range = offset..<offset + length
+                var expected: UInt64 = 0
+                for index in range {
+                    expected ^= UInt64(memory.bytes[index]) << (8 * UInt64(index % 8))
+                }
+                var reader = DmaReader()
+                reader.read(UnsafeRawBufferPointer(rebasing: memory.bytes[range]))
+                #expect(reader.digest == expected, "\(range)")
+            }
+        }
+    }
+
+    /// The parts of a request read one after the other come to what the whole comes to, and a byte left out shows.
+    @Test func partsAddUp() throws {
+        let memory = try GuardedPages(pages: 1)
+        for index in memory.bytes.indices { memory.bytes[index] = UInt8(index % 251 + 1) }
+        var (whole, parts, short) = (DmaReader(), DmaReader(), DmaReader())
+        whole.read(UnsafeRawBufferPointer(memory.bytes))
+        for bytes in [0..<3, 3..<700, 700..<4096] {
+            parts.read(UnsafeRawBufferPointer(rebasing: memory.bytes[bytes]))
+        }
+        short.read(UnsafeRawBufferPointer(rebasing: memory.bytes[0..<4095]))
+        #expect(whole.digest == parts.digest && whole.digest != short.digest)
+    }
+}
