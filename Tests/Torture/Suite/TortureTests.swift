@@ -41,7 +41,7 @@ import Testing
 
     /// Devices that die at any moment, while others read from the table what they hold; `none` shows what that finds.
     @Test func theTableSaysSharedWhereverAPinIsHeld() throws {
-        let names = Registry.all.filter(\.info.isSafe).map(\.info.name) + ["none"]
+        let names = Registry.all.filter { $0.info.isSafe }.map { $0.info.name } + ["none"]
         let (output, status) = try torture("table 8 \(names.joined(separator: " "))")
         #expect(status == 0, "\(output)")
         let lines = output.split(separator: "\n")
