@@ -40,8 +40,9 @@ public final class ServedFigures {
 public struct ServedResult {
     public enum Ending {
         case measured(ServedTurnOutcome)
-        /// The device died: why, and how many of its pins were left after they were recovered, or why they were not.
-        case died(String, refusal: RecoveryRefusal?, leakedPins: Int)
+        /// The device died: why, how many pins it had then, and how many were left after they were recovered, or why they
+        /// were not.
+        case died(String, pins: Int, refusal: RecoveryRefusal?, leakedPins: Int)
         case unavailable(String)
     }
 

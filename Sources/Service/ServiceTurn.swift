@@ -125,6 +125,7 @@ final class ServiceTurn {
             device.process.terminate()
             device.endService()
             services?.join()
+            let pins = service.guest.arena.livePins
             var refusal: RecoveryRefusal?
             do throws(RecoveryRefusal) {
                 try host.strategy.recover([DeviceID(0)], eachWithin: 1000)
@@ -133,7 +134,7 @@ final class ServiceTurn {
             }
             guard case .died(let how)? = end else { return nil }
             return .died(
-                "device 0 (pid \(device.process.pid)) \(how)", refusal: refusal,
+                "device 0 (pid \(device.process.pid)) \(how)", pins: pins, refusal: refusal,
                 leakedPins: service.guest.arena.livePins)
         }
         services?.join()

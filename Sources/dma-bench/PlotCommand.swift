@@ -51,6 +51,12 @@ struct PlotCommand: ParsableCommand {
                 files.joined(separator: ", "),
                 "no row of strategy '\(unknown)'; name others with --strategy")
         }
+        if !rows.isEmpty, rows.allSatisfy({ $0.guest != nil }) {
+            throw InputError(
+                files.joined(separator: ", "),
+                "nothing to draw: these are rows of a real guest, whose requests have any size, and pictures are of "
+                    + "requests of one size; 'report' has a table of them")
+        }
         let shown = wanted.map { wanted in rows.filter { wanted.contains($0.strategy) } } ?? rows
         if let problem = Unmeasured.problem(shown) {
             throw InputError(files.joined(separator: ", "), "nothing to draw: \(problem)")

@@ -32,10 +32,10 @@ struct ServeRows {
         var row = planned(result)
         switch result.ending {
         case .unavailable(let reason): row.status = .unavailable(reason)
-        case .died(let how, let refusal, let leaked):
+        case .died(let how, let pins, let refusal, let leaked):
             let rest =
                 refusal.map { "its pins cannot be recovered: \($0)" }
-                ?? "after recovery of its pins leaked_pins is \(leaked)"
+                ?? "after recovery of its \(pins) pins leaked_pins is \(leaked)"
             row.status = .failed("\(how); \(rest)")
             row.leakedPins = UInt64(leaked)
         case .measured(let outcome): fill(&row, outcome, of: result.strategy.type)

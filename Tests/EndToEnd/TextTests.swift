@@ -23,7 +23,7 @@ extension EndToEnd {
             let help = try run("--help").output
             let commands = try #require(help.split(separator: "SUBCOMMANDS:").last)
                 .matches(of: /\n  ([a-z]+)\s/).map { String($0.1) }
-            #expect(commands.count == 9)
+            #expect(commands.count == 10)
             for command in commands {
                 let outcome = try run("help", command)
                 #expect(outcome.end == .exited(0) && outcome.errors == "", "\(command)")

@@ -20,6 +20,7 @@ extension Row {
         row.entryBytes = 4096
         row.chunkBytes = sizeBytes
         row.ranges = 1
+        row.misalignBytes = 0
         row.devices = 1
         row.engine = "nt"
         row.lanes = 1
@@ -78,7 +79,7 @@ extension Row {
             \.convertCallNsP99, \.convertUndisturbedNsP99, \.convertCheckNsMean,
             \.deniedCallNsP50, \.deniedCallNsP99, \.deviceGapShare, \.deviceGapNsMax,
             \.deviceSharedShare, \.deviceWaitShare, \.vcpuGapShare, \.vcpuGapNsMax,
-            \.vcpuSharedShare, \.vcpuWaitShare, \.vcpuStepNsMax,
+            \.vcpuSharedShare, \.vcpuWaitShare, \.vcpuStepNsMax, \.deviceCpuNs, \.convertHoldNs,
         ]
         let values = [0.1, 1e-9, 1_450_000, 3e300, 0.5, 2.0 / 3, 0]
         for (index, path) in numbers.enumerated() {
@@ -91,7 +92,9 @@ extension Row {
             \.cacheBytes, \.cacheHits, \.cacheMisses, \.cacheMerges, \.cacheInvalidations,
             \.cacheEvictions, \.pinLimitBytes, \.conversionsDisturbed, \.conversionsBusy,
             \.deviceGaps, \.devicePreempted, \.deviceFaults, \.vcpuGaps, \.vcpuPreempted,
-            \.vcpuFaults, \.throttledNs, \.stops, \.spreadBytes,
+            \.vcpuFaults, \.throttledNs, \.stops, \.spreadBytes, \.inRequests, \.inBytes,
+            \.outRequests, \.outBytes, \.segmentsP50, \.segmentsP99, \.segmentsMax, \.depthP50,
+            \.depthMax, \.pageWaits,
         ]
         for (index, path) in counts.enumerated() { row[keyPath: path] = UInt64(index) + 100 }
         row.noisy = ["cpu", "warmup"]
@@ -103,6 +106,7 @@ extension Row {
         row.exclusion = "faults"
         row.convertLoop = "closed"
         (row.convertWait, row.notify) = ("block", "devices")
+        (row.guest, row.store, row.queues) = ("vhost-user", "memory", 8)
         (row.deviceBusy, row.ranCpu) = ([0.5, 1], [1, 3, 0])
         return row
     }

@@ -28,7 +28,9 @@ import Testing
                 + "device_shared_share,device_wait_share,device_preempted,device_faults,"
                 + "vcpu_gaps,vcpu_gap_share,vcpu_gap_ns_max,vcpu_shared_share,vcpu_wait_share,"
                 + "vcpu_preempted,vcpu_faults,vcpu_step_ns_max,throttled_ns,stops,ran_cpu,"
-                + "spread_bytes\n"
+                + "spread_bytes,guest,store,queues,in_requests,in_bytes,out_requests,"
+                + "out_bytes,segments_p50,segments_p99,segments_max,depth_p50,depth_max,page_waits,"
+                + "device_cpu_ns,convert_hold_ns\n"
         )
         #expect(Schema.version == 2)
     }
