@@ -18,7 +18,7 @@ installed_completions = $(share)/bash-completion/completions/dma-bench $(share)/
 	$(share)/fish/vendor_completions.d/dma-bench.fish
 
 .DEFAULT_GOAL = build
-.PHONY: build run compare-with test check fuzz torture mutants counts bench-micro bench-limits format install uninstall dist clean help setup
+.PHONY: build run compare-with test check guest-test fuzz torture mutants counts bench-micro bench-limits format install uninstall dist clean help setup
 
 build: setup ## Build the program: .build/release/dma-bench
 	@swift build -c release $(anew) --static-swift-stdlib --product dma-bench >&2
@@ -36,6 +36,9 @@ test: ## Build and run all tests, in some eight minutes
 check: ## Lint, sanitizers, fuzzing and models, in some fifteen minutes
 	@scripts/setup check
 	@scripts/check
+
+guest-test: build ## A real Linux guest under QEMU's emulation on `serve`, in a minute
+	@scripts/guest-serve $(binary)
 
 fuzz: setup ## Fuzz each target for FUZZ_SECONDS=60
 	Tests/Fuzz/run.sh $(FUZZ_SECONDS)

@@ -21,8 +21,11 @@ final class PageStates {
         for index in named.indices { named[index] = 0 }
     }
 
-    /// The guest's memory is another now. Nothing of it is pinned, and the converter rests. The first refusal, or nil.
-    func change(to new: [PageRange], _ port: PSCHandler) -> PageStateChange? {
+    /// The guest's memory is another now. Nothing of it is pinned, and the converter rests. The first refusal, or nil; what
+    /// comes of it where it `shouldStop` is good for nothing.
+    func change(
+        to new: [PageRange], _ port: PSCHandler, shouldStop: () -> Bool
+    ) -> PageStateChange? {
         let (old, isImplicit) = (regions, isImplicit)
         regions = new
         if isImplicit {
@@ -39,7 +42,7 @@ final class PageStates {
             let answer = port.changePageState(range, toPrivate: true, due: 0)
             if answer != .done { return answer }
         }
-        return port.share(Self.difference(new, old))
+        return port.share(Self.difference(new, old), shouldStop: shouldStop)
     }
 
     /// A request names pages that may never have been shared. What the converter has is none of them.

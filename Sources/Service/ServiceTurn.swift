@@ -189,7 +189,7 @@ final class ServiceTurn {
 
     private func shareRegions(_ regions: [PageRange], _ observer: some ServiceObserver) {
         let start = monotonicNanoseconds()
-        if let refusal = states.change(to: regions, port) {
+        if let refusal = states.change(to: regions, port, shouldStop: { observer.shouldStop }) {
             observer.note("internal error: pages of guest memory cannot be shared: \(refusal)")
         }
         setupPSC += monotonicNanoseconds() - start

@@ -221,6 +221,9 @@ final class ScriptedVMM {
         word(Self.available + 2, UInt16.self).pointee.store(submitted, ordering: .releasing)
     }
 
+    /// Whether the guest waits for nothing.
+    var isIdle: Bool { usedIndex == submitted }
+
     /// Whether all that was submitted has been used, within a time that is for ever.
     func isDone(within seconds: UInt64 = 30) -> Bool {
         kick.notify()

@@ -262,6 +262,38 @@ extension EndToEnd {
             #expect(failed.count == 4 && failed.allSatisfy { $0["leaked_pins"] == "0" })
         }
 
+        /// A request that waits for a page when the device dies is in the log, and the next one does it.
+        @Test func aRequestUnderWayIsDoneAgain() throws {
+            let served = try Served(
+                "--store", "memory:1M", "--convert-rate", "max", "--convert-where", "inside",
+                "--convert-hold", "300ms", "--request-timeout", "60s", "--turn", "60s")
+            let vmm = try ScriptedVMM()
+            try vmm.connect(to: served.socket)
+            let device = try #require(served.device)
+            let isCaught = eventually(within: 60) {
+                if vmm.isIdle {
+                    vmm.submit(Self.write, sector: 8, at: 0x10000, byteCount: 4096)
+                    vmm.kick.notify()
+                }
+                kill(device, SIGSTOP)
+                while Processes.status("State", of: device) != "T" {}
+                if vmm.logged == 1 { return true }
+                kill(device, SIGCONT)
+                return false
+            }
+            #expect(isCaught)
+            kill(device, SIGKILL)
+            #expect(vmm.isSentAway())
+            memset(vmm.bytes(at: 0x10000, 4096).baseAddress!, 0x33, 4096)
+            try vmm.connect(to: served.socket)
+            #expect(vmm.isDone(within: 60))
+            #expect(vmm.status() == 0)
+            let rows = try served.end()
+            #expect(rows.first?["status"].hasPrefix("failed:") == true)
+            #expect(rows.first?["leaked_pins"] == "0")
+            #expect(vmm.logged == 0)
+        }
+
         @Test func theNextVMMMayComeWhenOneHasGone() throws {
             let served = try Served("--store", "memory:1M")
             for _ in 0..<3 {
