@@ -103,14 +103,15 @@ public struct DeviceRequest: ~Copyable {
         cover(address, count, in: location.region)
         byteCount = ByteCount(byteCount.rawValue + count)
         end = address + count
+        var segment = DataSegment(address: address, byteCount: count, pointer: location.pointer)
         if isNeighbour {
-            segments[segmentCount - 1].byteCount += count
-        } else {
-            segments.initializeElement(
-                at: segmentCount,
-                to: DataSegment(address: address, byteCount: count, pointer: location.pointer))
-            segmentCount += 1
+            segmentCount -= 1
+            let last = segments[segmentCount]
+            segment = DataSegment(
+                address: last.address, byteCount: last.byteCount + count, pointer: last.pointer)
         }
+        segments.initializeElement(at: segmentCount, to: segment)
+        segmentCount += 1
     }
 
     /// Adds the pages of some bytes to those to pin.
