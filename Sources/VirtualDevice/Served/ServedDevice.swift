@@ -88,25 +88,26 @@ public final class ServedDevice {
 
     private func run() throws(SystemError) {
         while farewell == nil {
-            let count = serveQueues()
+            let hasMore = serveQueues()
             catchUp()
-            try wait(isBusy: count > 0)
+            try wait(isBusy: hasMore)
         }
         endTurn(answers: turn != nil)
         guard let (report, text) = farewell else { return }
         _ = try control.answer(report, text: text)
     }
 
-    private func serveQueues() -> Int {
-        guard let turn else { return 0 }
-        var count = 0
+    /// Whether a queue may have more than its part of a round.
+    private func serveQueues() -> Bool {
+        guard let turn else { return false }
+        var hasMore = false
         for index in queues.indices {
             guard let queue = queues[index], backend.mayServe(index) else { continue }
             let (served, broken) = queue.serve(atMost: Self.batch, turn, view, dirtyLog)
-            count += served
+            hasMore = hasMore || served == Self.batch
             if let broken { lose(queue, "the virtqueue is broken: \(broken)") }
         }
-        return count
+        return hasMore
     }
 
     private var dirtyLog: DirtyLog? {
