@@ -45,7 +45,7 @@ extension EndToEnd {
             }
 
             /// Whether a row like that comes, while this goes on.
-            func sees(while body: () throws -> Void, _ isMeant: ([ResultRow]) -> Bool) throws
+            func sees(while body: () throws -> Void, until isMeant: ([ResultRow]) -> Bool) throws
                 -> Bool
             {
                 let deadline = Deadline.after(milliseconds: 60_000)
@@ -131,16 +131,17 @@ extension EndToEnd {
                 "--store", "memory:1M", "--strategy", "safe", "--turn", "30ms")
             let vmm = try ScriptedVMM()
             try vmm.connect(to: served.socket)
-            let isEnough = try served.sees(while: {
-                for slot in 0..<4 {
-                    vmm.submit(
-                        UInt32(slot & 1), sector: 8, at: 0x10000 + 4096 * UInt64(slot),
-                        byteCount: 4096, slot: slot)
-                }
-                let isDone = vmm.isDone()
-                try #require(isDone)
-                for slot in 0..<4 { try #require(vmm.status(slot) == 0) }
-            }) { rows in rows.contains { $0["round"] == "3" } }
+            let isEnough = try served.sees(
+                while: {
+                    for slot in 0..<4 {
+                        vmm.submit(
+                            UInt32(slot & 1), sector: 8, at: 0x10000 + 4096 * UInt64(slot),
+                            byteCount: 4096, slot: slot)
+                    }
+                    let isDone = vmm.isDone()
+                    try #require(isDone)
+                    for slot in 0..<4 { try #require(vmm.status(slot) == 0) }
+                }, until: { rows in rows.contains { $0["round"] == "3" } })
             #expect(isEnough)
             let rows = try served.end()
             let first = rows.filter { $0["round"] == "1" }.map(\.strategy)
@@ -191,12 +192,13 @@ extension EndToEnd {
             let vmm = try ScriptedVMM()
             try vmm.connect(to: served.socket)
             let column = strategy == "none" ? "violations_stale" : "conversions_denied"
-            let isMet = try served.sees(while: {
-                for kind in [Self.write, Self.read] {
-                    let status = try vmm.ask(kind, sector: 0, at: 0x10000, byteCount: 512 << 10)
-                    try #require(status == 0)
-                }
-            }) { rows in rows.contains { Int($0[column]) ?? 0 > 0 } }
+            let isMet = try served.sees(
+                while: {
+                    for kind in [Self.write, Self.read] {
+                        let status = try vmm.ask(kind, sector: 0, at: 0x10000, byteCount: 512 << 10)
+                        try #require(status == 0)
+                    }
+                }, until: { rows in rows.contains { Int($0[column]) ?? 0 > 0 } })
             #expect(isMet)
             let rows = try served.end()
             if strategy != "none" { #expect(rows.allSatisfy { $0["violations_stale"] == "0" }) }
