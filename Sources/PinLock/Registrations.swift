@@ -67,6 +67,10 @@ final class Registrations {
     /// Pins what `range` and the registrations that overlap it make up together, and keeps it in their stead. Returns
     /// how many there were. Never is a page of theirs without a pin: their tokens stay good.
     func merge(_ range: PageRange) throws(PinRefusal) -> Int {
+        // The map has no place for what the guest has not.
+        guard range.upper <= tree.pages.rawValue else {
+            throw PinRefusal.outside(range, tree.pages)
+        }
         let overlapping = indices(overlapping: range)
         let parts = [range] + overlapping.map { all[$0]!.range }
         let lower = parts.map(\.lower).min()!

@@ -181,6 +181,17 @@ import Testing
         #expect(result == .success(.waited) || result == .success(.immediate))
     }
 
+    /// Whoever announces may be wrong about the guest's size.
+    @Test func whatIsAnnouncedBehindTheGuestIsRefused() {
+        device.register([PageRange(start: 0, count: PageRange.frameLimit)])
+        let pages = strategy.arena.pages.rawValue
+        for range in [range(pages - 1..<pages + 1), range(1 << 30..<(1 << 30) + 4)] {
+            let first = max(range.lower, pages)
+            #expect(refusalOfPin(range, by: device) == .outOfRange(GFN(first)))
+        }
+        #expect(journal.heldPins.isEmpty)
+    }
+
     @Test func aRefusedPinIsAMiss() throws {
         try strategy.convert(page(2), to: .private)
         #expect(refusalOfPin(range(0..<4), by: device) == .privatePage(GFN(2)))

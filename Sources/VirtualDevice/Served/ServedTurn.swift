@@ -16,6 +16,8 @@ final class ServedTurn {
     private let pinner: any Pinner
     var server: RequestServer
     private let sectors: UInt64
+    /// What a cache of pins may keep, and has not been told yet.
+    private var unannounced: [PageRange]
     /// Pins of rings, by the number of their queue.
     private var ringPins: [Int: Pin] = [:]
     private(set) var setupPin = 0.0
@@ -53,6 +55,7 @@ final class ServedTurn {
         telemetry = surroundings.telemetry
         clock = TickClock(scale: setup.scale)
         sectors = setup.capacityInSectors
+        unannounced = type(of: strategy).isCached ? memory.regions.map(\.range) : []
         pinner = try strategy.pinner(
             for: surroundings.device,
             in: DeviceSurroundings(memory: memory, hypervisor: ServedDescriptor.service))
@@ -71,9 +74,7 @@ final class ServedTurn {
                     timeout: setup.timeout)),
             ledger: surroundings.ledger, clock: clock, capacity: Int(Queue.sizeLimit))
         let start = clock.now()
-        if type(of: strategy).info.pinsBuffers {
-            try pinner.register(memory.regions.map(\.range))
-        }
+        if type(of: strategy).info.pinsBuffers { try pinner.register(memory.regions.map(\.range)) }
         setupPin = clock.nanoseconds(from: clock.now() &- start)
     }
 
@@ -105,6 +106,7 @@ final class ServedTurn {
     ) -> (status: RequestStatus, written: UInt64) {
         guard request.fits(sectors: sectors) else { return (.ioError, 0) }
         if figures.start == nil { begin() }
+        if !unannounced.isEmpty { announce() }
         note(request)
         var sample = DMASample()
         sample.generation = request.sector
@@ -141,6 +143,15 @@ final class ServedTurn {
             figures.totals.outRequests += 1
             figures.totals.outBytes += bytes
         }
+    }
+
+    /// With the first request, when the rings are pinned: inside what a cache may keep their pins would be tokens, which
+    /// are out for the whole turn, and under a token nothing is evicted.
+    @inline(never)
+    private func announce() {
+        // To announce is to pin nothing: it cannot be refused.
+        try? pinner.register(unannounced)
+        unannounced = []
     }
 
     private func begin() {
