@@ -204,6 +204,26 @@ extension EndToEnd {
             if strategy != "none" { #expect(rows.allSatisfy { $0["violations_stale"] == "0" }) }
         }
 
+        /// After its only request a range lock holds nothing, and a cache of pins what that has used.
+        @Test(arguments: ["rangetree", "pincache"])
+        func aCacheKeepsWhatARequestHasUsed(_ strategy: String) throws {
+            let served = try Served(
+                "--store", "memory:1M", "--strategy", strategy, "--turn", "300ms",
+                "--convert-rate", "max", "--convert-where", "inside")
+            let vmm = try ScriptedVMM()
+            try vmm.connect(to: served.socket)
+            try #require(
+                try vmm.ask(Self.write, sector: 0, at: 0x10000, byteCount: 64 << 10) == 0)
+            #expect(try served.sees(while: { usleep(20_000) }, until: { !$0.isEmpty }))
+            let row = try #require(try served.end().first)
+            let (granted, denied) = (
+                try row.count("conversions"), try row.count("conversions_denied")
+            )
+            #expect(
+                strategy == "pincache" ? denied > granted : granted > denied,
+                "\(granted) granted, \(denied) denied")
+        }
+
         /// A page that the converter keeps: the request waits, then fails, and the guest is told.
         @Test func aRequestWaitsItsTimeForAPrivatePage() throws {
             let served = try Served(
