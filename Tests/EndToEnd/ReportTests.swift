@@ -1,5 +1,6 @@
 import CRefuse
 import Glibc
+import Linux
 import Testing
 
 extension EndToEnd {
@@ -23,6 +24,59 @@ extension EndToEnd {
             #expect(text.contains("&quot;clocksource&quot;"))
             // The same on standard output, and from standard input but for the environment.
             #expect(try run("report", file, "--no-pictures").output == text)
+        }
+
+        /// For a mail: the rows of a real run, which lie beside the text that they give.
+        @Test func asTextItIsGolden() throws {
+            let directory = try TemporaryDirectory()
+            let file = directory.file("rows.csv")
+            try writeFile(file, Golden.read("mail-rows.csv"))
+            try writeFile(file + ".env.json", Golden.read("mail-rows.csv.env.json"))
+            let outcome = try run("report", file, "--format", "text")
+            #expect(outcome.end == .exited(0) && outcome.errors == "")
+            let place = "/tmp/dma-bench-test-"
+            let text = outcome.output.replacing(directory.path, with: place + "XXXXXX")
+                .replacing("(release)", with: "(debug)")
+            try Golden.expect(text, is: "mail.txt")
+            let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+            #expect(lines.allSatisfy { $0.count <= 72 && !$0.hasSuffix(" ") })
+            #expect(text.utf8.allSatisfy { $0 == 0x0A || (0x20..<0x7F).contains($0) })
+            // The command is one that the program takes, and plans what was measured.
+            let words = try Self.command(in: text)
+            #expect(try Run(words + ["--dry-run"]).finish().output.hasPrefix("4 cells x 2 rounds "))
+            // Wherever it stands.
+            #expect(try run("--format", "text", "report", file).output == outcome.output)
+            let unknown = try run("report", file, "--format", "csv")
+            #expect(unknown.end == .exited(64) && unknown.errors.contains("html, text"))
+        }
+
+        /// A list that is longer than a line is broken so that a shell puts it together again.
+        @Test func aLongCommandIsTakenByAShell() throws {
+            let directory = try TemporaryDirectory()
+            let file = directory.file("rows.csv")
+            let names =
+                "perpage,rangetree,slots,longlived,pincache,epoch,intervaltree,mutexlist,perpage-swar,none"
+            let options = ["--size", "64K", "--strategy", names, "--rounds", "1", "--ops", "1"]
+            let rest = ["--convert-where", "mixed", "--convert-pages", "1,2", "--policy", "wait"]
+            _ = try Run(options + rest + ["-o", file]).finish()
+            let text = try run("report", file, "--format", "text").output
+            let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+            #expect(lines.allSatisfy { $0.count <= 72 })
+            let words = try Self.command(in: text)
+            #expect(words.contains("--convert-pages") && words.contains("1,2"))
+            let strategies = try #require(words.first { $0.contains("rangetree") })
+            #expect(Set(strategies.split(separator: ",")) == Set(names.split(separator: ",")))
+        }
+
+        /// The arguments of the command in a text, as a shell takes them.
+        private static func command(in text: String) throws -> [String] {
+            let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+            let start = try #require(lines.firstIndex { $0.hasPrefix("  dma-bench ") })
+            let command = lines[start...].prefix { !$0.isEmpty }.joined(separator: "\n")
+            let script = "set -- \(command.dropFirst("  dma-bench ".count))\nprintf '%s|' \"$@\""
+            let shell = try Tool.run(["sh", "-c", script], input: []) { false }
+            return String(decoding: shell.output, as: UTF8.self).split(separator: "|")
+                .map(String.init)
         }
 
         @Test func ofTwoEnvironmentsOnlyWhenForced() throws {
