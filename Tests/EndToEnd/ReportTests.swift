@@ -79,7 +79,8 @@ extension EndToEnd {
                 .map(String.init)
         }
 
-        @Test func ofTwoEnvironmentsOnlyWhenForced() throws {
+        /// Side by side, and as one measurement only where that is asked for; `compare` says where to go.
+        @Test func rowsOfTwoMachinesStandSideBySide() throws {
             let directory = try TemporaryDirectory()
             let files = ["a.csv", "b.csv"].map(directory.file)
             _ = try Run(Self.rows + ["-o", files[0]]).finish()
@@ -89,12 +90,19 @@ extension EndToEnd {
             let changed = readFile(files[0]).replacing(env, with: other)
             try writeFile(files[1], changed.replacing(rows[0]["run"], with: "another run"))
             let arguments = ["report"] + files + ["--no-pictures"]
-            let refused = try Run(arguments).finish()
-            #expect(refused.end == .exited(64) && refused.output == "")
-            #expect(refused.errors.contains(env) && refused.errors.contains("--force"))
-            #expect(refused.errorLines.count == 1)
+            let page = try Run(arguments).finish()
+            #expect(page.end == .exited(0) && page.errors == "")
+            #expect(page.output.contains("sync share B") && page.output.contains(other))
+            #expect(page.output.contains("No sentence says anything of all machines"))
+            let text = try Run(arguments + ["--format", "text"]).finish()
+            let words = text.output.replacing("\n", with: " ")
+            #expect(text.end == .exited(0) && words.contains("A has one run, B has one run"))
+            #expect(text.output.split(separator: "\n").allSatisfy { $0.count <= 72 })
             let forced = try Run(arguments + ["--force"]).finish()
             #expect(forced.end == .exited(0) && forced.output.contains("Rows of 2 environments"))
+            let compared = try Run(["compare"] + files).finish()
+            #expect(compared.end == .exited(64) && compared.output == "")
+            #expect(compared.errors.contains("'dma-bench report \(files[0]) \(files[1])'"))
         }
 
         @Test func whatCannotBeReadOrWrittenIsOneLine() throws {

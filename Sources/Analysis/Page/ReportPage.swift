@@ -38,39 +38,16 @@ public struct ReportPage {
     private var cells: [SummaryCell] { lines.map(\.cell) }
 
     public var html: String {
-        let page: Markup = """
-            <!DOCTYPE html>
-            <html lang="en" xmlns="http://www.w3.org/1999/xhtml">
-            <head>
-            <meta charset="utf-8" />
-            <meta http-equiv="Content-Security-Policy" content="\(Self.policy)" />
-            <meta name="viewport" content="width=device-width, initial-scale=1" />
-            <meta name="generator" content="\(generator)" />
-            <title>\(Self.title)</title>
-            <style>
-            \(Markup(trusting: Style.sheet))
-            </style>
-            </head>
-            <body>
-            <main>
-            \(sections.joined())
-            </main>
-            <script>\(Markup(trusting: Style.script))</script>
-            </body>
-            </html>
-
-            """
-        return page.source
+        PageFrame.html(title: Self.title, generator: generator, sections)
     }
-
-    /// Nothing is fetched from anywhere, and no script runs but the page's own.
-    private static let policy =
-        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-\(Style.scriptHash)'"
 
     static let title = "What it costs to lock a guest's pages around a DMA"
 
     private var sections: [Markup] {
-        [header, answer, warnings, table, figures, method, provenance]
+        [
+            header, answer, warnings, table, PagePicture.section(pictures, omitted: omitted),
+            method, provenance,
+        ]
     }
 
     private var header: Markup {
@@ -129,23 +106,6 @@ public struct ReportPage {
         let counts = cells.map(\.measured.count)
         let (least, most) = (counts.min() ?? 0, counts.max() ?? 0)
         return least == most ? Human.rounds(most) : "\(least) to \(Human.rounds(most))"
-    }
-
-    private var figures: Markup {
-        guard let pictures else {
-            return "<p class=\"dim\">Without pictures (--no-pictures).</p>"
-        }
-        let reasons = omitted.map { "<li>\($0)</li>" as Markup }
-        let notes: Markup =
-            reasons.isEmpty
-            ? "" : "<p class=\"dim\">Not drawn:</p><ul class=\"dim\">\(reasons.joined())</ul>"
-        return """
-            <section>
-            <h2>Pictures</h2>
-            \(pictures.enumerated().map { $1.markup(number: $0) }.joined())
-            \(notes)
-            </section>
-            """
     }
 
     private var method: Markup {
