@@ -96,6 +96,7 @@ extension VirtualMachine {
                         measure: { telemetry.measuresFrom = $0 },
                         failure: { telemetry.lastFailure }),
                     clock: clock, pace: plan.pace(ofDevice: index, clock),
+                    direction: plan.settings.direction, seed: plan.settings.seed,
                     listens: plan.processors.vcpusSleep, copies: plan.settings.writes)
             )
         }

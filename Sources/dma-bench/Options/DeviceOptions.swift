@@ -34,7 +34,7 @@ struct DeviceOptions: RequestOptions {
         "engine", "How the device writes: nt, stosq, memset, copy (list).",
         .cases(formerly: ["movsb": .stosq]),
         varies: \.engine
-    ).column(\.engine) { $0.settings.writes ? $0.settings.engine.rawValue : "none" }
+    ).column(\.engine) { $0.settings.stores ? $0.settings.engine.rawValue : "none" }
 
     private static let lanesOption = RequestOption(
         "lanes", "Threads of a device that write.", .count(1...64), sets: \.lanes
