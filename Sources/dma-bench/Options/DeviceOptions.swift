@@ -31,7 +31,7 @@ struct DeviceOptions: RequestOptions {
     ]
 
     private static let engineOption = RequestOption(
-        "engine", "How the device writes: nt, stosq, memset, copy (list).",
+        "engine", "How the device writes: nt, stosq, memset, copy, file (list).",
         .cases(formerly: ["movsb": .stosq]),
         varies: \.engine
     ).column(\.engine) { $0.settings.stores ? $0.settings.engine.rawValue : "none" }
