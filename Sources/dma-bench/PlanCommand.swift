@@ -63,6 +63,7 @@ enum PlanCommand {
 
     /// What the option takes where the column has a number.
     private static func spelled(_ column: PlanColumn, _ row: Row) -> String {
+        if column.option == "--idle" { return "\(UInt64(exactly: row.idleNs ?? 0) ?? 0)ns" }
         guard column.column.name.hasSuffix("_bytes"),
             let bytes = UInt64(CSV.text(column.column.value(of: row)))
         else { return column.text(row) }
