@@ -56,6 +56,7 @@ let package = Package(
         module("DmaWriter", on: "GuestMemory", "Linux", "CLinux"),
         module("Virtqueue", on: "GuestMemory"),
         module("VhostUser", on: "GuestMemory", "Linux"),
+        module("Trace", on: "GuestMemory", "Linux"),
         // Layer 4: what a turn is asked to do, from the command line to the device
         module("Settings", on: "PinLock", "DmaWriter", "GuestMemory"),
         // Layer 4 as well: how a broken promise shows
@@ -65,7 +66,7 @@ let package = Package(
             "Guest", on: "Settings", "Virtqueue", "GuestMemory", "Statistics", "Telemetry", "Linux"),
         module(
             "VirtualDevice", on: "Oracle", "Settings", "PinLock", "DmaWriter", "Virtqueue",
-            "VhostUser", "GuestMemory", "Statistics", "Telemetry", "Linux"),
+            "VhostUser", "Trace", "GuestMemory", "Statistics", "Telemetry", "Linux"),
         // Layer 6
         module(
             "Hypervisor",
@@ -95,7 +96,7 @@ let package = Package(
             dependencies: [
                 "Analysis", "MachineProbe", "Report", "Experiment", "Service", "Turn", "Hypervisor",
                 "VirtualDevice",
-                "Settings",
+                "Settings", "Trace",
                 "PinLock", "DmaWriter", "GuestMemory", "Telemetry", "Linux", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -109,6 +110,7 @@ let package = Package(
         suite("Oracle", on: "Oracle", "DmaWriter", "GuardedMemory", "GuestMemory", "Linux"),
         suite("Virtqueue", on: "Virtqueue", "GuestMemory", "Statistics", "Linux"),
         suite("VhostUser", on: "VhostUser", "GuestMemory", "Statistics", "Linux"),
+        suite("Trace", on: "Trace", "GuestMemory", "Statistics", "Linux"),
         suite("Report", on: "Report", "Linux"),
         suite("MachineProbe", on: "MachineProbe", "Report", "Linux", "MadeUpMachine"),
         suite("Analysis", on: "Analysis", "Report", "Statistics", "Linux"),
@@ -132,7 +134,8 @@ let package = Package(
             "GuestMemory"),
         suite("Options", on: "dma-bench", "Experiment", "Settings", "Report", "GuestMemory"),
         suite(
-            "EndToEnd", on: "dma-bench", "VhostUser", "GuestMemory", "Linux", "CLinux", "CRefuse",
+            "EndToEnd", on: "dma-bench", "VhostUser", "Trace", "GuestMemory", "Linux", "CLinux",
+            "CRefuse",
             excluding: ["Golden", "CRefuse"]),
         .target(name: "CRefuse", path: "Tests/EndToEnd/CRefuse", cSettings: strictC),
         // Pages between guard pages.

@@ -5,6 +5,7 @@ import Linux
 import Oracle
 import PinLock
 import Telemetry
+import Trace
 import VhostUser
 import Virtqueue
 
@@ -61,12 +62,13 @@ public final class ServedDevice {
         arena = try map(ServedDescriptor.arena, "pin arena")
         let telemetry = ServedTelemetry(try map(ServedDescriptor.telemetry, "telemetry"))
         self.telemetry = telemetry
+        let number = ServedDescriptor.store(records: setup.records)
         let store: (any BlockStore)? =
             switch setup.store {
             case .null: NullStore()
             case .fill: nil
-            case .memory: MemoryStore(try map(ServedDescriptor.store, "store"))
-            case .file: FileStore(ServedDescriptor.store)
+            case .memory: MemoryStore(try map(number, "store"))
+            case .file: FileStore(number)
             }
         surroundings = ServedTurn.Surroundings(
             device: DeviceID(0), setup: setup, arena: arena,
@@ -74,7 +76,10 @@ public final class ServedDevice {
                 try map(ServedDescriptor.ledger, "conversion ledger"), pages: setup.pageLimit),
             telemetry: telemetry, store: store,
             writer: setup.store == .fill
-                ? try DmaWriter(engine: setup.engine, lanes: 1, device: 0) : nil)
+                ? try DmaWriter(engine: setup.engine, lanes: 1, device: 0) : nil,
+            recording: setup.records
+                ? RequestRecording(TraceRing(try map(ServedDescriptor.recording, "recording")))
+                : nil)
         self.control = control
         backend = Backend(
             BlockDevice(

@@ -12,8 +12,10 @@ final class ServedTurn {
     let strategy: any PinStrategy
     let cache: PageCount
     private let telemetry: ServedTelemetry
-    private let clock: TickClock
+    let clock: TickClock
     private let pinner: any Pinner
+    /// Nil where nothing is recorded.
+    let recording: RequestRecording?
     var server: RequestServer
     private let sectors: UInt64
     /// What a cache of pins may keep, and has not been told yet.
@@ -42,6 +44,7 @@ final class ServedTurn {
         let telemetry: ServedTelemetry
         let store: (any BlockStore)?
         let writer: DmaWriter?
+        let recording: RequestRecording?
     }
 
     init(
@@ -53,6 +56,7 @@ final class ServedTurn {
         self.cache = cache
         self.figures = figures
         telemetry = surroundings.telemetry
+        recording = surroundings.recording
         clock = TickClock(scale: setup.scale)
         sectors = setup.capacityInSectors
         unannounced = type(of: strategy).isCached ? memory.regions.map(\.range) : []
