@@ -18,8 +18,6 @@ final class ServedTurn {
     let recording: RequestRecording?
     var server: RequestServer
     private let sectors: UInt64
-    /// What a cache of pins may keep, and has not been told yet.
-    private var unannounced: [PageRange]
     /// Pins of rings, by the number of their queue.
     private var ringPins: [Int: Pin] = [:]
     private(set) var setupPin = 0.0
@@ -59,7 +57,6 @@ final class ServedTurn {
         recording = surroundings.recording
         clock = TickClock(scale: setup.scale)
         sectors = setup.capacityInSectors
-        unannounced = type(of: strategy).isCached ? memory.regions.map(\.range) : []
         pinner = try strategy.pinner(
             for: surroundings.device,
             in: DeviceSurroundings(memory: memory, hypervisor: ServedDescriptor.service))
@@ -78,11 +75,14 @@ final class ServedTurn {
                     timeout: setup.timeout)),
             ledger: surroundings.ledger, clock: clock, capacity: Int(Queue.sizeLimit))
         let start = clock.now()
-        if type(of: strategy).info.pinsBuffers { try pinner.register(memory.regions.map(\.range)) }
+        // A cache of pins is told what it may keep; that pins nothing yet.
+        if type(of: strategy).info.pinsBuffers || type(of: strategy).isCached {
+            try pinner.register(memory.regions.map(\.range))
+        }
         setupPin = clock.nanoseconds(from: clock.now() &- start)
     }
 
-    /// Pins a queue's rings for as long as it is served.
+    /// Pins a queue's rings for as long as it is served, outside what is registered: that is evicted and let go as ever.
     func pinRings(_ pages: [PageRange], of queue: Int) throws(PinRefusal) {
         let start = clock.now()
         let pin = try server.pins.takeToKeep(pages.span)
@@ -110,7 +110,6 @@ final class ServedTurn {
     ) -> (status: RequestStatus, written: UInt64) {
         guard request.fits(sectors: sectors) else { return (.ioError, 0) }
         if figures.start == nil { begin() }
-        if !unannounced.isEmpty { announce() }
         note(request)
         var sample = DMASample()
         sample.generation = request.sector
@@ -147,15 +146,6 @@ final class ServedTurn {
             figures.totals.outRequests += 1
             figures.totals.outBytes += bytes
         }
-    }
-
-    /// With the first request, when the rings are pinned: inside what a cache may keep their pins would be tokens, which
-    /// are out for the whole turn, and under a token nothing is evicted.
-    @inline(never)
-    private func announce() {
-        // To announce is to pin nothing: it cannot be refused.
-        try? pinner.register(unannounced)
-        unannounced = []
     }
 
     private func begin() {
