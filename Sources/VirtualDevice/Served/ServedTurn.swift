@@ -33,18 +33,6 @@ final class ServedTurn {
     }
     let figures: Figures
 
-    /// What does not change between turns.
-    struct Surroundings {
-        let device: DeviceID
-        let setup: ServedSetup
-        let arena: SharedMapping
-        let ledger: ConversionLedger
-        let telemetry: ServedTelemetry
-        let store: (any BlockStore)?
-        let writer: DmaWriter?
-        let recording: RequestRecording?
-    }
-
     init(
         _ strategy: any PinStrategy, cache: PageCount, in surroundings: Surroundings,
         memory: GuestView, ask: ((PageRange) -> Void)?, figures: Figures = Figures()
