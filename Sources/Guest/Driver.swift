@@ -2,37 +2,15 @@ import GuestMemory
 import Telemetry
 import Virtqueue
 
-/// The guest's driver of one device: it keeps a DMA request in flight, the next as soon as one is completed.
+/// The guest's driver of one device: it keeps requests in flight, as many as it may, each as soon as it is due.
 ///
-/// A closed loop. It checks that what the device says of a request makes sense. Where the guest has pools, a request
-/// goes in pieces, and each is copied from the pool to the request's target before the next.
+/// Without a pace it is a closed loop: the next request comes as soon as one is completed. With one each request has its
+/// time, and what comes late counts from there. It checks that what the device says of a request makes sense. Where the
+/// guest has pools, a request goes in pieces, and each is copied from the pool to the request's target before the next.
 ///
-/// It begins with requests that are not measured, until all devices have settled; and it knows what ends a turn, so that
-/// no request more is submitted than was asked for.
+/// It begins with requests that are not measured, at no pace, until all devices have settled; and it knows what ends a
+/// turn, so that no request more is submitted than was asked for.
 public final class Driver: GuestProgram {
-    /// What the driver and its device tell each other beside the queue.
-    public struct DeviceSignals {
-        /// Wakes the device; nil where it polls.
-        let kick: (() -> Void)?
-        /// Whether the device has settled.
-        let isSettled: () -> Bool
-        /// Tells the device from which generation on it measures.
-        let measure: (_ generation: UInt64) -> Void
-        /// Why the request failed that failed last: the status says only that it did.
-        let failure: () -> RequestOutcome
-
-        public init(
-            kick: (() -> Void)?, isSettled: @escaping () -> Bool,
-            measure: @escaping (_ generation: UInt64) -> Void,
-            failure: @escaping () -> RequestOutcome
-        ) {
-            self.kick = kick
-            self.isSettled = isSettled
-            self.measure = measure
-            self.failure = failure
-        }
-    }
-
     /// The generation of the piece most recently submitted; a request without a pool is one piece.
     public private(set) var generation: UInt64 = 0
     /// The pieces' generations of the last request, where it was completed; empty where it was not.
@@ -47,29 +25,33 @@ public final class Driver: GuestProgram {
     private let clock: TickClock
     private let listens: Bool
     private var ring: DriverQueue
-    /// The chain of a request's only piece, built once; nil where there are several.
-    private let prepared: PreparedRequest?
+    /// The chains of the requests that are not in flight, built once; where a request has several pieces there are none.
+    private var prepared: [PreparedRequest] = []
+    private let depth: Int
 
     private enum State {
-        case idle, inFlight, copying, done
+        case running, copying, done
     }
-    private var state = State.idle
-    /// The piece that is in flight, or comes next, and its number within its request.
+    private var state = State.running
+    /// The piece that is in flight or copied, or comes next, and its number within its request.
     private var piece: Piece
     private var number: UInt64 = 0
+    private var completion: Completion?
     private var generations: [UInt64] = []
     private var hasSettled = false
-    /// Whether the request in flight is measured.
-    private var isMeasured = false
-    private var isMeasuring = false
+    /// From which generation on requests are measured.
+    private var measuredFrom = UInt64.max
     private var failures = FailureStreak()
     private var isHopeless = false
 
-    /// Sets the queue of device `index` up in guest memory. `listens` where the vCPU sleeps until a device calls. Without
-    /// `copies` nothing is copied out of pools.
+    private var paced: PacedRequests?
+
+    /// Sets the queue of device `index` up in guest memory, for as many requests in flight as it has room for. `listens`
+    /// where the vCPU sleeps until a device calls. Without `copies` nothing is copied out of pools.
     public init(
         of index: Int, map: MemoryMap, view: GuestView, control: TurnControl,
-        signals: DeviceSignals, clock: TickClock, listens: Bool = false, copies: Bool = true
+        signals: DeviceSignals, clock: TickClock, pace: (any RequestPace)? = nil,
+        listens: Bool = false, copies: Bool = true
     ) throws(PrepareError) {
         self.index = index
         self.map = map
@@ -79,19 +61,24 @@ public final class Driver: GuestProgram {
         self.listens = listens
         piece = map.piece(0, of: index)
         var ring = DriverQueue(map.queueLayout, at: map.queueStarts[index], in: view)
-        prepared = map.piecesPerRequest == 1 ? try ring.prepare(data: piece.ranges) : nil
+        depth = map.queueLayout.requests
+        if map.piecesPerRequest == 1 {
+            for _ in 0..<depth { prepared.append(try ring.prepare(data: piece.ranges)) }
+        }
+        precondition(depth == 1 || map.targets.isEmpty, "a pool is one request's at a time")
         if !listens { ring.suppressNotifications() }
         self.ring = ring
         self.copies = map.targets.isEmpty || !copies ? nil : CopyLog(clock: clock, view: view)
+        paced = pace.map { [depth] in PacedRequests($0, places: depth, clock: clock) }
     }
 
     public func step(_ moment: Moment) -> ProgramStep {
         switch state {
+        case .running: break
+        case .copying: return copy()
         case .done: return .done
-        case .idle: return startRequest(moment.now)
-        case .copying: return copy(moment.now)
-        case .inFlight: break
         }
+        guard ring.outstanding > 0 else { return startRequest(moment.now) }
         let completion: Completion?
         do throws(DeviceError) {
             completion = try nextCompletion()
@@ -99,16 +86,20 @@ public final class Driver: GuestProgram {
             control.fail(error)
             return finish()
         }
-        guard let completion else { return .idle(until: .max) }
+        guard let completion else {
+            return ring.outstanding < depth ? startRequest(moment.now) : .idle(until: .max)
+        }
         if listens { ring.suppressNotifications() }
         control.noteAnswer()
         guard completion.status == .ok else {
             note(completion.status == nil ? .ioError : signals.failure(), moment.now)
             generations.removeAll(keepingCapacity: true)
-            return endRequest(isCompleted: false, moment.now)
+            return endRequest(completion, moment.now)
         }
         note(.ok, moment.now)
-        guard copies != nil else { return endPiece(moment.now) }
+        generations.append(completion.generation)
+        guard copies != nil else { return endPiece(completion, moment.now) }
+        self.completion = completion
         state = .copying
         return .worked
     }
@@ -120,60 +111,87 @@ public final class Driver: GuestProgram {
         return try ring.poll()
     }
 
-    private func copy(_ now: UInt64) -> ProgramStep {
-        if copies!.step(piece) { _ = endPiece(now) }
+    private func copy() -> ProgramStep {
+        if copies!.step(piece) {
+            state = .running
+            // A copy takes long: the present is not when the step began.
+            _ = endPiece(completion!, clock.now())
+        }
         return .workedLong
     }
 
-    private func endPiece(_ now: UInt64) -> ProgramStep {
+    private func endPiece(_ completion: Completion, _ now: UInt64) -> ProgramStep {
         number += 1
-        guard number == map.piecesPerRequest else { return submit() }
-        return endRequest(isCompleted: true, now)
+        guard number == map.piecesPerRequest else { return submitPiece() }
+        return endRequest(completion, now)
     }
 
-    private func endRequest(isCompleted: Bool, _ now: UInt64) -> ProgramStep {
-        copies?.endRequest(counts: isMeasured && isCompleted)
-        lastCompleted = generations
+    /// Takes the end of a request, of which generations are there where it was completed.
+    private func endRequest(_ completion: Completion, _ now: UInt64) -> ProgramStep {
+        let isCompleted = !generations.isEmpty
+        swap(&lastCompleted, &generations)
         generations.removeAll(keepingCapacity: true)
+        let isMeasured = completion.generation >= measuredFrom
+        copies?.endRequest(counts: isMeasured && isCompleted)
         number = 0
+        if map.piecesPerRequest == 1 { prepared.append(completion.request) }
         if isMeasured { control.noteRequest(isCompleted: isCompleted) }
+        paced?.end(place: completion.request.slot, at: now, counts: isMeasured && isCompleted)
         return startRequest(now)
     }
 
-    /// The next request, or the end where no more are wanted.
+    /// The next request where it is due, or the end where no more are wanted and none is in flight.
     private func startRequest(_ now: UInt64) -> ProgramStep {
         if !hasSettled, signals.isSettled() {
             hasSettled = true
             control.noteSettled()
         }
-        isMeasured = control.mayMeasure(now)
-        if control.isOver || (isMeasured && (control.isEnough(now) || !control.claimRequest())) {
-            return finish()
+        let isMeasured = control.mayMeasure(now)
+        if control.isOver || (isMeasured && control.isEnough(now)) {
+            paced?.finish(at: now)
+            return comeToTheEnd()
         }
-        if isMeasured, !isMeasuring {
-            isMeasuring = true
-            signals.measure(generation + 1)
+        guard isMeasured else { return submit() }
+        var due = now
+        if paced != nil {
+            guard let next = paced!.next(at: now) else { return comeToTheEnd() }
+            guard next <= now else { return .idle(until: next) }
+            due = next
         }
+        guard control.claimRequest() else { return comeToTheEnd() }
+        if measuredFrom == .max {
+            measuredFrom = generation + 1
+            signals.measure(measuredFrom)
+        }
+        paced?.take(place: prepared.last?.slot ?? 0, due: due, at: now)
         return submit()
     }
 
     private func submit() -> ProgramStep {
+        guard let request = prepared.popLast() else { return submitPiece() }
         generation += 1
-        generations.append(generation)
-        if let prepared {
-            ring.submit(prepared, generation: generation)
-        } else {
-            piece = map.piece(number, of: index)
-            do throws(PrepareError) {
-                try ring.submit(data: piece.ranges, generation: generation)
-            } catch {
-                preconditionFailure("piece \(number) of a queue laid out for it: \(error)")
-            }
+        ring.submit(request, generation: generation)
+        if let kick = signals.kick, ring.deviceWantsNotification() { kick() }
+        return .worked
+    }
+
+    /// A chain that is not prepared may have thousands of ranges.
+    private func submitPiece() -> ProgramStep {
+        generation += 1
+        piece = map.piece(number, of: index)
+        do throws(PrepareError) {
+            try ring.submit(data: piece.ranges, generation: generation)
+        } catch {
+            preconditionFailure("piece \(number) of a queue laid out for it: \(error)")
         }
         if let kick = signals.kick, ring.deviceWantsNotification() { kick() }
-        state = .inFlight
-        // A chain that is not prepared may have thousands of ranges.
-        return prepared == nil ? .workedLong : .worked
+        return .workedLong
+    }
+
+    /// No more requests are wanted for now: done, once those in flight have come back. One of them may be refused, and is
+    /// then made up for.
+    private func comeToTheEnd() -> ProgramStep {
+        ring.outstanding > 0 ? .idle(until: .max) : finish()
     }
 
     private func finish() -> ProgramStep {
@@ -195,6 +213,13 @@ public final class Driver: GuestProgram {
     /// Adds the times of its copies, of whole requests that were measured.
     public func addCopies(to histogram: inout LatencyHistogram) {
         copies?.addLatency(to: &histogram)
+    }
+
+    /// Adds what became of its requests that had a time at which they were due; false without a pace.
+    public func addDues(to log: inout DueLog) -> Bool {
+        guard paced != nil else { return false }
+        paced!.add(to: &log)
+        return true
     }
 
     /// How many requests in a row were not completed, for want of room for their pins.

@@ -375,6 +375,29 @@ public enum Schema {
         Column(
             "convert_hold_ns", \.convertHoldNs, unit: "ns",
             "For how long the converter kept a page of a real guest before it gave it back."),
+        Column(
+            "dma_rate_hz", \.dmaRateHz, unit: "1/s",
+            "DMA requests that fall due for each device in a second; empty in a closed loop."),
+        Column(
+            "dma_arrivals", \.dmaArrivals,
+            "How requests that fall due at a rate follow each other: poisson or fixed; empty in a closed loop."
+        ),
+        Column(
+            "depth", \.depth, "Most requests of a device that its driver keeps in flight at once."),
+        Column(
+            "idle_ns", \.idleNs, unit: "ns",
+            "Pause from a DMA request's end to the next one in a closed loop."),
+        Column(
+            "due_ns_p50", \.dueNsP50, unit: "ns",
+            "Median time of a DMA request from when it was due until the guest had it back; empty where none is due before another one's end."
+        ),
+        Column(
+            "due_ns_p99", \.dueNsP99, unit: "ns",
+            "99th percentile of the time of a DMA request from when it was due until the guest had it back."
+        ),
+        Column(
+            "backlog_max", \.backlogMax,
+            "Most DMA requests of a device that were due and not yet submitted at any time."),
     ]
 
     /// `1, 5, ... 100`, as the meaning of `convert_ns_cdf` names them.

@@ -22,6 +22,16 @@ public struct TurnSettings: BitwiseCopyable, Hashable, Sendable {
     /// All of the guest's memory; nil for its buffers, its queues and some free memory.
     public var guestMemory: PageCount?
 
+    // MARK: The load
+    /// Requests of each device.
+    public var dmaRate = LoopRate.max
+    /// How they follow each other in an open loop.
+    public var arrivals = Arrivals.poisson
+    /// The most of a device's requests that are in flight at once.
+    public var depth = 1
+    /// How long a device has nothing to do between two requests of a closed loop.
+    public var idleNanoseconds: UInt64 = 0
+
     // MARK: The devices
     public var strategy = StrategyID(RangeTree.self)
     public var entrySize = EntrySize.small
@@ -50,7 +60,7 @@ public struct TurnSettings: BitwiseCopyable, Hashable, Sendable {
 
     // MARK: Conversions
     public var policy = ConflictPolicy.Kind.deny
-    public var convertRate = ConversionRate.perSecond(1000)
+    public var convertRate = LoopRate.perSecond(1000)
     /// Pages of each conversion.
     public var convertPages = PageCount(1)
     public var convertPlace = ConversionPlace.outside

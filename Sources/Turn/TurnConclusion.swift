@@ -53,7 +53,8 @@ struct TurnConclusion {
         let wrongStores = isBroken ? faults.count : 0
         let oracle = guest.hosted.oracle
         return TurnOutcome(
-            measurements: measurements, copyMedian: guest.copyMedian, conversions: conversions,
+            measurements: measurements, copyMedian: guest.copyMedian, dues: guest.dues,
+            conversions: conversions,
             setupPSCNanoseconds: guest.setupPSCNanoseconds,
             setupPinNanoseconds: devices.setupPinNanoseconds, hotPair: devices.hotPair,
             violationsPrivate: plan.settings.writes ? oracle.violations + wrongStores : nil,

@@ -9,10 +9,11 @@ import Virtqueue
 /// A guest of small buffers and the free memory that every guest has.
 func smallMap(
     devices: Int = 2, pagesPerRange: UInt64 = 4, ranges: Int = 4, misalignment: UInt64 = 0,
-    pool: UInt64? = nil
+    pool: UInt64? = nil, requests: Int = 1
 ) throws -> MemoryMap {
     try MemoryMap(
-        devices: devices, pagesPerRange: PageCount(pagesPerRange), rangeCount: ranges,
+        devices: devices, requests: requests, pagesPerRange: PageCount(pagesPerRange),
+        rangeCount: ranges,
         misalignment: PageCount(misalignment), pool: pool.map { PageCount($0) }, total: nil)
 }
 

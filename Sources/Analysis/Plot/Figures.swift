@@ -48,6 +48,15 @@ public struct Figures: Sendable {
         (TradeFigure.name, { context throws(Omission) in try TradeFigure.make(context) }),
         (LatencyFigure.name, { context throws(Omission) in try LatencyFigure.make(context) }),
         (
+            LoadFigure.denied.name,
+            { context throws(Omission) in try LoadFigure.denied.make(context) }
+        ),
+        (
+            LoadFigure.median.name,
+            { context throws(Omission) in try LoadFigure.median.make(context) }
+        ),
+        (LoadFigure.tail.name, { context throws(Omission) in try LoadFigure.tail.make(context) }),
+        (
             CostFigure.byMisalignment.name,
             { context throws(Omission) in try CostFigure.byMisalignment.make(context) }
         ),
@@ -95,7 +104,9 @@ struct Context {
     /// What was held fixed, and where it was measured. What the figure itself varies or tells is among `told`.
     func source(of selection: Selection, without told: [Dimension]) -> String {
         let row = selection.example
-        let dimensions = Dimension.allCases.filter { !told.contains($0) }
+        // A closed loop is the usual one.
+        let usual: [Dimension] = row.dmaRateHz == nil ? [.load] : []
+        let dimensions = Dimension.allCases.filter { !told.contains($0) && !usual.contains($0) }
             .map { $0.text($0.value(row)) }
         let devices = row.devices == 1 ? "1 device" : "\(row.devices) devices"
         let setting =
