@@ -63,7 +63,8 @@ let package = Package(
         module("Oracle", on: "DmaWriter", "GuestMemory", "Linux"),
         // Layer 5
         module(
-            "Guest", on: "Settings", "Virtqueue", "GuestMemory", "Statistics", "Telemetry", "Linux"),
+            "Guest", on: "Settings", "Virtqueue", "Trace", "GuestMemory", "Statistics", "Telemetry",
+            "Linux"),
         module(
             "VirtualDevice", on: "Oracle", "Settings", "PinLock", "DmaWriter", "Virtqueue",
             "VhostUser", "Trace", "GuestMemory", "Statistics", "Telemetry", "Linux"),
@@ -84,7 +85,8 @@ let package = Package(
             "GuestMemory", "Statistics", "Telemetry", "Linux"),
         // Layer 8
         module(
-            "Experiment", on: "Turn", "Hypervisor", "VirtualDevice", "Guest", "Settings", "PinLock",
+            "Experiment", on: "Turn", "Trace", "Hypervisor", "VirtualDevice", "Guest", "Settings",
+            "PinLock",
             "DmaWriter", "Virtqueue", "GuestMemory", "Statistics", "Telemetry", "Linux"),
         module("Report", on: "Statistics", "Linux"),
         // Layer 9
@@ -115,7 +117,8 @@ let package = Package(
         suite("MachineProbe", on: "MachineProbe", "Report", "Linux", "MadeUpMachine"),
         suite("Analysis", on: "Analysis", "Report", "Statistics", "Linux"),
         suite(
-            "Guest", on: "Guest", "Settings", "Virtqueue", "DmaWriter", "GuestMemory", "Statistics",
+            "Guest", on: "Guest", "Settings", "Virtqueue", "Trace", "DmaWriter", "GuestMemory",
+            "Statistics",
             "Telemetry", "Linux"),
         suite(
             "VirtualDevice",
@@ -130,7 +133,7 @@ let package = Package(
         suite("Turn", on: "Turn"),
         suite("Service", on: "Service", "GuestMemory"),
         suite(
-            "Experiment", on: "Experiment", "Settings", "Guest", "PinLock", "DmaWriter",
+            "Experiment", on: "Experiment", "Settings", "Guest", "Trace", "PinLock", "DmaWriter",
             "GuestMemory"),
         suite("Options", on: "dma-bench", "Experiment", "Settings", "Report", "GuestMemory"),
         suite(

@@ -45,13 +45,16 @@ public final class Driver: GuestProgram {
     private var isHopeless = false
 
     private var paced: PacedRequests?
+    /// Those of a trace; nil where each request is the buffer.
+    private var traced: TraceRequests?
 
     /// Sets the queue of device `index` up in guest memory, for as many requests in flight as it has room for. `listens`
-    /// where the vCPU sleeps until a device calls. Without `copies` nothing is copied out of pools.
+    /// where the vCPU sleeps until a device calls. Without `copies` nothing is copied out of pools. With a `trace` requests
+    /// are the trace's, whose guest the map is of.
     public init(
         of index: Int, map: MemoryMap, view: GuestView, control: TurnControl,
         signals: DeviceSignals, clock: TickClock, pace: (any RequestPace)? = nil,
-        listens: Bool = false, copies: Bool = true
+        trace: TraceLayout? = nil, listens: Bool = false, copies: Bool = true
     ) throws(PrepareError) {
         self.index = index
         self.map = map
@@ -62,7 +65,7 @@ public final class Driver: GuestProgram {
         piece = map.piece(0, of: index)
         var ring = DriverQueue(map.queueLayout, at: map.queueStarts[index], in: view)
         depth = map.queueLayout.requests
-        if map.piecesPerRequest == 1 {
+        if map.piecesPerRequest == 1, trace == nil {
             for _ in 0..<depth { prepared.append(try ring.prepare(data: piece.ranges)) }
         }
         precondition(depth == 1 || map.targets.isEmpty, "a pool is one request's at a time")
@@ -70,6 +73,7 @@ public final class Driver: GuestProgram {
         self.ring = ring
         self.copies = map.targets.isEmpty || !copies ? nil : CopyLog(clock: clock, view: view)
         paced = pace.map { [depth] in PacedRequests($0, places: depth, clock: clock) }
+        traced = trace.map { [depth] in TraceRequests($0, places: depth) }
     }
 
     public func step(_ moment: Moment) -> ProgramStep {
@@ -134,7 +138,13 @@ public final class Driver: GuestProgram {
         let isMeasured = completion.generation >= measuredFrom
         copies?.endRequest(counts: isMeasured && isCompleted)
         number = 0
-        if map.piecesPerRequest == 1 { prepared.append(completion.request) }
+        if traced != nil {
+            // Its data is checked by nobody: later requests may have written there as well.
+            lastCompleted.removeAll(keepingCapacity: true)
+            traced!.end(place: completion.request.slot, counts: isMeasured && isCompleted)
+        } else if map.piecesPerRequest == 1 {
+            prepared.append(completion.request)
+        }
         if isMeasured { control.noteRequest(isCompleted: isCompleted) }
         paced?.end(place: completion.request.slot, at: now, counts: isMeasured && isCompleted)
         return startRequest(now)
@@ -151,7 +161,7 @@ public final class Driver: GuestProgram {
             paced?.finish(at: now)
             return comeToTheEnd()
         }
-        guard isMeasured else { return submit() }
+        guard isMeasured else { return submitBefore(now) }
         var due = now
         if paced != nil {
             guard let next = paced!.next(at: now) else { return comeToTheEnd() }
@@ -163,8 +173,28 @@ public final class Driver: GuestProgram {
             measuredFrom = generation + 1
             signals.measure(measuredFrom)
         }
+        if traced != nil {
+            paced?.take(place: submitTraced(isMeasured: true), due: due, at: now)
+            return .workedLong
+        }
         paced?.take(place: prepared.last?.slot ?? 0, due: due, at: now)
         return submit()
+    }
+
+    /// One more request of the warm-up. Of a trace one at a time: what is measured does not wait behind many of them.
+    private func submitBefore(_ now: UInt64) -> ProgramStep {
+        guard traced != nil else { return submit() }
+        guard ring.outstanding == 0 else { return .idle(until: .max) }
+        _ = submitTraced(isMeasured: false)
+        return .workedLong
+    }
+
+    /// Submits the trace's next request; its place in the queue.
+    private func submitTraced(isMeasured: Bool) -> Int {
+        generation += 1
+        let request = traced!.submit(to: &ring, generation: generation, isMeasured: isMeasured)
+        if let kick = signals.kick, ring.deviceWantsNotification() { kick() }
+        return request.slot
     }
 
     private func submit() -> ProgramStep {
@@ -219,6 +249,13 @@ public final class Driver: GuestProgram {
     public func addDues(to log: inout DueLog) -> Bool {
         guard paced != nil else { return false }
         paced!.add(to: &log)
+        return true
+    }
+
+    /// Adds what became of a trace's requests; false without one.
+    public func addTrace(to figures: inout TraceFigures) -> Bool {
+        guard traced != nil else { return false }
+        traced!.add(to: &figures)
         return true
     }
 

@@ -164,6 +164,8 @@ public struct Row: Sendable, Equatable {
     public var dueNsP50: Double?
     public var dueNsP99: Double?
     public var backlogMax: UInt64?
+    public var trace: String?
+    public var speed: String?
 
     /// A row of nothing yet.
     public init() {}

@@ -56,6 +56,22 @@ public enum Arrivals: String, CaseIterable, BitwiseCopyable, Sendable {
     case fixed
 }
 
+/// How fast a trace is replayed.
+public enum TraceSpeed: BitwiseCopyable, Hashable, Sendable {
+    /// So many times as fast as it was recorded: each request is due at its time.
+    case times(Double)
+    /// The next request comes as soon as there is room for it.
+    case max
+
+    /// Infinity where there is no such number.
+    public var factor: Double {
+        switch self {
+        case .times(let factor): factor
+        case .max: .infinity
+        }
+    }
+}
+
 /// What a device does when a store of its faults, because the page has become private under the write.
 public enum FaultPolicy: String, CaseIterable, BitwiseCopyable, Sendable {
     /// The request fails, and says how far it got.

@@ -27,6 +27,15 @@ struct BootedGuest {
             longestBacklog: all.longestBacklog)
     }
 
+    /// What became of a trace's requests; nil where there was none.
+    var replay: ReplayFigures? {
+        var all = TraceFigures()
+        for driver in drivers {
+            guard driver.addTrace(to: &all) else { return nil }
+        }
+        return ReplayFigures(all)
+    }
+
     /// Of the drivers' copies; nil where there are none.
     var copyMedian: UInt64? {
         var all = LatencyHistogram()
@@ -95,7 +104,7 @@ extension VirtualMachine {
                         isSettled: { telemetry.settling != .underWay },
                         measure: { telemetry.measuresFrom = $0 },
                         failure: { telemetry.lastFailure }),
-                    clock: clock, pace: plan.pace(ofDevice: index, clock),
+                    clock: clock, pace: plan.pace(ofDevice: index, clock), trace: plan.trace,
                     listens: plan.processors.vcpusSleep, copies: plan.settings.writes)
             )
         }

@@ -1,6 +1,7 @@
 import Hypervisor
 import Report
 import Telemetry
+import Turn
 
 extension Row {
     /// What a device has measured of its requests.
@@ -24,6 +25,15 @@ extension Row {
         outsideShare = dma.outsideShare
         pinNsMean = dma.pinMean
         unpinNsMean = dma.unpinMean
+    }
+
+    /// What became of a trace's requests. A pair of the whole buffer is none of them.
+    mutating func fill(_ replay: ReplayFigures) {
+        (inRequests, inBytes) = (replay.inRequests, replay.inBytes)
+        (outRequests, outBytes) = (replay.outRequests, replay.outBytes)
+        (segmentsP50, segmentsP99) = (replay.segmentsMedian, replay.segmentsPercentile99)
+        segmentsMax = replay.segmentsMost
+        pairHotNs = nil
     }
 
     /// What became of a turn's conversions. A thread that sleeps cannot tell what was taken from it: it knows no gaps.

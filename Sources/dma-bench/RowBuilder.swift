@@ -30,6 +30,12 @@ struct RowBuilder {
         row.safe = info.isSafe
         row.exclusion = info.exclusion
         for option in DmaBench.requestOptions { option.fill(cell, &row) }
+        if cell.trace != nil {
+            // Requests have any size: that of the buffer says nothing of them.
+            row.guest = "trace"
+            (row.sizeBytes, row.ranges, row.spreadBytes, row.misalignBytes) = (nil, nil, nil, nil)
+            if cell.chunk >= cell.settings.size { row.chunkBytes = nil }
+        }
         row.env = environment.hash
         row.revision = environment.revision
         row.plan = planHash
@@ -76,6 +82,7 @@ struct RowBuilder {
         row.backlogMax = outcome.dues?.longestBacklog
         // What a device waits for a request that is not due yet is nobody's cost.
         if outcome.dues != nil { row.outsideShare = nil }
+        if let replay = outcome.replay { row.fill(replay) }
         row.leakedPins = UInt64(outcome.leakedPins)
         row.faults = outcome.faults?.count
         row.lostBytes = outcome.lostBytes

@@ -147,7 +147,9 @@ extension EndToEnd {
             let vmm = try ScriptedVMM()
             #expect(throws: (any Error).self) { try vmm.connect(to: served.socket) }
             #expect(vmm.isSentAway())
-            #expect(eventually { served.run.errors.contains("--memory-limit 512") }, "\(served.run.errors)")
+            #expect(
+                eventually { served.run.errors.contains("--memory-limit 512") },
+                "\(served.run.errors)")
             _ = try served.end()
         }
 

@@ -84,7 +84,7 @@ final class QueueEnd {
     func next() -> NextRequest { queue.next(into: &request, from: view, reading: &reader) }
 
     func complete(_ status: RequestStatus) {
-        let bytes = status == .ok ? request.byteCount.rawValue : 0
+        let bytes = status == .ok && request.type == .in ? request.byteCount.rawValue : 0
         queue.complete(&request, with: status, bytesWritten: bytes)
     }
 }

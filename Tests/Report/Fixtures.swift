@@ -107,6 +107,7 @@ extension Row {
         row.exclusion = "faults"
         row.convertLoop = "closed"
         (row.dmaArrivals, row.depth) = ("fixed", 17)
+        (row.trace, row.speed) = ("guest.csv", "2")
         (row.convertWait, row.notify) = ("block", "devices")
         (row.guest, row.store, row.queues) = ("vhost-user", "memory", 8)
         (row.deviceBusy, row.ranCpu) = ([0.5, 1], [1, 3, 0])
