@@ -57,6 +57,7 @@ public final class GuestService {
         self.request = request
         self.store = store
         self.clock = clock
+        try StopCounter.install()
         guest = try ServedGuest(pageLimit: request.pageLimit, clock: clock)
         unavailable = Dictionary(
             request.strategies.compactMap { id in

@@ -112,29 +112,11 @@ struct RowBuilder {
     }
 
     private func fill(_ row: inout Row, interferenceOf outcome: TurnOutcome, best: Double?) {
-        let devices = outcome.measurements.interference
-        let vcpus = outcome.vcpus
-        func sum(_ threads: [Interference], _ figure: (Interference) -> UInt64) -> UInt64 {
-            threads.reduce(0) { $0 + figure($1) }
-        }
+        let (devices, vcpus) = (outcome.measurements.interference, outcome.vcpus)
         row.deviceBusy = outcome.measurements.utilisation.map { ($0 * 10_000).rounded() / 10_000 }
-        row.deviceGaps = sum(devices, \.gaps)
-        row.deviceGapShare = devices.compactMap(\.gapShare).max()
-        row.deviceGapNsMax = devices.map(\.longestGapNanoseconds).max()
-        row.deviceSharedShare = devices.compactMap { $0.sharedShare(best: best) }.max()
-        row.deviceWaitShare = devices.compactMap(\.waitShare).max()
-        row.devicePreempted = sum(devices, \.kernel.involuntarySwitches)
-        row.deviceFaults = sum(devices, \.kernel.minorFaults)
-        row.vcpuGaps = sum(vcpus, \.gaps)
-        row.vcpuGapShare = vcpus.compactMap(\.gapShare).max()
-        row.vcpuGapNsMax = vcpus.map(\.longestGapNanoseconds).max()
-        row.vcpuSharedShare = vcpus.compactMap { $0.sharedShare(best: best) }.max()
-        row.vcpuWaitShare = vcpus.compactMap(\.waitShare).max()
-        row.vcpuPreempted = sum(vcpus, \.kernel.involuntarySwitches)
-        row.vcpuFaults = sum(vcpus, \.kernel.minorFaults)
+        row.fill(devices: devices, vcpus: vcpus, best: best)
         row.vcpuStepNsMax = outcome.longestVCPUStep
         row.throttledNs = outcome.throttledNanoseconds
-        row.stops = sum(devices, \.stops) + outcome.harnessStops
-        row.ranCpu = (devices + vcpus).map(\.processor)
+        row.stops = (row.stops ?? 0) + outcome.harnessStops
     }
 }

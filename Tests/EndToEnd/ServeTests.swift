@@ -44,6 +44,11 @@ extension EndToEnd {
             vmm.hangUp()
             let row = try #require(try served.end().last)
             #expect(row["guest"] == "vhost-user" && row["store"] == "memory")
+            // What disturbed it is told as of any turn: of the device, and of the converter's vCPU.
+            for column in ["device_gap_share", "device_wait_share", "vcpu_gaps", "stops"] {
+                #expect(row[column] != "", "\(column)")
+            }
+            #expect(row["ran_cpu"].split(separator: ";").count == 2, "\(row["ran_cpu"])")
             #expect(row["size_bytes"] == "" && row["ranges"] == "" && row["backing"] == "")
             #expect(try row.count("in_requests") == 4 && row.count("out_requests") == 4)
             #expect(try row.count("in_bytes") == 32768 && row.count("out_bytes") == 32768)
@@ -166,6 +171,21 @@ extension EndToEnd {
             #expect(
                 strategy == "pincache" ? denied > granted : granted > denied,
                 "\(granted) granted, \(denied) denied")
+        }
+
+        /// A device that was stopped within a turn, and went on: its row says so, and the next one does not.
+        @Test func aTurnInWhichTheDeviceWasStoppedIsMarked() throws {
+            let served = try Served("--store", "memory:1M", "--turn", "60s")
+            let vmm = try ScriptedVMM()
+            try vmm.connect(to: served.socket)
+            #expect(try vmm.ask(Self.write, sector: 0, at: 0x10000, byteCount: 4096) == 0)
+            let device = try #require(served.device)
+            kill(device, SIGSTOP)
+            #expect(eventually { Processes.status("State", of: device)?.hasPrefix("T") == true })
+            kill(device, SIGCONT)
+            #expect(try vmm.ask(Self.write, sector: 0, at: 0x10000, byteCount: 4096) == 0)
+            let row = try #require(try served.end().last)
+            #expect(row["noisy"].contains("stopped") && row["stops"] == "1", "\(row["noisy"])")
         }
 
         /// A page that the converter keeps: the request waits, then fails, and the guest is told.

@@ -50,6 +50,7 @@ public final class ServedDevice {
         self.setup = setup
         connection = Connection(StreamSocket(FileDescriptor(owning: ServedDescriptor.connection)))
         surroundings = try ServedTurn.Surroundings(inherited: setup)
+        try StopCounter.install()
         self.control = control
         backend = Backend(
             BlockDevice(
@@ -86,6 +87,7 @@ public final class ServedDevice {
             if !isBusy { turn?.server.pins.serviceRevocations() }
         }
         let ready = try FileDescriptor.readable(numbers, milliseconds: milliseconds)
+        defer { turn?.resume() }
         for (bit, number) in numbers.enumerated().dropFirst(2) where ready & 1 << UInt64(bit) != 0 {
             var count: UInt64 = 0
             _ = read(number, &count, 8)

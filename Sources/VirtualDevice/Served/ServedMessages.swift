@@ -83,6 +83,8 @@ public struct ServedTotals: BitwiseCopyable, Sendable {
     public var spanNanoseconds: Double = 0
     /// On a processor in that time, in nanoseconds.
     public var processorNanoseconds: UInt64 = 0
+    /// What kept the device from its work in that time.
+    public var interference = Interference()
 
     public init() {}
 }

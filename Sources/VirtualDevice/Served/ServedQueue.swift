@@ -124,6 +124,7 @@ final class ServedQueue {
             case .unsupported: finish(.unsupported, 0, turn, dirtyLog)
             case .invalid: finish(.ioError, 0, turn, dirtyLog)
             }
+            turn.lookAround()
             count += 1
         }
         return (count, nil)

@@ -30,20 +30,27 @@ final class ServedTurn {
         var totals = ServedTotals()
         /// When the first request came, and the processor's time then.
         var start: (ticks: UInt64, processor: UInt64)?
+        var watch: InterferenceWatch
+
+        init(_ clock: TickClock) { watch = InterferenceWatch(clock: clock) }
     }
+    /// When a request was last done with, or the device last came back from its sleep, in ticks.
+    private var lastLook: UInt64
+
     let figures: Figures
 
     init(
         _ strategy: any PinStrategy, cache: PageCount, in surroundings: Surroundings,
-        memory: GuestView, ask: ((PageRange) -> Void)?, figures: Figures = Figures()
+        memory: GuestView, ask: ((PageRange) -> Void)?, figures: Figures? = nil
     ) throws {
         let setup = surroundings.setup
         self.strategy = strategy
         self.cache = cache
-        self.figures = figures
+        self.figures = figures ?? Figures(TickClock(scale: setup.scale))
         telemetry = surroundings.telemetry
         recording = surroundings.recording
         clock = TickClock(scale: setup.scale)
+        lastLook = clock.now()
         sectors = setup.capacityInSectors
         pinner = try strategy.pinner(
             for: surroundings.device,
@@ -98,6 +105,11 @@ final class ServedTurn {
     ) -> (status: RequestStatus, written: UInt64) {
         guard request.fits(sectors: sectors) else { return (.ioError, 0) }
         if figures.start == nil { begin() }
+        // A request that is there already begins at once, or somebody has taken the processor away; but to read a long
+        // chain takes its time.
+        if request.segmentCount <= Self.shortChain {
+            figures.watch.noteTurn(from: lastLook, to: clock.now())
+        }
         note(request)
         var sample = DMASample()
         sample.generation = request.sector
@@ -113,6 +125,21 @@ final class ServedTurn {
         if end.outcome == .ok { count(request.type, request.byteCount.rawValue) }
         return (end.outcome == .ok ? .ok : .ioError, written)
     }
+
+    /// So many segments are read in a microsecond or two.
+    private static let shortChain = 64
+
+    /// A request is done with, whether it counted or not.
+    @inline(__always)
+    func lookAround() {
+        lastLook = clock.now()
+        guard figures.start != nil else { return }
+        figures.watch.noteWork(at: lastLook)
+        if let probed = figures.watch.probe(at: lastLook) { lastLook = probed }
+    }
+
+    /// The device comes back from where it waited, or did something else: that is nobody's gap.
+    func resume() { lastLook = clock.now() }
 
     /// Tells the converter where the traffic is: one of the request's ranges, another one for each request.
     @inline(__always)
@@ -139,6 +166,8 @@ final class ServedTurn {
     private func begin() {
         figures.start = (clock.now(), processorNanoseconds())
         server.forgetPrevious()
+        figures.watch.begin()
+        lastLook = clock.now()
     }
 
     /// Hands over what was measured, after `release`.
@@ -146,6 +175,8 @@ final class ServedTurn {
         if let start = figures.start {
             figures.totals.spanNanoseconds = clock.nanoseconds(from: clock.now() &- start.ticks)
             figures.totals.processorNanoseconds = processorNanoseconds() - start.processor
+            // Before the first touch of the memory for statistics.
+            figures.totals.interference = figures.watch.finish()
         }
         figures.requests.store(in: telemetry.statistics)
         figures.segments.store(in: telemetry.segments)
