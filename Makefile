@@ -61,9 +61,9 @@ counts: setup ## Instructions, locked ones and cache lines of each strategy's pi
 bench-micro: setup ## Micro-benchmarks of PinLock and DmaWriter
 	swift package --package-path Benchmarks benchmark --no-progress --grouping metric
 
-bench-limits: build ## The targets: what we take, beside the least it can cost in C; GROUPS='locks lists'
+bench-limits: build ## The targets: what we take, beside the least it can cost in C; GROUPS='locks lists', KEEP=FILE
 	@swift build --package-path Benchmarks -c release --product Limits >&2
-	@DMA_BENCH_BINARY=$(binary) Benchmarks/.build/release/Limits $(GROUPS)
+	@DMA_BENCH_BINARY=$(binary) $(if $(KEEP),DMA_BENCH_KEEP='$(KEEP)') Benchmarks/.build/release/Limits $(GROUPS)
 
 format: ## Format every Swift file in place
 	swift format -i -r Sources Tests Benchmarks Package.swift

@@ -43,6 +43,18 @@ struct Target {
             + (isMet ? "met" : "MISSED")
     }
 
+    static let columns = "ratio,aim,target,median,least,most\n"
+
+    /// A row of what is kept. No name has a quote.
+    var row: String {
+        let (word, limit) =
+            switch aim {
+            case .atMost(let limit): ("at most", limit)
+            case .atLeast(let limit): ("at least", limit)
+            }
+        return "\"\(name)\",\(word),\(limit),\(ratio.median),\(ratio.least),\(ratio.most)\n"
+    }
+
     static let header =
         padded("ratio", 42) + padded("target", 18) + padded("median", 12) + padded("rounds", 24)
 

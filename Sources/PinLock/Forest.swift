@@ -171,17 +171,31 @@ extension Forest {
         return root(of: range.lower &>> 18)
     }
 
-    /// Whether every page of the range is open: reads the words that a counted pin would add to, with sequential
-    /// consistency.
+    /// Whether every page of the range is open, read with sequential consistency: of up to five pages their leaves, which
+    /// lie in two words at most, else the words that a counted pin would add to.
     @inline(__always)
     func isOpen(_ range: PageRange) -> Bool {
-        if range.count.rawValue == 1 { return isOpen(page: range.lower) }
-        return isEveryWordOpen(range)
+        let count = range.count.rawValue
+        if count == 1 { return isOpen(page: range.lower) }
+        guard count <= 5 else { return isEveryWordOpen(range) }
+        let first = range.lower &>> 2
+        let last = (range.upper &- 1) &>> 2
+        let fromFirst = CountedTree.Lanes.open &<< ((range.lower & 3) &<< 4)
+        let toLast = CountedTree.Lanes.open &>> ((3 &- (range.upper &- 1) & 3) &<< 4)
+        let common = fromFirst & toLast
+        return isOpen(first, first == last ? common : fromFirst)
+            && isOpen(last, first == last ? common : toLast)
     }
 
     @inline(__always)
     static func isOpen(_ counted: CountedWord) -> Bool {
         counted.word.pointee.load(ordering: .sequentiallyConsistent) & counted.open == counted.open
+    }
+
+    /// Whether these open bits are set in the leaves' word of that index.
+    @inline(__always)
+    private func isOpen(_ index: UInt64, _ open: UInt64) -> Bool {
+        leaves[Int(index)].load(ordering: .sequentiallyConsistent) & open == open
     }
 
     /// The same of a page: its leaf.

@@ -61,25 +61,17 @@ public struct Summary: Sendable {
 
     /// What did not go as planned, each kind once.
     private var notes: [String] {
-        var order: [String] = []
-        var counts: [String: Int] = [:]
-        func add(_ what: String) {
-            if counts[what] == nil { order.append(what) }
-            counts[what, default: 0] += 1
-        }
+        var notes = Tally()
         for row in rows {
             switch row.status {
             case .ok, .violation: break
-            case .interrupted: add("\(row.strategy) interrupted")
-            case .failed(let reason): add("\(row.strategy) failed: \(reason)")
-            case .unavailable(let reason): add("\(row.strategy) unavailable: \(reason)")
+            case .interrupted: notes.add("\(row.strategy) interrupted")
+            case .failed(let reason): notes.add("\(row.strategy) failed: \(reason)")
+            case .unavailable(let reason): notes.add("\(row.strategy) unavailable: \(reason)")
             }
-            for reason in row.noisy { add("noisy: \(reason)") }
+            for reason in row.noisy { notes.add("noisy: \(reason)") }
         }
-        return order.map { what in
-            let count = counts[what] ?? 0
-            return Text.printable(what) + " (\(count) \(count == 1 ? "row" : "rows"))"
-        }
+        return notes.lines("row").map(Text.printable)
     }
 }
 

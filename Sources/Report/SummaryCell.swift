@@ -18,14 +18,8 @@ package struct SummaryCell: Sendable {
 
     /// The cells of `rows`, in the order in which they first appear.
     package static func cells(of rows: [Row]) -> [SummaryCell] {
-        var order: [[String]] = []
-        var groups: [[String]: [Row]] = [:]
-        for row in rows {
-            let key = [row.strategy] + PlanColumn.all.map { $0.text(row) }
-            if groups[key] == nil { order.append(key) }
-            groups[key, default: []].append(row)
-        }
-        return order.compactMap { groups[$0] }.map(SummaryCell.init)
+        rows.grouped { row in [row.strategy] + PlanColumn.all.map { $0.text(row) } }
+            .map { SummaryCell(rows: $0.elements) }
     }
 
     var pin: Double? { median { $0.pinNsP50 } }

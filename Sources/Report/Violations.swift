@@ -3,34 +3,22 @@ package struct Violations: Sendable {
     package let strategy: String
     package let isSafe: Bool
     /// Pages that were written while they were private.
-    package private(set) var writtenPages: UInt64 = 0
+    package let writtenPages: UInt64
     /// Pages that were converted while a device had them pinned.
-    package private(set) var convertedPages: UInt64 = 0
+    package let convertedPages: UInt64
 
     /// Of each strategy that was looked at, in the order in which they first appear. Rows that were cut short count:
     /// what was found was found.
     package static func byStrategy(_ rows: [Row]) -> [Violations] {
-        var places: [String: Int] = [:]
-        var found: [Violations] = []
-        for row in rows where row.violations != nil {
-            let place = places[row.strategy] ?? found.count
-            if place == found.count {
-                places[row.strategy] = place
-                found.append(Violations(strategy: row.strategy, isSafe: row.safe))
-            }
-            found[place].add(row)
-        }
-        return found
+        rows.filter { $0.violations != nil }.grouped(by: \.strategy)
+            .map { Violations(rows: $0.elements) }
     }
 
-    private init(strategy: String, isSafe: Bool) {
-        self.strategy = strategy
-        self.isSafe = isSafe
-    }
-
-    private mutating func add(_ row: Row) {
-        writtenPages = saturatingSum(writtenPages, row.violationsPrivate ?? 0)
-        convertedPages = saturatingSum(convertedPages, row.violationsStale ?? 0)
+    private init(rows: [Row]) {
+        strategy = rows[0].strategy
+        isSafe = rows[0].safe
+        writtenPages = rows.reduce(0) { saturatingSum($0, $1.violationsPrivate ?? 0) }
+        convertedPages = rows.reduce(0) { saturatingSum($0, $1.violationsStale ?? 0) }
     }
 
     /// What it was caught at; nil where it was not caught.

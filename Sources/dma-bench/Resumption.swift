@@ -72,20 +72,14 @@ struct Resumption {
             uniqueKeysWithValues: builder.plan.cells.map {
                 (builder.planned($0, round: 1, position: 1).cell, $0)
             })
-        var runs: [EarlierRun] = []
-        var places: [String: Int] = [:]
-        for row in file.rows {
-            guard let cell = cells[row.cell] else {
-                throw refusal("it has rows of another --shard; name the one it was started with")
-            }
-            let place = places[row.run] ?? runs.count
-            if place == runs.count {
-                places[row.run] = place
-                runs.append(EarlierRun(name: row.run, rows: []))
-            }
-            if row.isFinal { runs[place].rows.append((Plan.Turn(cell, round: row.round), row)) }
+        guard file.rows.allSatisfy({ cells[$0.cell] != nil }) else {
+            throw refusal("it has rows of another --shard; name the one it was started with")
         }
-        self.runs = runs
+        runs = file.rows.grouped(by: \.run).map { run, rows in
+            let final = rows.filter(\.isFinal)
+            return EarlierRun(
+                name: run, rows: final.map { (Plan.Turn(cells[$0.cell]!, round: $0.round), $0) })
+        }
     }
 
     /// The option that makes the difference, where rows show it.

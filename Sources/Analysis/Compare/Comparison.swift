@@ -178,15 +178,8 @@ public struct Comparison: Sendable {
 
     /// Strategies of the same place in one line.
     private func list(_ cells: [MeasuredCell]) -> [String] {
-        var order: [[String]] = []
-        var strategies: [[String]: [String]] = [:]
-        for cell in cells {
-            let place = place(cell.plan)
-            if strategies[place] == nil { order.append(place) }
-            strategies[place, default: []].append(cell.plan.strategy)
-        }
-        return order.map { place in
-            let names = strategies[place]!.joined(separator: ", ")
+        cells.grouped { place($0.plan) }.map { place, cells in
+            let names = cells.map(\.plan.strategy).joined(separator: ", ")
             return place.isEmpty ? names : "\(place.joined(separator: ", ")): \(names)"
         }
     }

@@ -14,15 +14,8 @@ struct MeasuredCell: Sendable {
 
     /// One value of each run that has any: the median over its rounds. In the order of the file.
     func runs(_ metric: Metric) -> [(run: String, value: Double)] {
-        var order: [String] = []
-        var values: [String: [Double]] = [:]
-        for row in rounds {
-            guard let value = metric.value(row) else { continue }
-            if values[row.run] == nil { order.append(row.run) }
-            values[row.run, default: []].append(value)
-        }
-        return order.compactMap { run in
-            Sample(values[run] ?? []).median.map { (run, $0) }
+        rounds.grouped(by: \.run).compactMap { run, rows in
+            Sample(rows.compactMap { metric.value($0) }).median.map { (run, $0) }
         }
     }
 }

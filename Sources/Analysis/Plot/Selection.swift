@@ -49,12 +49,6 @@ struct Selection {
         let values: [Double]
     }
 
-    private struct Tally {
-        var values: Set<Double> = []
-        var strategies: Set<Int> = []
-        var count = 0
-    }
-
     /// Of the rows that `qualify`, those with the largest value of each of `largest`, and of these the setting with
     /// the most values of the dimension that is `free`, then the most strategies, then the most rows. Nil of no rows.
     init?(
@@ -68,39 +62,32 @@ struct Selection {
             candidates = zip(candidates, values).filter { $1 == most }.map(\.0)
         }
         let fixed = Dimension.allCases.filter { $0 != free }
-        let keys = candidates.map { entry in
-            Key(setting: entry.setting, values: fixed.map { $0.value(evidence.rows[entry.row]) })
-        }
-        var tallies: [Key: Tally] = [:]
-        var order: [Key] = []
-        for (entry, key) in zip(candidates, keys) {
-            if tallies[key] == nil { order.append(key) }
-            if let free {
-                tallies[key, default: Tally()].values.insert(free.value(evidence.rows[entry.row]))
+        func rank(_ entries: [Entry]) -> (Int, Int, Int) {
+            let values = free.map { free in
+                Set(entries.map { free.value(evidence.rows[$0.row]) })
             }
-            tallies[key, default: Tally()].strategies.insert(entry.strategy)
-            tallies[key, default: Tally()].count += 1
+            return (values?.count ?? 0, Set(entries.map(\.strategy)).count, entries.count)
         }
-        func rank(_ key: Key) -> (Int, Int, Int) {
-            let tally = tallies[key]!
-            return (tally.values.count, tally.strategies.count, tally.count)
-        }
-        // Of equals the first, whichever way the sequence is searched.
-        guard let first = order.first else { return nil }
-        let best = order.dropFirst().reduce(first) { rank($1) > rank($0) ? $1 : $0 }
+        let groups = candidates.grouped { entry in
+            Key(setting: entry.setting, values: fixed.map { $0.value(evidence.rows[entry.row]) })
+        }.map { (key: $0.key, entries: $0.elements, rank: rank($0.elements)) }
+        // Of equals the first.
+        guard let first = groups.first else { return nil }
+        let best = groups.dropFirst().reduce(first) { $1.rank > $0.rank ? $1 : $0 }
 
         var leftOut: [String] = []
         for (place, dimension) in fixed.enumerated() {
-            let others = Set(order.map { $0.values[place] }).subtracting([best.values[place]])
+            let others = Set(groups.map { $0.key.values[place] })
+                .subtracting([best.key.values[place]])
             if !others.isEmpty { leftOut.append(Self.list(others.sorted().map(dimension.text))) }
         }
-        let chosen = evidence.settings[best.setting].values
+        let chosen = evidence.settings[best.key.setting].values
         for (place, name) in Setting.names.enumerated() {
-            let others = Set(order.map { evidence.settings[$0.setting].values[place] })
+            let others = Set(groups.map { evidence.settings[$0.key.setting].values[place] })
                 .subtracting([chosen[place]])
             if !others.isEmpty { leftOut.append("\(name) " + Self.list(others.sorted())) }
         }
-        let taken = zip(candidates, keys).filter { $1 == best }.map(\.0)
+        let taken = best.entries
         let variants = Self.commonVariants(taken)
         self.evidence = evidence
         self.free = free

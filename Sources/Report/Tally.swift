@@ -1,13 +1,13 @@
 /// How often each of several things happened, in the order in which they first did.
-struct Tally: Sendable {
-    private(set) var entries: [(text: String, count: Int)] = []
+package struct Tally: Sendable {
+    package private(set) var entries: [(text: String, count: Int)] = []
     private var places: [String: Int] = [:]
 
-    init(_ texts: some Sequence<String> = []) {
+    package init(_ texts: some Sequence<String> = []) {
         for text in texts { add(text) }
     }
 
-    mutating func add(_ text: String) {
+    package mutating func add(_ text: String) {
         if let place = places[text] {
             entries[place].count += 1
         } else {
@@ -17,7 +17,7 @@ struct Tally: Sendable {
     }
 
     /// Each with its count, `unit` being the singular.
-    func lines(_ unit: String) -> [String] {
+    package func lines(_ unit: String) -> [String] {
         entries.map { text, count in "\(text) (\(count) \(unit)\(count == 1 ? "" : "s"))" }
     }
 }
