@@ -36,11 +36,16 @@ public struct Plan: Sendable {
     public init(_ request: Request) throws(UsageError) {
         var request = request
         // Where nothing is written, engines make no difference.
-        if !request.settings.writes {
+        let directions = request.values(of: \.direction)
+        if !request.settings.writes || directions == [.read] {
             request.vary(\.engine, over: [request.settings.engine], option: "--engine")
         }
         if request.values(of: \.speed) != [TurnSettings().speed], request.tracePath == nil {
             throw UsageError("--speed: of which trace? Give --trace FILE as well")
+        }
+        if !request.settings.writes, directions != [.write] {
+            throw UsageError(
+                "--no-write: nothing is moved, in no --direction; leave one of them out")
         }
         self.request = request
         let axes = request.groupAxes
@@ -198,6 +203,11 @@ extension Plan {
                 "--depth \(settings.depth): strategy \(info.name) has one pool for each device, which is one request's "
                     + "at a time; leave one of them out")
         }
+        if settings.enforces, settings.loads {
+            throw UsageError(
+                "--enforce mmu: it stops a device's stores to private pages, and no loads; leave it out for --direction "
+                    + "\(settings.direction)")
+        }
         guard settings.idleNanoseconds > 0 else { return }
         if settings.dmaRate != .max {
             throw UsageError(
@@ -221,7 +231,7 @@ private struct MemoryMaps {
         let seed: UInt64
         let misalignment: PageCount
         let devices: Int
-        let depth: Int
+        let requests: Int
         let pool: PageCount?
         let placement: BufferPlacement
         let guestMemory: PageCount?
@@ -235,7 +245,7 @@ private struct MemoryMaps {
         let shape = Shape(
             size: settings.size, ranges: settings.ranges, spread: settings.drawnFrom,
             seed: settings.seed, misalignment: settings.misalignment,
-            devices: settings.devices, depth: settings.depth, pool: settings.pool,
+            devices: settings.devices, requests: settings.queuedRequests, pool: settings.pool,
             placement: settings.placement, guestMemory: settings.guestMemory)
         if let map = made[shape] { return map }
         let map = try Self.make(settings)
@@ -264,7 +274,7 @@ private struct MemoryMaps {
         }
         do throws(MemoryMapError) {
             return try MemoryMap(
-                devices: settings.devices, requests: settings.depth,
+                devices: settings.devices, requests: settings.queuedRequests,
                 pagesPerRange: PageCount(perRange),
                 rangeCount: settings.ranges, misalignment: settings.misalignment,
                 spread: settings.drawnFrom, seed: settings.seed,

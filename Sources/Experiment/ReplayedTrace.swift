@@ -54,6 +54,9 @@ public struct ReplayedTrace: Sendable {
         if settings.depth != usual.depth, settings.speed != .max {
             return "--depth: requests come when they did in the trace, however many are in flight"
         }
+        if settings.direction != usual.direction {
+            return "--direction: requests go the ways of the trace"
+        }
         if settings.devices != 1 { return "--devices: a trace is that of one device" }
         if layout.readsMemory, settings.writes, settings.enforces {
             return "--enforce mmu: nothing stops a device that reads, and the trace has reads"

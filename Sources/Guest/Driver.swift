@@ -1,4 +1,5 @@
 import GuestMemory
+import Settings
 import Telemetry
 import Virtqueue
 
@@ -6,14 +7,15 @@ import Virtqueue
 ///
 /// Without a pace it is a closed loop: the next request comes as soon as one is completed. With one each request has its
 /// time, and what comes late counts from there. It checks that what the device says of a request makes sense. Where the
-/// guest has pools, a request goes in pieces, and each is copied from the pool to the request's target before the next.
+/// guest has pools, a request goes in pieces, and each is copied from the pool to the request's target before the next,
+/// or the other way before the device reads it.
 ///
 /// It begins with requests that are not measured, at no pace, until all devices have settled; and it knows what ends a
 /// turn, so that no request more is submitted than was asked for.
 public final class Driver: GuestProgram {
     /// The generation of the piece most recently submitted; a request without a pool is one piece.
     public private(set) var generation: UInt64 = 0
-    /// The pieces' generations of the last request, where it was completed; empty where it was not.
+    /// The pieces' generations of the last request that the device wrote, where it was completed; empty where it was not.
     public private(set) var lastCompleted: [UInt64] = []
     /// What the guest copies; nil where that is nothing.
     private var copies: CopyLog?
@@ -25,9 +27,10 @@ public final class Driver: GuestProgram {
     private let clock: TickClock
     private let listens: Bool
     private var ring: DriverQueue
-    /// The chains of the requests that are not in flight, built once; where a request has several pieces there are none.
-    private var prepared: [PreparedRequest] = []
+    /// Nil where the guest has pools: the ranges of a piece are another piece's.
+    private var prepared: PreparedRequests?
     private let depth: Int
+    private var draw: DirectionDraw
 
     private enum State {
         case running, copying, done
@@ -36,6 +39,8 @@ public final class Driver: GuestProgram {
     /// The piece that is in flight or copied, or comes next, and its number within its request.
     private var piece: Piece
     private var number: UInt64 = 0
+    /// Whether the device reads what was submitted last.
+    private var isRead = false
     private var completion: Completion?
     private var generations: [UInt64] = []
     private var hasSettled = false
@@ -48,13 +53,15 @@ public final class Driver: GuestProgram {
     /// Those of a trace; nil where each request is the buffer.
     private var traced: TraceRequests?
 
-    /// Sets the queue of device `index` up in guest memory, for as many requests in flight as it has room for. `listens`
-    /// where the vCPU sleeps until a device calls. Without `copies` nothing is copied out of pools. With a `trace` requests
-    /// are the trace's, whose guest the map is of.
+    /// Sets the queue of device `index` up in guest memory, for as many requests in flight as it has room for: for half as
+    /// many where their directions are drawn, by `seed`. `listens` where the vCPU sleeps until a device calls. Without
+    /// `copies` nothing is copied out of pools or into them. With a `trace` requests are the trace's, whose guest the map
+    /// is of.
     public init(
         of index: Int, map: MemoryMap, view: GuestView, control: TurnControl,
         signals: DeviceSignals, clock: TickClock, pace: (any RequestPace)? = nil,
-        trace: TraceLayout? = nil, listens: Bool = false, copies: Bool = true
+        direction: Direction = .write, seed: UInt64 = 0, trace: TraceLayout? = nil,
+        listens: Bool = false, copies: Bool = true
     ) throws(PrepareError) {
         self.index = index
         self.map = map
@@ -64,16 +71,18 @@ public final class Driver: GuestProgram {
         self.listens = listens
         piece = map.piece(0, of: index)
         var ring = DriverQueue(map.queueLayout, at: map.queueStarts[index], in: view)
-        depth = map.queueLayout.requests
-        if map.piecesPerRequest == 1, trace == nil {
-            for _ in 0..<depth { prepared.append(try ring.prepare(data: piece.ranges)) }
+        let places = map.queueLayout.requests
+        if case .mixed = direction { depth = places / 2 } else { depth = places }
+        draw = DirectionDraw(direction, device: index, seed: seed)
+        if map.targets.isEmpty, trace == nil {
+            prepared = try PreparedRequests(depth, direction, data: piece.ranges, in: &ring)
         }
         precondition(depth == 1 || map.targets.isEmpty, "a pool is one request's at a time")
         if !listens { ring.suppressNotifications() }
         self.ring = ring
         self.copies = map.targets.isEmpty || !copies ? nil : CopyLog(clock: clock, view: view)
-        paced = pace.map { [depth] in PacedRequests($0, places: depth, clock: clock) }
-        traced = trace.map { [depth] in TraceRequests($0, places: depth) }
+        paced = pace.map { PacedRequests($0, places: places, clock: clock) }
+        traced = trace.map { TraceRequests($0, places: places) }
     }
 
     public func step(_ moment: Moment) -> ProgramStep {
@@ -102,7 +111,7 @@ public final class Driver: GuestProgram {
         }
         note(.ok, moment.now)
         generations.append(completion.generation)
-        guard copies != nil else { return endPiece(completion, moment.now) }
+        guard copies != nil, !isRead else { return endPiece(completion, moment.now) }
         self.completion = completion
         state = .copying
         return .worked
@@ -115,25 +124,26 @@ public final class Driver: GuestProgram {
         return try ring.poll()
     }
 
+    /// Out of the pool what the device has written, or into it what it is to read.
     private func copy() -> ProgramStep {
-        if copies!.step(piece) {
-            state = .running
-            // A copy takes long: the present is not when the step began.
-            _ = endPiece(completion!, clock.now())
-        }
+        guard copies!.step(piece, intoPool: isRead) else { return .workedLong }
+        state = .running
+        // A copy takes long: the present is not when the step began.
+        _ = isRead ? submitPiece() : endPiece(completion!, clock.now())
         return .workedLong
     }
 
     private func endPiece(_ completion: Completion, _ now: UInt64) -> ProgramStep {
         number += 1
-        guard number == map.piecesPerRequest else { return submitPiece() }
+        guard number == map.piecesPerRequest else { return startPiece() }
         return endRequest(completion, now)
     }
 
     /// Takes the end of a request, of which generations are there where it was completed.
     private func endRequest(_ completion: Completion, _ now: UInt64) -> ProgramStep {
         let isCompleted = !generations.isEmpty
-        swap(&lastCompleted, &generations)
+        // What the device has read leaves the buffer as it was.
+        if !(prepared?.isRead(completion.request) ?? isRead) { swap(&lastCompleted, &generations) }
         generations.removeAll(keepingCapacity: true)
         let isMeasured = completion.generation >= measuredFrom
         copies?.endRequest(counts: isMeasured && isCompleted)
@@ -142,9 +152,8 @@ public final class Driver: GuestProgram {
             // Its data is checked by nobody: later requests may have written there as well.
             lastCompleted.removeAll(keepingCapacity: true)
             traced!.end(place: completion.request.slot, counts: isMeasured && isCompleted)
-        } else if map.piecesPerRequest == 1 {
-            prepared.append(completion.request)
         }
+        prepared?.giveBack(completion.request)
         if isMeasured { control.noteRequest(isCompleted: isCompleted) }
         paced?.end(place: completion.request.slot, at: now, counts: isMeasured && isCompleted)
         return startRequest(now)
@@ -161,7 +170,7 @@ public final class Driver: GuestProgram {
             paced?.finish(at: now)
             return comeToTheEnd()
         }
-        guard isMeasured else { return submitBefore(now) }
+        guard isMeasured else { return submit(due: nil, now) }
         var due = now
         if paced != nil {
             guard let next = paced!.next(at: now) else { return comeToTheEnd() }
@@ -173,49 +182,55 @@ public final class Driver: GuestProgram {
             measuredFrom = generation + 1
             signals.measure(measuredFrom)
         }
-        if traced != nil {
-            paced?.take(place: submitTraced(isMeasured: true), due: due, at: now)
-            return .workedLong
-        }
-        paced?.take(place: prepared.last?.slot ?? 0, due: due, at: now)
-        return submit()
+        return submit(due: due, now)
     }
 
-    /// One more request of the warm-up. Of a trace one at a time: what is measured does not wait behind many of them.
-    private func submitBefore(_ now: UInt64) -> ProgramStep {
-        guard traced != nil else { return submit() }
-        guard ring.outstanding == 0 else { return .idle(until: .max) }
-        _ = submitTraced(isMeasured: false)
-        return .workedLong
-    }
-
-    /// Submits the trace's next request; its place in the queue.
-    private func submitTraced(isMeasured: Bool) -> Int {
-        generation += 1
-        let request = traced!.submit(to: &ring, generation: generation, isMeasured: isMeasured)
-        if let kick = signals.kick, ring.deviceWantsNotification() { kick() }
-        return request.slot
-    }
-
-    private func submit() -> ProgramStep {
-        guard let request = prepared.popLast() else { return submitPiece() }
+    /// Submits a request, or its first piece. One without a time at which it was due is not measured.
+    private func submit(due: UInt64?, _ now: UInt64) -> ProgramStep {
+        if traced != nil { return submitTraced(due: due, now) }
+        isRead = draw.isRead()
+        let request = prepared?.take(isRead: isRead)
+        if let due { paced?.take(place: request?.slot ?? 0, due: due, at: now) }
+        guard let request else { return startPiece() }
         generation += 1
         ring.submit(request, generation: generation)
-        if let kick = signals.kick, ring.deviceWantsNotification() { kick() }
+        kick()
         return .worked
     }
 
-    /// A chain that is not prepared may have thousands of ranges.
+    /// Submits the trace's next request. In the warm-up it is one at a time: what is measured does not wait behind many.
+    private func submitTraced(due: UInt64?, _ now: UInt64) -> ProgramStep {
+        guard due != nil || ring.outstanding == 0 else { return .idle(until: .max) }
+        generation += 1
+        let request = traced!.submit(
+            to: &ring, generation: generation, isMeasured: due != nil)
+        if let due { paced?.take(place: request.slot, due: due, at: now) }
+        kick()
+        return .workedLong
+    }
+
+    /// The next piece of a request: what the device is to read has to be in the pool first.
+    private func startPiece() -> ProgramStep {
+        piece = map.piece(number, of: index)
+        guard isRead, copies != nil else { return submitPiece() }
+        state = .copying
+        return .worked
+    }
+
+    /// Its chain is not prepared, and may have thousands of ranges.
     private func submitPiece() -> ProgramStep {
         generation += 1
-        piece = map.piece(number, of: index)
         do throws(PrepareError) {
-            try ring.submit(data: piece.ranges, generation: generation)
+            try ring.submit(isRead ? .out : .in, data: piece.ranges, generation: generation)
         } catch {
             preconditionFailure("piece \(number) of a queue laid out for it: \(error)")
         }
-        if let kick = signals.kick, ring.deviceWantsNotification() { kick() }
+        kick()
         return .workedLong
+    }
+
+    private func kick() {
+        if let kick = signals.kick, ring.deviceWantsNotification() { kick() }
     }
 
     /// No more requests are wanted for now: done, once those in flight have come back. One of them may be refused, and is

@@ -57,6 +57,8 @@ package struct PlanColumn: Sendable {
         PlanColumn("arrivals", "dma_arrivals", "--dma-arrivals"),
         PlanColumn("depth", "depth", "--depth") { "\($0.depth ?? 1)" },
         PlanColumn("idle", "idle_ns", "--idle") { Human.duration($0.idleNs ?? 0) },
+        PlanColumn("direction", "direction", "--direction") { $0.direction ?? "write" },
+        PlanColumn("reads by", "read_engine", "--read-engine"),
         PlanColumn("engine", "engine", "--engine"),
         PlanColumn("lanes", "lanes", "--lanes"),
         PlanColumn("backing", "backing", "--backing"),

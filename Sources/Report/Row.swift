@@ -164,6 +164,8 @@ public struct Row: Sendable, Equatable {
     public var dueNsP50: Double?
     public var dueNsP99: Double?
     public var backlogMax: UInt64?
+    public var direction: String?
+    public var readEngine: String?
     public var trace: String?
     public var speed: String?
 

@@ -72,6 +72,24 @@ public enum TraceSpeed: BitwiseCopyable, Hashable, Sendable {
     }
 }
 
+/// Which way the data of DMAs goes.
+public enum Direction: BitwiseCopyable, Hashable, Sendable, CustomStringConvertible {
+    /// Devices write guest memory.
+    case write
+    /// Devices read guest memory.
+    case read
+    /// Drawn for each request: so many of a hundred are reads.
+    case mixed(reads: UInt64)
+
+    public var description: String {
+        switch self {
+        case .write: "write"
+        case .read: "read"
+        case .mixed(let reads): "mixed:\(reads)"
+        }
+    }
+}
+
 /// What a device does when a store of its faults, because the page has become private under the write.
 public enum FaultPolicy: String, CaseIterable, BitwiseCopyable, Sendable {
     /// The request fails, and says how far it got.

@@ -104,7 +104,9 @@ extension VirtualMachine {
                         isSettled: { telemetry.settling != .underWay },
                         measure: { telemetry.measuresFrom = $0 },
                         failure: { telemetry.lastFailure }),
-                    clock: clock, pace: plan.pace(ofDevice: index, clock), trace: plan.trace,
+                    clock: clock, pace: plan.pace(ofDevice: index, clock),
+                    direction: plan.settings.direction, seed: plan.settings.seed,
+                    trace: plan.trace,
                     listens: plan.processors.vcpusSleep, copies: plan.settings.writes)
             )
         }

@@ -58,7 +58,7 @@ struct TurnConclusion {
             conversions: conversions,
             setupPSCNanoseconds: guest.setupPSCNanoseconds,
             setupPinNanoseconds: devices.setupPinNanoseconds, hotPair: devices.hotPair,
-            violationsPrivate: plan.settings.writes ? oracle.violations + wrongStores : nil,
+            violationsPrivate: plan.settings.stores ? oracle.violations + wrongStores : nil,
             violationsStale: isBroken ? stale : 0,
             firstViolation: oracle.report ?? (wrongStores > 0 ? wrongStore(faults) : nil)
                 ?? (isBroken ? measurements.firstStale : nil),
@@ -66,7 +66,9 @@ struct TurnConclusion {
             faults: plan.protects ? faults : nil,
             cache: plan.strategy.isCached ? measurements.cache : nil,
             takenBack: guest.hosted.host.takenBack.found,
-            lostBytes: faults.lostBytes + (isBroken ? 0 : stale * pageSize),
+            // What a device has read of another frame is no loss.
+            lostBytes: faults.lostBytes
+                + (isBroken || !plan.settings.stores ? 0 : stale * pageSize),
             vcpus: vcpus.interference, longestVCPUStep: vcpus.longestStepNanoseconds,
             warmedUp: devices.handles.allSatisfy { $0.telemetry.settling == .done })
     }

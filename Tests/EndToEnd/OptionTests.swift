@@ -94,6 +94,26 @@ extension EndToEnd {
             #expect(usual["outside_share"] != "")
         }
 
+        /// A device that reads pins as one that writes, and what it reads by is in the row.
+        @Test func devicesReadAndWrite() throws {
+            let rows = try rows(
+                "--size", "256K", "--strategy", "perpage,bounce", "--direction",
+                "write,read,mixed:50", "--engine", "stosq", "--read-engine", "copy")
+            #expect(
+                rows.map { $0["direction"] } == [
+                    "write", "write", "read", "read", "mixed:50", "mixed:50",
+                ])
+            for row in rows {
+                let writes = row["direction"] != "read"
+                #expect(row["engine"] == (writes ? "stosq" : "none"))
+                #expect(row["read_engine"] == (row["direction"] == "write" ? "" : "copy"))
+                // Nobody overwrites a canary by reading.
+                #expect(row["violations_private"] == (writes ? "0" : ""))
+                #expect(try row.number("write_bytes_per_s") > 0)
+                #expect((row["copy_ns_p50"] != "") == (row.strategy == "bounce"))
+            }
+        }
+
         @Test func scatterGatherListsAreWhole() throws {
             let rows = try rows("--strategy", "perpage,longlived", "--ranges", "64")
             #expect(rows.map { $0["ranges"] } == ["64", "64"])

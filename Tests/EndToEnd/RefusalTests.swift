@@ -44,9 +44,13 @@ extension EndToEnd {
             ["--depth", "2", "--strategy", "none,bounce"], ["--idle", "5"],
             ["--idle", "61s"], ["--idle", "1ms", "--dma-rate", "9"],
             ["--idle", "0,1ms", "--depth", "2"],
+            ["--direction", "reed"], ["--direction", "mixed"], ["--direction", "mixed:100"],
+            ["--read-engine", "copy"], ["--direction", "read", "--no-write"],
+            ["--direction", "write,read", "--enforce", "mmu"],
             ["--backing", "hugetlb-2m", "--convert-to", "free"], ["device", "64", "1", "any"],
         ]
         private static let unavailable: [[String]] = [
+            ["--direction", "read", "--size", "4M", "--strategy", "fault"],
             ["--size", "15T"], ["--size", "4T", "--devices", "3"], ["--size", "15T", "--no-write"],
         ]
         private static let inputOutput: [[String]] = [

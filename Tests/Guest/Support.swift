@@ -84,7 +84,8 @@ final class QueueEnd {
     func next() -> NextRequest { queue.next(into: &request, from: view, reading: &reader) }
 
     func complete(_ status: RequestStatus) {
-        let bytes = status == .ok && request.type == .in ? request.byteCount.rawValue : 0
+        let isWritten = status == .ok && request.type == .in
+        let bytes = isWritten ? request.byteCount.rawValue : 0
         queue.complete(&request, with: status, bytesWritten: bytes)
     }
 }

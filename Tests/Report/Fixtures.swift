@@ -107,6 +107,7 @@ extension Row {
         row.exclusion = "faults"
         row.convertLoop = "closed"
         (row.dmaArrivals, row.depth) = ("fixed", 17)
+        (row.direction, row.readEngine) = ("mixed:70", "copy")
         (row.trace, row.speed) = ("guest.csv", "2")
         (row.convertWait, row.notify) = ("block", "devices")
         (row.guest, row.store, row.queues) = ("vhost-user", "memory", 8)

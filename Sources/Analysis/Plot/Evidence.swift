@@ -97,7 +97,7 @@ struct Setting: Hashable {
     static let names = [
         "environment", "policy", "entry", "chunk", "devices", "engine", "lanes", "backing",
         "pages a conversion", "conversions are", "converted to", "enforce", "buffers", "arrivals",
-        "depth", "idle",
+        "depth", "idle", "direction", "reads by",
     ]
     let values: [String]
 
@@ -109,6 +109,7 @@ struct Setting: Hashable {
             String(row.convertPages), row.convertWhere, row.convertTo ?? "private",
             row.enforce ?? "none", row.buffers ?? "disjoint", row.dmaArrivals ?? "poisson",
             "\(row.depth ?? 1)", Human.duration(row.idleNs ?? 0),
+            row.direction ?? "write", row.readEngine ?? "",
         ]
     }
 }

@@ -113,8 +113,8 @@ struct Context {
             dimensions + [
                 "conversions of \(row.convertPages == 1 ? "1 page" : "\(row.convertPages) pages") "
                     + "\(row.convertWhere), \(row.policy)", devices,
-                "engine \(row.engine ?? Human.missing)", row.backing ?? Human.missing,
-                "\(Human.size(bytes: row.entryBytes)) entries",
+            ] + row.engines + [
+                row.backing ?? Human.missing, "\(Human.size(bytes: row.entryBytes)) entries",
             ]
         let reasons = Set(selection.entries.flatMap { evidence.rows[$0.row].noisy }).sorted()
         let noisy = selection.entries.count { !evidence.rows[$0.row].noisy.isEmpty }
@@ -136,6 +136,14 @@ extension Row {
     var syncNs: Double? {
         guard let pinNsP50, let unpinNsP50 else { return nil }
         return pinNsP50 + unpinNsP50
+    }
+
+    /// How devices moved the data, and which way where that is not said by it.
+    var engines: [String] {
+        let writes = "engine \(engine ?? Human.missing)"
+        guard let direction, let readEngine else { return [writes] }
+        let reads = "reads by \(readEngine)"
+        return direction == "read" ? [reads] : [direction, writes, reads]
     }
 
     /// Whether the guest copied what the device wrote, out of a pool.

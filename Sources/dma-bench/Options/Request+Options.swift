@@ -35,6 +35,10 @@ extension Request {
                 "--dma-arrivals \(text): there is no rate at which requests fall due; give --dma-rate"
             )
         }
+        if let text = texts["read-engine"], values(of: \.direction) == [.write] {
+            throw UsageError(
+                "--read-engine \(text): no device reads; give --direction read or mixed:50")
+        }
         let strategies = values(of: \.strategy).map(\.type)
         for option in DmaBench.requestOptions {
             guard let uses = option.usedBy, let text = texts[option.name],
