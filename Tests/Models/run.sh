@@ -113,6 +113,21 @@ recovery       found   REACH_TORN_RELEASING
 recovery       found   REACH_HELD
 recovery       live
 recovery       starves NO_CHECK
+recount        ok
+recount        ok      WORD=1
+recount        found   STORED_COUNT
+recount        found   CLEARED_FIRST
+recount        found   RELEASE_SILENT
+recount        found   REFUSED_SILENT
+recount        found   DONE_EARLY
+recount        found   DEAD_IS_HELD
+recount        found   RELEASED_AGAIN
+recount        found   REACH_CLOSED_RECOUNT
+recount        found   REACH_WAITED
+recount        found   REACH_AGAIN
+recount        found   REACH_REFUSED
+recount        found   REACH_HELD
+recount        found   WORD=1 REACH_LEFT
 epoch          ok
 epoch          ok      DEVICES=1 ROUNDS=4
 epoch          found   NO_BARRIER
