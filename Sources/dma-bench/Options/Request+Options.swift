@@ -35,7 +35,7 @@ extension Request {
                 "--dma-arrivals \(text): there is no rate at which requests fall due; give --dma-rate"
             )
         }
-        if let text = texts["read-engine"], values(of: \.direction) == [.write] {
+        if let text = texts["read-engine"], values(of: \.direction) == [.write], tracePath == nil {
             throw UsageError(
                 "--read-engine \(text): no device reads; give --direction read or mixed:50")
         }
