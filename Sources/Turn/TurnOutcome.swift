@@ -76,6 +76,8 @@ public struct TurnOutcome {
     public let warmedUp: Bool
     /// How often a device waited, between two requests, for the harness to take its samples.
     public internal(set) var stalls: UInt64 = 0
+    /// When each device's first request that counts began, in ticks; zero where there was none, or no samples were wanted.
+    public internal(set) var deviceStarts: [UInt64] = []
     public internal(set) var wasInterrupted = false
 
     /// The longest time for which a request waited for a conversion before it had its pins or gave up, in nanoseconds;

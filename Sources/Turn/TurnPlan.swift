@@ -12,6 +12,8 @@ public struct TurnPlan: Sendable {
     public let processors: ProcessorLayout
     /// Whether each sample is wanted.
     public var streamsSamples = false
+    /// How many conversions are kept one by one.
+    public var eventLimit = 0
     /// The most that a core has been seen to do in this run, in adds a cycle; zero where nothing is known.
     public var bestAddsPerCycle = 0.0
     /// What the driver replays; nil where it sends the buffer again and again.

@@ -66,6 +66,8 @@ struct Session {
             earlier: earlier.flatMap(\.rows).map(\.row))
         let log = RunLog(
             builder: builder, output: output, isForPeople: isForPeople, runs: runCount)
+        // Also where the run fails: what went before is what one wants to look at.
+        defer { try? output.close() }
         for run in 1...runCount {
             let before = run <= earlier.count ? earlier[run - 1] : nil
             if run > 1 { runner = try makeRunner(before) }
