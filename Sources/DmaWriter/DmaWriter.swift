@@ -24,7 +24,7 @@ public final class DmaWriter {
         if expectsFaults { try FaultWatch.install() }
         self.engine = engine
         self.device = device
-        filler = Filler(engine, expectsFaults: expectsFaults)
+        filler = try Filler(engine, expectsFaults: expectsFaults)
         var helpers: [Lane] = []
         for lane in 1..<lanes {
             helpers.append(try Lane(name: "dma\(device)-lane\(lane)", filler: filler))
@@ -38,7 +38,7 @@ public final class DmaWriter {
     /// Makes the engine ready to write `stamp`: once per request, before its first write and not
     /// part of it.
     ///
-    /// Only `copy` has anything to do, where it is the device's data that would have come off a
+    /// Only `copy` and `file` have anything to do, where it is the device's data that would have come off a
     /// wire or disk.
     public func prepare(_ stamp: Stamp) { filler.prepare(stamp) }
 

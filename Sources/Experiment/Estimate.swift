@@ -33,6 +33,12 @@ public struct Estimate: Sendable {
         let settings = cell.settings
         let sharing = (Double(settings.devices) / Double(max(1, processors - 1))).rounded(.up)
         let dma = Double(settings.size.bytes.rawValue) * probe.writeNanoseconds * sharing
+        // The distance of two requests, late or not.
+        let cycle =
+            switch settings.dmaRate {
+            case .max: dma + Double(settings.idleNanoseconds)
+            case .perSecond(let rate): max(dma, 1e9 / Double(rate) / Double(settings.devices))
+            }
         // Sharing the buffers, canaries, and the look at every page afterwards.
         let boot = 10e6 + Double(cell.map.pages.rawValue) * 100
         // Five batches of 2 to 4 ms, and what it takes to find their length.
@@ -41,8 +47,8 @@ public struct Estimate: Sendable {
         let warmUp = settings.writes ? 5 * max(3e6, dma) : 0
         let measured =
             switch settings.length {
-            case .usual: max(200e6, 4 * dma)
-            case .operations(let count): Double(count) * dma
+            case .usual: max(200e6, 4 * cycle)
+            case .operations(let count): Double(count) * cycle
             case .seconds(let seconds): seconds * 1e9
             }
         return boot + hotLoop + warmUp + measured + dma / 2

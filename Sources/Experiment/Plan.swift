@@ -36,8 +36,13 @@ public struct Plan: Sendable {
     public init(_ request: Request) throws(UsageError) {
         var request = request
         // Where nothing is written, engines make no difference.
-        if !request.settings.writes {
+        let directions = request.values(of: \.direction)
+        if !request.settings.writes || directions == [.read] {
             request.vary(\.engine, over: [request.settings.engine], option: "--engine")
+        }
+        if !request.settings.writes, directions != [.write] {
+            throw UsageError(
+                "--no-write: nothing is moved, in no --direction; leave one of them out")
         }
         self.request = request
         let axes = request.groupAxes
@@ -73,7 +78,10 @@ public struct Plan: Sendable {
             }
             groups.append(group)
         }
-        for cell in groups.joined() { try Self.check(cell) }
+        for cell in groups.joined() {
+            try Self.checkLoad(cell)
+            try Self.check(cell)
+        }
         self.groups = try Self.part(of: groups, request.shard)
     }
 
@@ -176,6 +184,34 @@ public struct Plan: Sendable {
     }
 }
 
+extension Plan {
+    /// Whether requests can come as they are to come.
+    private static func checkLoad(_ cell: Cell) throws(UsageError) {
+        let (settings, info) = (cell.settings, cell.strategy.info)
+        if settings.depth > 1, info.needsPool {
+            throw UsageError(
+                "--depth \(settings.depth): strategy \(info.name) has one pool for each device, which is one request's "
+                    + "at a time; leave one of them out")
+        }
+        if settings.enforces, settings.loads {
+            throw UsageError(
+                "--enforce mmu: it stops a device's stores to private pages, and no loads; leave it out for --direction "
+                    + "\(settings.direction)")
+        }
+        guard settings.idleNanoseconds > 0 else { return }
+        if settings.dmaRate != .max {
+            throw UsageError(
+                "--idle: a device pauses between the requests of a closed loop, and --dma-rate "
+                    + "\(settings.dmaRate) has times of its own; leave one of them out")
+        }
+        if settings.depth > 1 {
+            throw UsageError(
+                "--idle: with --depth \(settings.depth) a device has the next request before it could pause; leave one "
+                    + "of them out")
+        }
+    }
+}
+
 /// The memory maps of a plan's guests, each made once.
 private struct MemoryMaps {
     private struct Shape: Hashable {
@@ -185,6 +221,7 @@ private struct MemoryMaps {
         let seed: UInt64
         let misalignment: PageCount
         let devices: Int
+        let requests: Int
         let pool: PageCount?
         let placement: BufferPlacement
         let guestMemory: PageCount?
@@ -195,7 +232,7 @@ private struct MemoryMaps {
         let shape = Shape(
             size: settings.size, ranges: settings.ranges, spread: settings.drawnFrom,
             seed: settings.seed, misalignment: settings.misalignment,
-            devices: settings.devices, pool: settings.pool,
+            devices: settings.devices, requests: settings.queuedRequests, pool: settings.pool,
             placement: settings.placement, guestMemory: settings.guestMemory)
         if let map = made[shape] { return map }
         let map = try Self.make(settings)
@@ -213,7 +250,8 @@ private struct MemoryMaps {
         }
         do throws(MemoryMapError) {
             return try MemoryMap(
-                devices: settings.devices, pagesPerRange: PageCount(perRange),
+                devices: settings.devices, requests: settings.queuedRequests,
+                pagesPerRange: PageCount(perRange),
                 rangeCount: settings.ranges, misalignment: settings.misalignment,
                 spread: settings.drawnFrom, seed: settings.seed,
                 pool: settings.pool, placement: settings.placement, total: settings.guestMemory)

@@ -277,9 +277,12 @@ public final class Runner {
 
     func unavailability(of cell: Cell) -> String? {
         if let reason = unavailable[cell.strategy.info.name] { return reason }
-        guard cell.strategy.info.protectsPages, cell.settings.writes,
-            cell.settings.backing.isHugetlb
-        else { return nil }
+        guard cell.strategy.info.protectsPages, cell.settings.writes else { return nil }
+        if cell.settings.loads {
+            return
+                "page tables stop a device's stores to private pages, and no loads; use --direction write"
+        }
+        guard cell.settings.backing.isHugetlb else { return nil }
         return "page tables protect huge pages as a whole; use --backing memfd or thp"
     }
 

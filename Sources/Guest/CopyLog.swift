@@ -2,7 +2,7 @@ import Glibc
 import GuestMemory
 import Telemetry
 
-/// The guest's copies of a device's requests out of its pool, and how long they took.
+/// The guest's copies of a device's requests out of its pool, or into it, and how long they took.
 ///
 /// The driver copies a bounded part at a time, since other programs wait meanwhile; whoever reads the log does so once
 /// the driver has ended.
@@ -25,16 +25,18 @@ public struct CopyLog: ~Copyable {
         self.view = view
     }
 
-    /// Copies the next part of a piece that has been completed; true once the whole of it is copied.
-    mutating func step(_ piece: Piece) -> Bool {
+    /// Copies the next part of a piece that has been completed out of the pool, or of one that is to be read into it;
+    /// true once the whole of it is copied.
+    mutating func step(_ piece: Piece, intoPool: Bool = false) -> Bool {
         let start = clock.now()
         var left = Self.stepBytes
         while left > 0, range < piece.ranges.count {
             let target = piece.targets[range]
             let count = min(left, Int(target.count.bytes.rawValue) - offset)
-            memcpy(
-                view.pointer(to: target) + offset, view.pointer(to: piece.ranges[range]) + offset,
-                count)
+            let (inside, outside) = (
+                view.pointer(to: piece.ranges[range]) + offset, view.pointer(to: target) + offset
+            )
+            memcpy(intoPool ? inside : outside, intoPool ? outside : inside, count)
             left -= count
             offset += count
             if offset == Int(target.count.bytes.rawValue) { (range, offset) = (range + 1, 0) }

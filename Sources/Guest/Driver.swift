@@ -1,41 +1,21 @@
 import GuestMemory
+import Settings
 import Telemetry
 import Virtqueue
 
-/// The guest's driver of one device: it keeps a DMA request in flight, the next as soon as one is completed.
+/// The guest's driver of one device: it keeps requests in flight, as many as it may, each as soon as it is due.
 ///
-/// A closed loop. It checks that what the device says of a request makes sense. Where the guest has pools, a request
-/// goes in pieces, and each is copied from the pool to the request's target before the next.
+/// Without a pace it is a closed loop: the next request comes as soon as one is completed. With one each request has its
+/// time, and what comes late counts from there. It checks that what the device says of a request makes sense. Where the
+/// guest has pools, a request goes in pieces, and each is copied from the pool to the request's target before the next,
+/// or the other way before the device reads it.
 ///
-/// It begins with requests that are not measured, until all devices have settled; and it knows what ends a turn, so that
-/// no request more is submitted than was asked for.
+/// It begins with requests that are not measured, at no pace, until all devices have settled; and it knows what ends a
+/// turn, so that no request more is submitted than was asked for.
 public final class Driver: GuestProgram {
-    /// What the driver and its device tell each other beside the queue.
-    public struct DeviceSignals {
-        /// Wakes the device; nil where it polls.
-        let kick: (() -> Void)?
-        /// Whether the device has settled.
-        let isSettled: () -> Bool
-        /// Tells the device from which generation on it measures.
-        let measure: (_ generation: UInt64) -> Void
-        /// Why the request failed that failed last: the status says only that it did.
-        let failure: () -> RequestOutcome
-
-        public init(
-            kick: (() -> Void)?, isSettled: @escaping () -> Bool,
-            measure: @escaping (_ generation: UInt64) -> Void,
-            failure: @escaping () -> RequestOutcome
-        ) {
-            self.kick = kick
-            self.isSettled = isSettled
-            self.measure = measure
-            self.failure = failure
-        }
-    }
-
     /// The generation of the piece most recently submitted; a request without a pool is one piece.
     public private(set) var generation: UInt64 = 0
-    /// The pieces' generations of the last request, where it was completed; empty where it was not.
+    /// The pieces' generations of the last request that the device wrote, where it was completed; empty where it was not.
     public private(set) var lastCompleted: [UInt64] = []
     /// What the guest copies; nil where that is nothing.
     private var copies: CopyLog?
@@ -47,29 +27,38 @@ public final class Driver: GuestProgram {
     private let clock: TickClock
     private let listens: Bool
     private var ring: DriverQueue
-    /// The chain of a request's only piece, built once; nil where there are several.
-    private let prepared: PreparedRequest?
+    /// Nil where the guest has pools: the ranges of a piece are another piece's.
+    private var prepared: PreparedRequests?
+    private let depth: Int
+    private var draw: DirectionDraw
 
     private enum State {
-        case idle, inFlight, copying, done
+        case running, copying, done
     }
-    private var state = State.idle
-    /// The piece that is in flight, or comes next, and its number within its request.
+    private var state = State.running
+    /// The piece that is in flight or copied, or comes next, and its number within its request.
     private var piece: Piece
     private var number: UInt64 = 0
+    /// Whether the device reads what was submitted last.
+    private var isRead = false
+    private var completion: Completion?
     private var generations: [UInt64] = []
     private var hasSettled = false
-    /// Whether the request in flight is measured.
-    private var isMeasured = false
-    private var isMeasuring = false
+    /// From which generation on requests are measured.
+    private var measuredFrom = UInt64.max
     private var failures = FailureStreak()
     private var isHopeless = false
 
-    /// Sets the queue of device `index` up in guest memory. `listens` where the vCPU sleeps until a device calls. Without
-    /// `copies` nothing is copied out of pools.
+    private var paced: PacedRequests?
+
+    /// Sets the queue of device `index` up in guest memory, for as many requests in flight as it has room for: for half as
+    /// many where their directions are drawn, by `seed`. `listens` where the vCPU sleeps until a device calls. Without
+    /// `copies` nothing is copied out of pools or into them.
     public init(
         of index: Int, map: MemoryMap, view: GuestView, control: TurnControl,
-        signals: DeviceSignals, clock: TickClock, listens: Bool = false, copies: Bool = true
+        signals: DeviceSignals, clock: TickClock, pace: (any RequestPace)? = nil,
+        direction: Direction = .write, seed: UInt64 = 0, listens: Bool = false,
+        copies: Bool = true
     ) throws(PrepareError) {
         self.index = index
         self.map = map
@@ -79,19 +68,26 @@ public final class Driver: GuestProgram {
         self.listens = listens
         piece = map.piece(0, of: index)
         var ring = DriverQueue(map.queueLayout, at: map.queueStarts[index], in: view)
-        prepared = map.piecesPerRequest == 1 ? try ring.prepare(data: piece.ranges) : nil
+        let places = map.queueLayout.requests
+        if case .mixed = direction { depth = places / 2 } else { depth = places }
+        draw = DirectionDraw(direction, device: index, seed: seed)
+        if map.targets.isEmpty {
+            prepared = try PreparedRequests(depth, direction, data: piece.ranges, in: &ring)
+        }
+        precondition(depth == 1 || map.targets.isEmpty, "a pool is one request's at a time")
         if !listens { ring.suppressNotifications() }
         self.ring = ring
         self.copies = map.targets.isEmpty || !copies ? nil : CopyLog(clock: clock, view: view)
+        paced = pace.map { PacedRequests($0, places: places, clock: clock) }
     }
 
     public func step(_ moment: Moment) -> ProgramStep {
         switch state {
+        case .running: break
+        case .copying: return copy()
         case .done: return .done
-        case .idle: return startRequest(moment.now)
-        case .copying: return copy(moment.now)
-        case .inFlight: break
         }
+        guard ring.outstanding > 0 else { return startRequest(moment.now) }
         let completion: Completion?
         do throws(DeviceError) {
             completion = try nextCompletion()
@@ -99,16 +95,20 @@ public final class Driver: GuestProgram {
             control.fail(error)
             return finish()
         }
-        guard let completion else { return .idle(until: .max) }
+        guard let completion else {
+            return ring.outstanding < depth ? startRequest(moment.now) : .idle(until: .max)
+        }
         if listens { ring.suppressNotifications() }
         control.noteAnswer()
         guard completion.status == .ok else {
             note(completion.status == nil ? .ioError : signals.failure(), moment.now)
             generations.removeAll(keepingCapacity: true)
-            return endRequest(isCompleted: false, moment.now)
+            return endRequest(completion, moment.now)
         }
         note(.ok, moment.now)
-        guard copies != nil else { return endPiece(moment.now) }
+        generations.append(completion.generation)
+        guard copies != nil, !isRead else { return endPiece(completion, moment.now) }
+        self.completion = completion
         state = .copying
         return .worked
     }
@@ -120,60 +120,102 @@ public final class Driver: GuestProgram {
         return try ring.poll()
     }
 
-    private func copy(_ now: UInt64) -> ProgramStep {
-        if copies!.step(piece) { _ = endPiece(now) }
+    /// Out of the pool what the device has written, or into it what it is to read.
+    private func copy() -> ProgramStep {
+        guard copies!.step(piece, intoPool: isRead) else { return .workedLong }
+        state = .running
+        // A copy takes long: the present is not when the step began.
+        _ = isRead ? submitPiece() : endPiece(completion!, clock.now())
         return .workedLong
     }
 
-    private func endPiece(_ now: UInt64) -> ProgramStep {
+    private func endPiece(_ completion: Completion, _ now: UInt64) -> ProgramStep {
         number += 1
-        guard number == map.piecesPerRequest else { return submit() }
-        return endRequest(isCompleted: true, now)
+        guard number == map.piecesPerRequest else { return startPiece() }
+        return endRequest(completion, now)
     }
 
-    private func endRequest(isCompleted: Bool, _ now: UInt64) -> ProgramStep {
-        copies?.endRequest(counts: isMeasured && isCompleted)
-        lastCompleted = generations
+    /// Takes the end of a request, of which generations are there where it was completed.
+    private func endRequest(_ completion: Completion, _ now: UInt64) -> ProgramStep {
+        let isCompleted = !generations.isEmpty
+        // What the device has read leaves the buffer as it was.
+        if !(prepared?.isRead(completion.request) ?? isRead) { swap(&lastCompleted, &generations) }
         generations.removeAll(keepingCapacity: true)
+        let isMeasured = completion.generation >= measuredFrom
+        copies?.endRequest(counts: isMeasured && isCompleted)
         number = 0
+        prepared?.giveBack(completion.request)
         if isMeasured { control.noteRequest(isCompleted: isCompleted) }
+        paced?.end(place: completion.request.slot, at: now, counts: isMeasured && isCompleted)
         return startRequest(now)
     }
 
-    /// The next request, or the end where no more are wanted.
+    /// The next request where it is due, or the end where no more are wanted and none is in flight.
     private func startRequest(_ now: UInt64) -> ProgramStep {
         if !hasSettled, signals.isSettled() {
             hasSettled = true
             control.noteSettled()
         }
-        isMeasured = control.mayMeasure(now)
-        if control.isOver || (isMeasured && (control.isEnough(now) || !control.claimRequest())) {
-            return finish()
+        let isMeasured = control.mayMeasure(now)
+        if control.isOver || (isMeasured && control.isEnough(now)) {
+            paced?.finish(at: now)
+            return comeToTheEnd()
         }
-        if isMeasured, !isMeasuring {
-            isMeasuring = true
-            signals.measure(generation + 1)
+        guard isMeasured else { return submit(due: nil, now) }
+        var due = now
+        if paced != nil {
+            guard let next = paced!.next(at: now) else { return comeToTheEnd() }
+            guard next <= now else { return .idle(until: next) }
+            due = next
         }
-        return submit()
+        guard control.claimRequest() else { return comeToTheEnd() }
+        if measuredFrom == .max {
+            measuredFrom = generation + 1
+            signals.measure(measuredFrom)
+        }
+        return submit(due: due, now)
     }
 
-    private func submit() -> ProgramStep {
+    /// Submits a request, or its first piece. One without a time at which it was due is not measured.
+    private func submit(due: UInt64?, _ now: UInt64) -> ProgramStep {
+        isRead = draw.isRead()
+        let request = prepared?.take(isRead: isRead)
+        if let due { paced?.take(place: request?.slot ?? 0, due: due, at: now) }
+        guard let request else { return startPiece() }
         generation += 1
-        generations.append(generation)
-        if let prepared {
-            ring.submit(prepared, generation: generation)
-        } else {
-            piece = map.piece(number, of: index)
-            do throws(PrepareError) {
-                try ring.submit(data: piece.ranges, generation: generation)
-            } catch {
-                preconditionFailure("piece \(number) of a queue laid out for it: \(error)")
-            }
+        ring.submit(request, generation: generation)
+        kick()
+        return .worked
+    }
+
+    /// The next piece of a request: what the device is to read has to be in the pool first.
+    private func startPiece() -> ProgramStep {
+        piece = map.piece(number, of: index)
+        guard isRead, copies != nil else { return submitPiece() }
+        state = .copying
+        return .worked
+    }
+
+    /// Its chain is not prepared, and may have thousands of ranges.
+    private func submitPiece() -> ProgramStep {
+        generation += 1
+        do throws(PrepareError) {
+            try ring.submit(isRead ? .out : .in, data: piece.ranges, generation: generation)
+        } catch {
+            preconditionFailure("piece \(number) of a queue laid out for it: \(error)")
         }
+        kick()
+        return .workedLong
+    }
+
+    private func kick() {
         if let kick = signals.kick, ring.deviceWantsNotification() { kick() }
-        state = .inFlight
-        // A chain that is not prepared may have thousands of ranges.
-        return prepared == nil ? .workedLong : .worked
+    }
+
+    /// No more requests are wanted for now: done, once those in flight have come back. One of them may be refused, and is
+    /// then made up for.
+    private func comeToTheEnd() -> ProgramStep {
+        ring.outstanding > 0 ? .idle(until: .max) : finish()
     }
 
     private func finish() -> ProgramStep {
@@ -195,6 +237,13 @@ public final class Driver: GuestProgram {
     /// Adds the times of its copies, of whole requests that were measured.
     public func addCopies(to histogram: inout LatencyHistogram) {
         copies?.addLatency(to: &histogram)
+    }
+
+    /// Adds what became of its requests that had a time at which they were due; false without a pace.
+    public func addDues(to log: inout DueLog) -> Bool {
+        guard paced != nil else { return false }
+        paced!.add(to: &log)
+        return true
     }
 
     /// How many requests in a row were not completed, for want of room for their pins.

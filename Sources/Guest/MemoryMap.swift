@@ -94,9 +94,10 @@ public struct MemoryMap: Sendable, Equatable {
     ///
     /// `spread` is the memory that each device's ranges are drawn from, by `seed`; nil where they are packed. `pool` is
     /// that of each device, nil for none; a request takes no more of it than it has pages. `total` is the guest's memory,
-    /// nil for what the buffers need and `freeBytes`.
+    /// nil for what the buffers need and `freeBytes`. A queue has room for so many requests at once.
     public init(
-        devices: Int, pagesPerRange: PageCount, rangeCount: Int, misalignment: PageCount,
+        devices: Int, requests: Int = 1, pagesPerRange: PageCount, rangeCount: Int,
+        misalignment: PageCount,
         spread: PageCount? = nil, seed: UInt64 = 0, pool: PageCount? = nil,
         placement: BufferPlacement = .disjoint, total: PageCount?
     ) throws(MemoryMapError) {
@@ -110,7 +111,8 @@ public struct MemoryMap: Sendable, Equatable {
         guard span >= packed else { throw .tooNarrow(needed: PageCount(packed)) }
         // Data descriptors: one a range, or pieces of 2 GiB where a range is longer than a descriptor's length tells.
         let pieces = max(1, (entry + (1 << 19) - 1) >> 19)
-        queueLayout = try Self.layout(dataDescriptors: Int(pieces) * rangeCount)
+        queueLayout = try Self.layout(
+            requests: requests, dataDescriptors: Int(pieces) * rangeCount)
 
         var next: UInt64 = 0
         func place(
@@ -158,13 +160,15 @@ public struct MemoryMap: Sendable, Equatable {
         free = PageRange(start: used, count: pages - used)
     }
 
-    private static func layout(dataDescriptors: Int) throws(MemoryMapError) -> VirtqueueLayout {
+    private static func layout(
+        requests: Int, dataDescriptors: Int
+    ) throws(MemoryMapError) -> VirtqueueLayout {
         // A chain may not be longer than the queue, and takes two descriptors more than its data (VIRTIO 1.2,
         // 2.7.5.3.1).
-        let size = max(256, UInt64(dataDescriptors + 2).nextPowerOfTwo)
+        let size = max(256, UInt64(max(requests, dataDescriptors + 2)).nextPowerOfTwo)
         guard
             let layout = try? VirtqueueLayout(
-                queueSize: Int(size), dataDescriptors: dataDescriptors)
+                queueSize: Int(size), requests: requests, dataDescriptors: dataDescriptors)
         else { throw .tooManyRanges(limit: VirtqueueLayout.queueSizeLimit - 2) }
         return layout
     }

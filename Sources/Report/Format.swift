@@ -67,7 +67,7 @@ private struct TableColumn: Sendable {
         TableColumn("strategy", 12, isText: true) { $0.strategy },
         TableColumn("size", 8) { Human.size(bytes: $0.sizeBytes) },
         TableColumn("pin p50", 7) { Human.duration($0.pinNsP50) },
-        TableColumn("write p50", 9) { Human.duration($0.writeNsP50) },
+        TableColumn("data p50", 8) { Human.duration($0.writeNsP50) },
         TableColumn("unpin p50", 9) { Human.duration($0.unpinNsP50) },
         TableColumn("sync share", 10) { Human.percent($0.syncShare) },
         TableColumn("throughput", 10) { Human.throughput($0.writeBytesPerS) },

@@ -49,6 +49,14 @@ package struct PlanColumn: Sendable {
         PlanColumn("policy", "policy", "--policy"),
         PlanColumn("devices", "devices", "--devices"),
         PlanColumn("buffers", "buffers", "--buffers"),
+        PlanColumn("DMA/s due", "dma_rate_hz", "--dma-rate") {
+            $0.dmaRateHz.map { CSV.text(JSON($0)) } ?? "max"
+        },
+        PlanColumn("arrivals", "dma_arrivals", "--dma-arrivals"),
+        PlanColumn("depth", "depth", "--depth") { "\($0.depth ?? 1)" },
+        PlanColumn("idle", "idle_ns", "--idle") { Human.duration($0.idleNs ?? 0) },
+        PlanColumn("direction", "direction", "--direction") { $0.direction ?? "write" },
+        PlanColumn("reads by", "read_engine", "--read-engine"),
         PlanColumn("engine", "engine", "--engine"),
         PlanColumn("lanes", "lanes", "--lanes"),
         PlanColumn("backing", "backing", "--backing"),

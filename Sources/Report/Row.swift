@@ -157,6 +157,15 @@ public struct Row: Sendable, Equatable {
     public var pageWaits: UInt64?
     public var deviceCpuNs: Double?
     public var convertHoldNs: Double?
+    public var dmaRateHz: Double?
+    public var dmaArrivals: String?
+    public var depth: Int?
+    public var idleNs: Double?
+    public var dueNsP50: Double?
+    public var dueNsP99: Double?
+    public var backlogMax: UInt64?
+    public var direction: String?
+    public var readEngine: String?
 
     /// A row of nothing yet.
     public init() {}

@@ -16,7 +16,8 @@ public enum Schema {
         Column(
             "safe", \.safe, "Whether the strategy claims that no private page is ever written."),
         Column("policy", \.policy, "What a conversion gets that meets a pin."),
-        Column("size_bytes", \.sizeBytes, unit: "B", "Buffer that one DMA request writes."),
+        Column(
+            "size_bytes", \.sizeBytes, unit: "B", "Buffer that one DMA request writes, or reads."),
         Column("entry_bytes", \.entryBytes, unit: "B", "Guest memory that one RMP entry covers."),
         Column(
             "chunk_bytes", \.chunkBytes, unit: "B",
@@ -28,7 +29,7 @@ public enum Schema {
             "Distance of the buffer from its natural alignment."),
         Column("devices", \.devices, "Virtual-device processes that work at the same time."),
         Column(
-            "engine", \.engine, "Instructions that the device writes with.",
+            "engine", \.engine, "Instructions that the device writes with; none where it does not.",
             formerly: ["movsb": "stosq"]),
         Column("lanes", \.lanes, "Threads with which each device writes."),
         Column("backing", \.backing, "Kind of memory behind the guest."),
@@ -59,13 +60,14 @@ public enum Schema {
             "Longest time to pin a DMA request, in place, clock included."),
         Column(
             "write_ns_p50", \.writeNsP50, unit: "ns",
-            "Median time to write a DMA request, in place, clock included."),
+            "Median time to write a DMA request, or to read it, in place, clock included."),
         Column(
             "write_ns_p99", \.writeNsP99, unit: "ns",
-            "99th percentile of the time to write a DMA request, in place, clock included."),
+            "99th percentile of the time to write a DMA request, or to read it, in place, clock included."
+        ),
         Column(
             "write_ns_max", \.writeNsMax, unit: "ns",
-            "Longest time to write a DMA request, in place, clock included."),
+            "Longest time to write a DMA request, or to read it, in place, clock included."),
         Column(
             "unpin_ns_p50", \.unpinNsP50, unit: "ns",
             "Median time to unpin a DMA request, in place, clock included."),
@@ -86,7 +88,7 @@ public enum Schema {
             "(pin + unpin) / (pin + write + unpin), of the total time of this row."),
         Column(
             "write_bytes_per_s", \.writeBytesPerS, unit: "B/s",
-            "Bytes written, divided by the time in write."),
+            "Bytes written or read, divided by the time in that."),
         Column(
             "pair_hot_ns", \.pairHotNs, unit: "ns",
             "A pin and an unpin of the same request in a warm loop without a write: median of batches."
@@ -375,6 +377,35 @@ public enum Schema {
         Column(
             "convert_hold_ns", \.convertHoldNs, unit: "ns",
             "For how long the converter kept a page of a real guest before it gave it back."),
+        Column(
+            "dma_rate_hz", \.dmaRateHz, unit: "1/s",
+            "DMA requests that fall due for each device in a second; empty in a closed loop."),
+        Column(
+            "dma_arrivals", \.dmaArrivals,
+            "How requests that fall due at a rate follow each other: poisson or fixed; empty in a closed loop."
+        ),
+        Column(
+            "depth", \.depth, "Most requests of a device that its driver keeps in flight at once."),
+        Column(
+            "idle_ns", \.idleNs, unit: "ns",
+            "Pause from a DMA request's end to the next one in a closed loop."),
+        Column(
+            "due_ns_p50", \.dueNsP50, unit: "ns",
+            "Median time of a DMA request from when it was due until the guest had it back; empty where none is due before another one's end."
+        ),
+        Column(
+            "due_ns_p99", \.dueNsP99, unit: "ns",
+            "99th percentile of the time of a DMA request from when it was due until the guest had it back."
+        ),
+        Column(
+            "backlog_max", \.backlogMax,
+            "Most DMA requests of a device that were due and not yet submitted at any time."),
+        Column(
+            "direction", \.direction,
+            "Whether devices write guest memory, read it, or both: of mixed:N, N of a hundred requests are reads."
+        ),
+        Column(
+            "read_engine", \.readEngine, "Instructions that the device reads with."),
     ]
 
     /// `1, 5, ... 100`, as the meaning of `convert_ns_cdf` names them.

@@ -77,6 +77,15 @@ package struct SummaryCell: Sendable {
 }
 
 extension Row {
+    /// What happens to the data of its requests, in a word.
+    package var transfer: String {
+        switch direction {
+        case nil, "write": "write"
+        case "read": "read"
+        default: "write or read"
+        }
+    }
+
     /// Whether it was measured to its end.
     package var isMeasured: Bool { status == .ok || status == .violation }
 

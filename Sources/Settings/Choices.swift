@@ -13,8 +13,8 @@ public enum ConversionPlace: String, CaseIterable, BitwiseCopyable, Sendable {
     case inside, outside, mixed
 }
 
-/// How often the guest asks for conversions.
-public enum ConversionRate: BitwiseCopyable, Hashable, Sendable, CustomStringConvertible,
+/// How often the guest asks for something: conversions, or DMAs.
+public enum LoopRate: BitwiseCopyable, Hashable, Sendable, CustomStringConvertible,
     ExpressibleByIntegerLiteral
 {
     /// So many a second, whatever becomes of them: an open loop.
@@ -24,7 +24,7 @@ public enum ConversionRate: BitwiseCopyable, Hashable, Sendable, CustomStringCon
 
     public init(integerLiteral value: UInt64) { self = .perSecond(value) }
 
-    /// Conversions a second; infinity where there is no such number.
+    /// So many a second; infinity where there is no such number.
     public var hertz: Double {
         switch self {
         case .perSecond(let count): Double(count)
@@ -44,6 +44,32 @@ public enum ConversionRate: BitwiseCopyable, Hashable, Sendable, CustomStringCon
         switch self {
         case .perSecond(let count): "\(count)"
         case .max: "max"
+        }
+    }
+}
+
+/// How the requests of an open loop follow each other.
+public enum Arrivals: String, CaseIterable, BitwiseCopyable, Sendable {
+    /// Independent of each other: the times between two are exponential.
+    case poisson
+    /// At equal distances.
+    case fixed
+}
+
+/// Which way the data of DMAs goes.
+public enum Direction: BitwiseCopyable, Hashable, Sendable, CustomStringConvertible {
+    /// Devices write guest memory.
+    case write
+    /// Devices read guest memory.
+    case read
+    /// Drawn for each request: so many of a hundred are reads.
+    case mixed(reads: UInt64)
+
+    public var description: String {
+        switch self {
+        case .write: "write"
+        case .read: "read"
+        case .mixed(let reads): "mixed:\(reads)"
         }
     }
 }

@@ -22,12 +22,24 @@ public struct TurnSettings: BitwiseCopyable, Hashable, Sendable {
     /// All of the guest's memory; nil for its buffers, its queues and some free memory.
     public var guestMemory: PageCount?
 
+    // MARK: The load
+    /// Requests of each device.
+    public var dmaRate = LoopRate.max
+    /// How they follow each other in an open loop.
+    public var arrivals = Arrivals.poisson
+    /// The most of a device's requests that are in flight at once.
+    public var depth = 1
+    /// How long a device has nothing to do between two requests of a closed loop.
+    public var idleNanoseconds: UInt64 = 0
+    public var direction = Direction.write
+
     // MARK: The devices
     public var strategy = StrategyID(RangeTree.self)
     public var entrySize = EntrySize.small
     /// A request is pinned, written and unpinned in segments of at most so many pages; nil for the whole request.
     public var chunk: PageCount?
     public var engine = FillEngine.nt
+    public var readEngine = ReadEngine.load
     /// Threads of a device that write.
     public var lanes = 1
     /// False pins and unpins only.
@@ -50,7 +62,7 @@ public struct TurnSettings: BitwiseCopyable, Hashable, Sendable {
 
     // MARK: Conversions
     public var policy = ConflictPolicy.Kind.deny
-    public var convertRate = ConversionRate.perSecond(1000)
+    public var convertRate = LoopRate.perSecond(1000)
     /// Pages of each conversion.
     public var convertPages = PageCount(1)
     public var convertPlace = ConversionPlace.outside
@@ -79,6 +91,15 @@ public enum Spread: BitwiseCopyable, Hashable, Sendable {
 }
 
 extension TurnSettings {
+    /// Whether devices store anything to their buffers, and load anything from them.
+    public var stores: Bool { writes && direction != .read }
+    public var loads: Bool { writes && direction != .write }
+
+    /// So many requests a queue has room for: of each direction as many as may be in flight.
+    public var queuedRequests: Int {
+        if case .mixed = direction { 2 * depth } else { depth }
+    }
+
     /// The memory that a device's ranges are drawn from; nil where they are packed.
     public var drawnFrom: PageCount? {
         switch spread {

@@ -16,6 +16,17 @@ struct BootedGuest {
     /// 2 MiB entries that sharing buffers and queues has split: no conversion's doing.
     let splitsAtBoot: UInt64
 
+    /// What became of requests that had a time at which they were due; nil where none had.
+    var dues: DueFigures? {
+        var all = DueLog()
+        for driver in drivers {
+            guard driver.addDues(to: &all) else { return nil }
+        }
+        return DueFigures(
+            median: all.latency.percentile(50), percentile99: all.latency.percentile(99),
+            longestBacklog: all.longestBacklog)
+    }
+
     /// Of the drivers' copies; nil where there are none.
     var copyMedian: UInt64? {
         var all = LatencyHistogram()
@@ -84,7 +95,9 @@ extension VirtualMachine {
                         isSettled: { telemetry.settling != .underWay },
                         measure: { telemetry.measuresFrom = $0 },
                         failure: { telemetry.lastFailure }),
-                    clock: clock, listens: plan.processors.vcpusSleep, copies: plan.settings.writes)
+                    clock: clock, pace: plan.pace(ofDevice: index, clock),
+                    direction: plan.settings.direction, seed: plan.settings.seed,
+                    listens: plan.processors.vcpusSleep, copies: plan.settings.writes)
             )
         }
         return drivers

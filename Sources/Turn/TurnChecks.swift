@@ -23,7 +23,7 @@ struct TurnChecks {
         if let complaint = try guest.hosted.strategy.audit() {
             return "\(plan.strategy.info.name): \(complaint)"
         }
-        guard plan.settings.writes else { return nil }
+        guard plan.settings.stores else { return nil }
         if plan.map.sharedPages > PageCount(0) { return mixedComplaint() }
         for (index, generations) in lastCompleted where !shouldStop() {
             for (number, generation) in generations.enumerated() {

@@ -53,10 +53,11 @@ struct TurnConclusion {
         let wrongStores = isBroken ? faults.count : 0
         let oracle = guest.hosted.oracle
         return TurnOutcome(
-            measurements: measurements, copyMedian: guest.copyMedian, conversions: conversions,
+            measurements: measurements, copyMedian: guest.copyMedian, dues: guest.dues,
+            conversions: conversions,
             setupPSCNanoseconds: guest.setupPSCNanoseconds,
             setupPinNanoseconds: devices.setupPinNanoseconds, hotPair: devices.hotPair,
-            violationsPrivate: plan.settings.writes ? oracle.violations + wrongStores : nil,
+            violationsPrivate: plan.settings.stores ? oracle.violations + wrongStores : nil,
             violationsStale: isBroken ? stale : 0,
             firstViolation: oracle.report ?? (wrongStores > 0 ? wrongStore(faults) : nil)
                 ?? (isBroken ? measurements.firstStale : nil),
@@ -64,7 +65,9 @@ struct TurnConclusion {
             faults: plan.protects ? faults : nil,
             cache: plan.strategy.isCached ? measurements.cache : nil,
             takenBack: guest.hosted.host.takenBack.found,
-            lostBytes: faults.lostBytes + (isBroken ? 0 : stale * pageSize),
+            // What a device has read of another frame is no loss.
+            lostBytes: faults.lostBytes
+                + (isBroken || !plan.settings.stores ? 0 : stale * pageSize),
             vcpus: vcpus.interference, longestVCPUStep: vcpus.longestStepNanoseconds,
             warmedUp: devices.handles.allSatisfy { $0.telemetry.settling == .done })
     }

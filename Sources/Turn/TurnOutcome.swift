@@ -3,11 +3,22 @@ import PinLock
 import Telemetry
 import VirtualDevice
 
+/// Of all measured requests of a turn in which each has a time at which it is due.
+public struct DueFigures: Sendable {
+    /// From then until the guest had it back, in nanoseconds; nil where none was completed.
+    public let median: UInt64?
+    public let percentile99: UInt64?
+    /// The most requests of one device that were due and not yet submitted.
+    public let longestBacklog: UInt64
+}
+
 /// What came of one turn.
 public struct TurnOutcome {
     public let measurements: Measurements
     /// Median of the guest's copies of whole requests out of its pools, in nanoseconds; nil where it has none.
     public let copyMedian: UInt64?
+    /// What became of requests that had a time at which they were due; nil where none had.
+    public let dues: DueFigures?
     public let conversions: ConversionLog
     /// The guest's sharing of its buffers, and the devices' pins at set-up, in nanoseconds.
     public let setupPSCNanoseconds: UInt64

@@ -51,6 +51,20 @@ public struct TurnPlan: Sendable {
         return setup
     }
 
+    /// When the requests of the device at `index` are due; nil where the next one comes as soon as the only one in flight
+    /// is completed.
+    func pace(ofDevice index: Int, _ clock: TickClock) -> (any RequestPace)? {
+        switch settings.dmaRate {
+        case .perSecond(let rate):
+            return OpenLoop(
+                rate: Double(rate), arrivals: settings.arrivals, device: index,
+                seed: settings.seed, clock: clock)
+        case .max where settings.idleNanoseconds == 0 && settings.depth == 1: return nil
+        case .max:
+            return ClosedLoop(pause: clock.ticks(fromNanoseconds: settings.idleNanoseconds))
+        }
+    }
+
     /// When there are enough DMAs, and when it must end.
     func limits(_ clock: TickClock) -> TurnControl.Limits {
         func ticks(_ nanoseconds: UInt64) -> UInt64 { clock.ticks(fromNanoseconds: nanoseconds) }

@@ -1,6 +1,7 @@
 /// A request whose chain is built: the driver's token for it.
 public struct PreparedRequest: Hashable, Sendable {
-    let slot: Int
+    /// Its place among the requests of its queue: below their number, and no other's as long as it is not released.
+    public let slot: Int
 }
 
 /// A request that the device is done with.

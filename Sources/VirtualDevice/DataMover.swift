@@ -8,7 +8,7 @@ import Virtqueue
 struct DataMover {
     private let writer: DmaWriter?
     private let store: (any BlockStore)?
-    private(set) var reader = DmaReader()
+    private(set) var reader: DmaReader
     private(set) var faults: FaultRecovery
     /// Bytes moved of the request under way, without a gap from its first on.
     private(set) var moved: UInt64 = 0
@@ -19,8 +19,12 @@ struct DataMover {
     private var offset: UInt64 = 0
 
     /// A store comes first; without a writer either, nothing is moved.
-    init(writer: DmaWriter?, store: (any BlockStore)? = nil, faults: FaultRecovery) {
+    init(
+        writer: DmaWriter?, reader: DmaReader = DmaReader(), store: (any BlockStore)? = nil,
+        faults: FaultRecovery
+    ) {
         self.writer = writer
+        self.reader = reader
         self.store = store
         self.faults = faults
     }
@@ -30,12 +34,12 @@ struct DataMover {
     /// Whether what was written stays written.
     func flush() -> Bool { store?.flush() ?? true }
 
-    /// To be called before a request's first pin.
-    mutating func start(generation: UInt64) {
+    /// To be called before a request's first pin; what is to be written is made ready.
+    mutating func start(generation: UInt64, writes: Bool) {
         (moved, segment, offset) = (0, 0, 0)
         faults.start()
         sector = generation
-        guard let writer else { return }
+        guard writes, let writer else { return }
         stamp = writer.stamp(generation: generation)
         writer.prepare(stamp)
     }

@@ -127,7 +127,7 @@ public final class DeviceProcess {
         let (setup, clock) = (turn.setup, turn.clock)
         let (pinner, cache) = try makePinner(strategy, turn)
         let mover = DataMover(
-            writer: try makeWriter(setup),
+            writer: try makeWriter(setup), reader: DmaReader(setup.settings.readEngine),
             faults: FaultRecovery(
                 policy: setup.faultPolicy, table: strategy.arena.table,
                 hypervisor: InheritedDescriptor.service, timeout: setup.retryNanoseconds))

@@ -69,7 +69,7 @@ struct RequestServer: ~Copyable {
     private mutating func transfer(
         _ request: inout DeviceRequest, _ sample: inout DMASample
     ) -> End {
-        mover.start(generation: request.sector)
+        mover.start(generation: request.sector, writes: request.type == .in)
         let first = clock.now()
         if let previousEnd {
             sample.gapTicks = TickClock.elapsed(from: previousEnd, to: first)

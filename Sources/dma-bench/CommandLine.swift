@@ -29,6 +29,7 @@ struct DmaBench: ParsableCommand {
         ])
 
     @OptionGroup var guest: GuestOptions
+    @OptionGroup var load: LoadOptions
     @OptionGroup var conversions: ConversionOptions
     @OptionGroup var machine: DeviceOptions
     @OptionGroup var turns: RunOptions

@@ -1,6 +1,7 @@
 import Experiment
 import GuestMemory
 import Report
+import Settings
 
 /// What a run would do, run nothing: its cells, their order, its memory and how long it may take.
 struct DryRun {
@@ -41,11 +42,28 @@ struct DryRun {
             return """
                 size \(settings.size.bytes), chunk \(cell.chunk.bytes), ranges \(settings.ranges), \
                 \(misalignment == PageCount(0) ? "" : "misaligned by \(misalignment), ")devices \
-                \(settings.devices), engine \(settings.writes ? settings.engine.rawValue : "none"), policy \
+                \(settings.devices), engine \(settings.stores ? settings.engine.rawValue : "none"), \(Self.load(settings))policy \
                 \(settings.policy.rawValue), \(settings.convertRate) conversions/s of \(settings.convertPages) \
                 \(settings.convertPlace.rawValue): \(order)
                 """
         }
+    }
+
+    /// What differs from a device that writes all the time, one request after the other.
+    private static func load(_ settings: TurnSettings) -> String {
+        var parts: [String] = []
+        if settings.loads {
+            parts.append(
+                "direction \(settings.direction), reads by \(settings.readEngine.rawValue)")
+        }
+        if settings.dmaRate != .max {
+            parts.append("\(settings.dmaRate) DMAs/s due, \(settings.arrivals.rawValue)")
+        }
+        if settings.depth > 1 { parts.append("depth \(settings.depth)") }
+        if settings.idleNanoseconds > 0 {
+            parts.append("pauses of \(Human.duration(Double(settings.idleNanoseconds)))")
+        }
+        return parts.map { $0 + ", " }.joined()
     }
 
     /// What depends on the machine, and on the moment.

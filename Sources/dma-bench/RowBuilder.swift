@@ -71,6 +71,11 @@ struct RowBuilder {
         row.setupPinNs = outcome.setupPinNanoseconds
         row.splits = outcome.splits
         row.copyNsP50 = outcome.copyMedian.map { Double($0) }
+        row.dueNsP50 = outcome.dues?.median.map { Double($0) }
+        row.dueNsP99 = outcome.dues?.percentile99.map { Double($0) }
+        row.backlogMax = outcome.dues?.longestBacklog
+        // What a device waits for a request that is not due yet is nobody's cost.
+        if outcome.dues != nil { row.outsideShare = nil }
         row.leakedPins = UInt64(outcome.leakedPins)
         row.faults = outcome.faults?.count
         row.lostBytes = outcome.lostBytes

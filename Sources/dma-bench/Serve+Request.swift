@@ -116,34 +116,3 @@ extension ServeCommand {
         ].joined(separator: ";")
     }
 }
-
-extension Quantity {
-    /// A time in nanoseconds, within limits: digits and a unit, ns, us, ms or s; 0 needs none.
-    static func duration(
-        _ text: String, option: String, in limits: ClosedRange<UInt64>
-    ) throws(UsageError) -> UInt64 {
-        let units: [(String, UInt64)] = [
-            ("ns", 1), ("us", 1000), ("ms", 1_000_000), ("s", 1_000_000_000),
-        ]
-        let digits = text.prefix { $0.isASCII && $0.isNumber }
-        let unit = String(text.dropFirst(digits.count))
-        guard let number = UInt64(digits),
-            let factor = number == 0 && unit.isEmpty ? 1 : units.first(where: { $0.0 == unit })?.1
-        else {
-            throw UsageError(
-                "\(option) \(text): write whole digits and a unit, ns, us, ms or s, as in 500ms or 2s"
-            )
-        }
-        let (value, overflow) = number.multipliedReportingOverflow(by: factor)
-        guard !overflow, limits.contains(value) else {
-            func word(_ value: UInt64) -> String {
-                value == 0
-                    ? "0" : units.last { value % $0.1 == 0 }.map { "\(value / $0.1)\($0.0)" }!
-            }
-            throw UsageError(
-                "\(option) \(text): must be from \(word(limits.lowerBound)) to \(word(limits.upperBound))"
-            )
-        }
-        return value
-    }
-}

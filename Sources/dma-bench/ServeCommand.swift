@@ -82,7 +82,7 @@ struct ServeCommand: ParsableCommand {
     var cache = "64M"
     @Option(
         parsing: .unconditional,
-        help: "How the device writes with --store fill: nt, stosq, memset, copy.",
+        help: "How the device writes with --store fill: nt, stosq, memset, copy, file.",
         completion: .list(["nt", "stosq", "memset", "copy"]))
     var engine = "nt"
     @Option(parsing: .unconditional, help: "Seed of everything random.")

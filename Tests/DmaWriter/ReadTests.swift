@@ -25,6 +25,27 @@ import Testing
         }
     }
 
+    /// The other engine has the bytes in its own memory afterwards, these and no others; of more than it holds the end.
+    @Test func copiesTheRangeAndNothingElse() throws {
+        let memory = try GuardedPages(pages: 4)
+        for index in memory.bytes.indices { memory.bytes[index] = UInt8(index * 7 % 251) }
+        for range in [0..<0, 0..<1, 5..<4101, 4096..<16_384, 0..<16_384] {
+            var reader = DmaReader(.copy)
+            reader.read(UnsafeRawBufferPointer(rebasing: memory.bytes[range]))
+            let target = try #require(reader.target)
+            #expect(Array(target.bytes) == Array(memory.bytes[range]), "\(range)")
+            #expect(reader.digest == 0)
+        }
+        let large = [UInt8](unsafeUninitializedCapacity: 9 << 20) { bytes, count in
+            for index in bytes.indices { bytes[index] = UInt8(truncatingIfNeeded: index >> 20) }
+            count = bytes.count
+        }
+        var reader = DmaReader(.copy)
+        large.withUnsafeBytes { reader.read($0) }
+        let target = try #require(reader.target)
+        #expect(target.bytes.count == 1 << 20 && target.bytes.allSatisfy { $0 == 8 })
+    }
+
     /// The parts of a request read one after the other come to what the whole comes to, and a byte left out shows.
     @Test func partsAddUp() throws {
         let memory = try GuardedPages(pages: 1)

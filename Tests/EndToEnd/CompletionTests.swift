@@ -64,7 +64,7 @@ extension EndToEnd {
         }
 
         @Test func bashCompletesNamesOptionsAndFiles() throws {
-            #expect(try completions("--engine", "") == ["copy", "memset", "nt", "stosq"])
+            #expect(try completions("--engine", "") == ["copy", "file", "memset", "nt", "stosq"])
             #expect(
                 try completions("--strategy", "pe") == ["perpage", "perpage-swar"])
             #expect(try completions("--dry") == ["--dry-run"])

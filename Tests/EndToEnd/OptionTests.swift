@@ -67,6 +67,53 @@ extension EndToEnd {
             #expect(rows[0]["shared_lines"] == "1" && rows[0]["shared_pages"] == "0")
         }
 
+        /// What is asked for is in the row, and each request has its time; utilisation is what was measured.
+        @Test func requestsFallDue() throws {
+            let rows = try rows(
+                "--size", "64K", "--strategy", "perpage,longlived", "--dma-rate", "500,2000",
+                "--dma-arrivals", "fixed", "--depth", "4")
+            #expect(rows.map { $0["dma_rate_hz"] } == ["500", "500", "2000", "2000"])
+            for row in rows {
+                #expect(row["dma_arrivals"] == "fixed" && row["depth"] == "4")
+                #expect(try row.number("due_ns_p50") >= row.number("dma_ns_p50"))
+                #expect(try row.number("due_ns_p99") >= row.number("due_ns_p50"))
+                #expect(row["outside_share"] == "" && row["backlog_max"] != "")
+                let busy = try row.number("device_busy")
+                #expect(busy > 0 && busy <= 1)
+            }
+        }
+
+        @Test func closedLoopsPauseOrKeepMoreInFlight() throws {
+            for load in [["--idle", "1ms"], ["--depth", "3"]] {
+                let row = try rows("--size", "64K", "--strategy", "slots", load[0], load[1])[0]
+                #expect(row["dma_rate_hz"] == "" && row["dma_arrivals"] == "")
+                #expect(row["backlog_max"] == "0" && row["due_ns_p50"] != "")
+            }
+            let usual = try rows("--size", "64K", "--strategy", "slots")[0]
+            #expect(usual["due_ns_p50"] == "" && usual["backlog_max"] == "")
+            #expect(usual["outside_share"] != "")
+        }
+
+        /// A device that reads pins as one that writes, and what it reads by is in the row.
+        @Test func devicesReadAndWrite() throws {
+            let rows = try rows(
+                "--size", "256K", "--strategy", "perpage,bounce", "--direction",
+                "write,read,mixed:50", "--engine", "stosq", "--read-engine", "copy")
+            #expect(
+                rows.map { $0["direction"] } == [
+                    "write", "write", "read", "read", "mixed:50", "mixed:50",
+                ])
+            for row in rows {
+                let writes = row["direction"] != "read"
+                #expect(row["engine"] == (writes ? "stosq" : "none"))
+                #expect(row["read_engine"] == (row["direction"] == "write" ? "" : "copy"))
+                // Nobody overwrites a canary by reading.
+                #expect(row["violations_private"] == (writes ? "0" : ""))
+                #expect(try row.number("write_bytes_per_s") > 0)
+                #expect((row["copy_ns_p50"] != "") == (row.strategy == "bounce"))
+            }
+        }
+
         @Test func scatterGatherListsAreWhole() throws {
             let rows = try rows("--strategy", "perpage,longlived", "--ranges", "64")
             #expect(rows.map { $0["ranges"] } == ["64", "64"])

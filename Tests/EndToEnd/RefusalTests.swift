@@ -39,9 +39,18 @@ extension EndToEnd {
             ["--pin-limit", "1M", "--size", "4M", "--strategy", "longlived"],
             ["--pin-limit", "1M", "--size", "4M", "--strategy", "bounce"],
             ["--pin-limit", "4K", "--size", "4K"],
+            ["--dma-rate", "0"], ["--dma-rate", "fast"], ["--dma-arrivals", "fixed"],
+            ["--dma-rate", "9", "--dma-arrivals", "even"], ["--depth", "0"], ["--depth", "257"],
+            ["--depth", "2", "--strategy", "none,bounce"], ["--idle", "5"],
+            ["--idle", "61s"], ["--idle", "1ms", "--dma-rate", "9"],
+            ["--idle", "0,1ms", "--depth", "2"],
+            ["--direction", "reed"], ["--direction", "mixed"], ["--direction", "mixed:100"],
+            ["--read-engine", "copy"], ["--direction", "read", "--no-write"],
+            ["--direction", "write,read", "--enforce", "mmu"],
             ["--backing", "hugetlb-2m", "--convert-to", "free"], ["device", "64", "1", "any"],
         ]
         private static let unavailable: [[String]] = [
+            ["--direction", "read", "--size", "4M", "--strategy", "fault"],
             ["--size", "15T"], ["--size", "4T", "--devices", "3"], ["--size", "15T", "--no-write"],
         ]
         private static let inputOutput: [[String]] = [

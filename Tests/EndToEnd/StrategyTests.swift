@@ -63,6 +63,25 @@ extension EndToEnd {
             #expect(left.isEmpty)
         }
 
+        /// A page may not be converted under a read either: without a lock the ledger finds that it was, with one never.
+        @Test func readsAreHeldToo() throws {
+            var isCaught = false
+            for _ in 1...50 where !isCaught {
+                let rows = try rows(
+                    "--size", "64M", "--strategy", "none,rangetree,slots", "--direction", "read",
+                    "--convert-rate", "20000", "--convert-where", "inside", "--rounds", "1",
+                    "--seconds", "0.3")
+                for row in rows {
+                    #expect(row["status"] == "ok" && row["violations_private"] == "")
+                    if row.isSafe { #expect(row["violations_stale"] == "0") }
+                    if row.strategy == "none", try row.count("violations_stale") > 0 {
+                        isCaught = true
+                    }
+                }
+            }
+            #expect(isCaught)
+        }
+
         /// Pages that the guest gives back are held by pins just the same; without one, writes land after the free.
         @Test func freedPagesAreHeldToo() throws {
             var isCaught = false

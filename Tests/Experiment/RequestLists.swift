@@ -43,7 +43,7 @@ extension Request {
         get { values(of: \.policy) }
         set { vary(\.policy, over: newValue, option: "--policy") }
     }
-    var convertRates: [ConversionRate] {
+    var convertRates: [LoopRate] {
         get { values(of: \.convertRate) }
         set { vary(\.convertRate, over: newValue, option: "--convert-rate") }
     }

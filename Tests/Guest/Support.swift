@@ -9,10 +9,11 @@ import Virtqueue
 /// A guest of small buffers and the free memory that every guest has.
 func smallMap(
     devices: Int = 2, pagesPerRange: UInt64 = 4, ranges: Int = 4, misalignment: UInt64 = 0,
-    pool: UInt64? = nil
+    pool: UInt64? = nil, requests: Int = 1
 ) throws -> MemoryMap {
     try MemoryMap(
-        devices: devices, pagesPerRange: PageCount(pagesPerRange), rangeCount: ranges,
+        devices: devices, requests: requests, pagesPerRange: PageCount(pagesPerRange),
+        rangeCount: ranges,
         misalignment: PageCount(misalignment), pool: pool.map { PageCount($0) }, total: nil)
 }
 
@@ -83,7 +84,8 @@ final class QueueEnd {
     func next() -> NextRequest { queue.next(into: &request, from: view, reading: &reader) }
 
     func complete(_ status: RequestStatus) {
-        let bytes = status == .ok ? request.byteCount.rawValue : 0
+        let isWritten = status == .ok && request.type == .in
+        let bytes = isWritten ? request.byteCount.rawValue : 0
         queue.complete(&request, with: status, bytesWritten: bytes)
     }
 }

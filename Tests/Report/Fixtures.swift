@@ -80,6 +80,7 @@ extension Row {
             \.deniedCallNsP50, \.deniedCallNsP99, \.deviceGapShare, \.deviceGapNsMax,
             \.deviceSharedShare, \.deviceWaitShare, \.vcpuGapShare, \.vcpuGapNsMax,
             \.vcpuSharedShare, \.vcpuWaitShare, \.vcpuStepNsMax, \.deviceCpuNs, \.convertHoldNs,
+            \.dmaRateHz, \.idleNs, \.dueNsP50, \.dueNsP99,
         ]
         let values = [0.1, 1e-9, 1_450_000, 3e300, 0.5, 2.0 / 3, 0]
         for (index, path) in numbers.enumerated() {
@@ -94,7 +95,7 @@ extension Row {
             \.deviceGaps, \.devicePreempted, \.deviceFaults, \.vcpuGaps, \.vcpuPreempted,
             \.vcpuFaults, \.throttledNs, \.stops, \.spreadBytes, \.inRequests, \.inBytes,
             \.outRequests, \.outBytes, \.segmentsP50, \.segmentsP99, \.segmentsMax, \.depthP50,
-            \.depthMax, \.pageWaits,
+            \.depthMax, \.pageWaits, \.backlogMax,
         ]
         for (index, path) in counts.enumerated() { row[keyPath: path] = UInt64(index) + 100 }
         row.noisy = ["cpu", "warmup"]
@@ -105,6 +106,8 @@ extension Row {
         row.convertNsCdf = [10, 20, .max]
         row.exclusion = "faults"
         row.convertLoop = "closed"
+        (row.dmaArrivals, row.depth) = ("fixed", 17)
+        (row.direction, row.readEngine) = ("mixed:70", "copy")
         (row.convertWait, row.notify) = ("block", "devices")
         (row.guest, row.store, row.queues) = ("vhost-user", "memory", 8)
         (row.deviceBusy, row.ranCpu) = ([0.5, 1], [1, 3, 0])

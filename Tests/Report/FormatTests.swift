@@ -85,9 +85,9 @@ import Testing
         #expect(
             Format.table.header + Format.table.line(row)
                 == """
-                round  strategy          size  pin p50  write p50  unpin p50  sync share  \
+                round  strategy          size  pin p50  data p50  unpin p50  sync share  \
                 throughput  conversions  denied  conv p50  conv p99  violations  status
-                    1  perpage          1 GiB  1.45 ms    53.0 ms     740 us         4 %  \
+                    1  perpage          1 GiB  1.45 ms   53.0 ms     740 us         4 %  \
                 18.9 GiB/s          900     100    450 ns   12.3 us           0  ok
 
                 """)

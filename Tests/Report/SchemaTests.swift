@@ -30,7 +30,8 @@ import Testing
                 + "vcpu_preempted,vcpu_faults,vcpu_step_ns_max,throttled_ns,stops,ran_cpu,"
                 + "spread_bytes,guest,store,queues,in_requests,in_bytes,out_requests,"
                 + "out_bytes,segments_p50,segments_p99,segments_max,depth_p50,depth_max,page_waits,"
-                + "device_cpu_ns,convert_hold_ns\n"
+                + "device_cpu_ns,convert_hold_ns,dma_rate_hz,dma_arrivals,depth,idle_ns,due_ns_p50,"
+                + "due_ns_p99,backlog_max,direction,read_engine\n"
         )
         #expect(Schema.version == 2)
     }

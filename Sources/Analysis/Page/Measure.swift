@@ -13,13 +13,16 @@ struct Measure: Sendable {
 
     static let all: [Measure] = [
         Measure(
-            title: "sync share", meaning: "(pin + unpin) / (pin + write + unpin), of total times",
+            title: "sync share",
+            meaning:
+                "(pin + unpin) / (pin + write + unpin), of total times; a read counts as a write",
             format: Human.percent, value: { $0.writtenSyncShare }),
         Measure(
             title: "pin", meaning: "p50 of a DMA request, in place, beside the write",
             format: Human.duration, value: { $0.pinNsP50 }),
         Measure(
-            title: "write", meaning: "p50 of a DMA request",
+            title: "write",
+            meaning: "p50 of a DMA request: to write it, or to read it where the direction is that",
             format: Human.duration, value: { $0.writeNsP50 }),
         Measure(
             title: "unpin", meaning: "p50 of a DMA request, in place, beside the write",

@@ -9,6 +9,8 @@ struct SafetySentence {
     private var safeCanaryRows = 0
     private var convertingRows = 0
     private var convertingInTheWayRows = 0
+    /// What devices did with guest memory.
+    private var transfers: Set<String> = []
 
     init(_ rows: [Row]) {
         strategies = Violations.byStrategy(rows)
@@ -16,7 +18,10 @@ struct SafetySentence {
     }
 
     private mutating func count(_ row: Row) {
-        if row.violationsStale != nil { ledgerRows += 1 }
+        if row.violationsStale != nil {
+            ledgerRows += 1
+            transfers.insert(row.transfer)
+        }
         if row.violationsPrivate != nil {
             canaryRows += 1
             if row.safe { safeCanaryRows += 1 }
@@ -59,7 +64,9 @@ struct SafetySentence {
 
     /// What looked, in how many rows, and whether there was anything to see.
     private var method: String {
-        var text = "checked by a ledger of conversions after each write (\(Human.rows(ledgerRows)))"
+        let transfer = transfers.count == 1 ? transfers.first! : "write or read"
+        var text =
+            "checked by a ledger of conversions after each \(transfer) (\(Human.rows(ledgerRows)))"
         text +=
             canaryRows == 0
             ? ", without canaries, since nothing was written"

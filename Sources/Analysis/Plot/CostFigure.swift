@@ -13,7 +13,7 @@ struct CostFigure: Sendable {
 
     static let bySize = CostFigure(
         name: "cost-by-size", title: "Cost of pin and unpin by DMA size",
-        text: "Where a line crosses that of the write, locking a DMA takes as long as writing it.",
+        text: "Where a line crosses that of the data, locking a DMA takes as long as moving it.",
         dimension: .size, axis: { _ in .size }, showsWrite: true,
         scarcity: "give --size a list or a range")
 
@@ -26,7 +26,7 @@ struct CostFigure: Sendable {
     static let byRanges = CostFigure(
         name: "cost-by-ranges", title: "Cost of pin and unpin by number of ranges",
         text:
-            "A request of one size is scattered over so many ranges. Where a line crosses that of the write, locking it takes as long as writing it.",
+            "A request of one size is scattered over so many ranges. Where a line crosses that of the data, locking it takes as long as moving it.",
         dimension: .ranges,
         axis: {
             Axis(label: "ranges of the scatter-gather list", quantity: .count, scale: .steps($0))
@@ -67,6 +67,7 @@ struct CostFigure: Sendable {
         guard !cells.isEmpty else { return nil }
         let samples = cells.mapValues { trials in trials.values.compactMap { Sample($0).median } }
         return Figure.Series(
-            name: "the write itself", look: Look(colour: .grey), points: Selection.points(samples))
+            name: "the \(selection.example.transfer) itself", look: Look(colour: .grey),
+            points: Selection.points(samples))
     }
 }

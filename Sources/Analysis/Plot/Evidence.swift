@@ -96,7 +96,8 @@ struct Evidence {
 struct Setting: Hashable {
     static let names = [
         "environment", "policy", "entry", "chunk", "devices", "engine", "lanes", "backing",
-        "pages a conversion", "conversions are", "converted to", "enforce", "buffers",
+        "pages a conversion", "conversions are", "converted to", "enforce", "buffers", "arrivals",
+        "depth", "idle", "direction", "reads by",
     ]
     let values: [String]
 
@@ -106,7 +107,9 @@ struct Setting: Hashable {
             row.chunkBytes == row.sizeBytes ? "whole request" : Human.size(bytes: row.chunkBytes),
             String(row.devices), row.engine ?? "", "\(row.lanes ?? 1)", row.backing ?? "",
             String(row.convertPages), row.convertWhere, row.convertTo ?? "private",
-            row.enforce ?? "none", row.buffers ?? "disjoint",
+            row.enforce ?? "none", row.buffers ?? "disjoint", row.dmaArrivals ?? "poisson",
+            "\(row.depth ?? 1)", Human.duration(row.idleNs ?? 0),
+            row.direction ?? "write", row.readEngine ?? "",
         ]
     }
 }

@@ -48,6 +48,15 @@ public struct Figures: Sendable {
         (TradeFigure.name, { context throws(Omission) in try TradeFigure.make(context) }),
         (LatencyFigure.name, { context throws(Omission) in try LatencyFigure.make(context) }),
         (
+            LoadFigure.denied.name,
+            { context throws(Omission) in try LoadFigure.denied.make(context) }
+        ),
+        (
+            LoadFigure.median.name,
+            { context throws(Omission) in try LoadFigure.median.make(context) }
+        ),
+        (LoadFigure.tail.name, { context throws(Omission) in try LoadFigure.tail.make(context) }),
+        (
             CostFigure.byMisalignment.name,
             { context throws(Omission) in try CostFigure.byMisalignment.make(context) }
         ),
@@ -95,15 +104,17 @@ struct Context {
     /// What was held fixed, and where it was measured. What the figure itself varies or tells is among `told`.
     func source(of selection: Selection, without told: [Dimension]) -> String {
         let row = selection.example
-        let dimensions = Dimension.allCases.filter { !told.contains($0) }
+        // A closed loop is the usual one.
+        let usual: [Dimension] = row.dmaRateHz == nil ? [.load] : []
+        let dimensions = Dimension.allCases.filter { !told.contains($0) && !usual.contains($0) }
             .map { $0.text($0.value(row)) }
         let devices = row.devices == 1 ? "1 device" : "\(row.devices) devices"
         let setting =
             dimensions + [
                 "conversions of \(row.convertPages == 1 ? "1 page" : "\(row.convertPages) pages") "
                     + "\(row.convertWhere), \(row.policy)", devices,
-                "engine \(row.engine ?? Human.missing)", row.backing ?? Human.missing,
-                "\(Human.size(bytes: row.entryBytes)) entries",
+            ] + row.engines + [
+                row.backing ?? Human.missing, "\(Human.size(bytes: row.entryBytes)) entries",
             ]
         let reasons = Set(selection.entries.flatMap { evidence.rows[$0.row].noisy }).sorted()
         let noisy = selection.entries.count { !evidence.rows[$0.row].noisy.isEmpty }
@@ -125,6 +136,14 @@ extension Row {
     var syncNs: Double? {
         guard let pinNsP50, let unpinNsP50 else { return nil }
         return pinNsP50 + unpinNsP50
+    }
+
+    /// How devices moved the data, and which way where that is not said by it.
+    var engines: [String] {
+        let writes = "engine \(engine ?? Human.missing)"
+        guard let direction, let readEngine else { return [writes] }
+        let reads = "reads by \(readEngine)"
+        return direction == "read" ? [reads] : [direction, writes, reads]
     }
 
     /// Whether the guest copied what the device wrote, out of a pool.

@@ -7,6 +7,8 @@ enum Dimension: CaseIterable {
     case rate
     case ranges
     case misalignment
+    /// DMAs that fall due in a second.
+    case load
 
     func value(_ row: Row) -> Double {
         switch self {
@@ -14,6 +16,7 @@ enum Dimension: CaseIterable {
         case .rate: row.convertRateHz ?? .infinity
         case .ranges: Double(row.ranges ?? 0)
         case .misalignment: Double(row.misalignBytes ?? 0)
+        case .load: row.dmaRateHz ?? .infinity
         }
     }
 
@@ -25,6 +28,8 @@ enum Dimension: CaseIterable {
         case .ranges: value == 1 ? "1 range" : "\(Human.grouped(whole(value))) ranges"
         case .misalignment:
             value == 0 ? "aligned" : "misaligned by \(Human.size(bytes: whole(value)))"
+        case .load:
+            value.isFinite ? "\(Human.grouped(whole(value))) DMAs/s due" : "a DMA after the other"
         }
     }
 }

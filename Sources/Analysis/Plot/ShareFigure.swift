@@ -30,8 +30,10 @@ enum ShareFigure {
                 })
         }
         let size = Human.size(bytes: selection.example.sizeBytes)
+        let transfer = selection.example.transfer
         return Figure(
-            name: name, kind: .bars, title: "Pin, unpin and write as shares of a DMA of \(size)",
+            name: name, kind: .bars,
+            title: "Pin, unpin and \(transfer) as shares of a DMA of \(size)",
             caption: context.caption(
                 "Beside each name the share of pin and unpin together: of the medians (p50) of a row."
                     + selection.copyNote,
@@ -47,7 +49,7 @@ enum ShareFigure {
                     return point
                 },
                 series("unpin", .orange) { sync[$0].points[0] },
-                series("write", .lightGrey) { _ in
+                series(transfer, .lightGrey) { _ in
                     Figure.Point(x: 0, y: 1, xInterval: nil, yInterval: nil)
                 },
             ])

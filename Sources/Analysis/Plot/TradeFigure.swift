@@ -42,7 +42,8 @@ enum TradeFigure {
             caption: context.caption(points, of: selection),
             source: context.source(of: selection, without: [.size, .rate]),
             x: Axis(
-                label: "DMA throughput of a device: size / p50 of pin, write and unpin",
+                label:
+                    "DMA throughput of a device: size / p50 of pin, \(selection.example.transfer) and unpin",
                 quantity: .bytesPerSecond, scale: .linear),
             y: Axis(label: "conversion, p99", quantity: .nanoseconds, scale: .logarithmic),
             series: series)

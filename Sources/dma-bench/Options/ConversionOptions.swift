@@ -20,12 +20,7 @@ struct ConversionOptions: RequestOptions {
 
     private static let rateOption = RequestOption(
         "convert-rate", "Conversions a second; 0 for none, max for one after the other (range).",
-        ValueForm<ConversionRate>(
-            read: { text, option throws(UsageError) in
-                if text == "max" { return .max }
-                return .perSecond(try Quantity.count(text, option: option, in: 0...10_000_000))
-            },
-            word: { "\($0)" }, raw: \.order), varies: \.convertRate
+        .rate(0...10_000_000), varies: \.convertRate
     ).column(\.convertRateHz) {
         let hertz = $0.settings.convertRate.hertz
         return hertz.isFinite ? hertz : nil

@@ -31,10 +31,10 @@ struct DeviceOptions: RequestOptions {
     ]
 
     private static let engineOption = RequestOption(
-        "engine", "How the device writes: nt, stosq, memset, copy (list).",
+        "engine", "How the device writes: nt, stosq, memset, copy, file (list).",
         .cases(formerly: ["movsb": .stosq]),
         varies: \.engine
-    ).column(\.engine) { $0.settings.writes ? $0.settings.engine.rawValue : "none" }
+    ).column(\.engine) { $0.settings.stores ? $0.settings.engine.rawValue : "none" }
 
     private static let lanesOption = RequestOption(
         "lanes", "Threads of a device that write.", .count(1...64), sets: \.lanes

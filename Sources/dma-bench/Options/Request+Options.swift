@@ -5,7 +5,7 @@ extension DmaBench {
     /// What the options ask for.
     func request() throws(UsageError) -> Request {
         var texts = guest.texts
-        for more in [conversions.texts, machine.texts, turns.texts] {
+        for more in [load.texts, conversions.texts, machine.texts, turns.texts] {
             texts.merge(more) { _, new in new }
         }
         // The broken ones are there to be caught, which outside the buffers nobody can.
@@ -17,8 +17,9 @@ extension DmaBench {
 
     /// Everything that decides what is measured, in the order of the help.
     static let requestOptions: [RequestOption] =
-        GuestOptions.options.map(\.0) + ConversionOptions.options.map(\.0)
-        + DeviceOptions.options.map(\.0) + RunOptions.options.map(\.0)
+        GuestOptions.options.map(\.0) + LoadOptions.options.map(\.0)
+        + ConversionOptions.options.map(\.0) + DeviceOptions.options.map(\.0)
+        + RunOptions.options.map(\.0)
 }
 
 extension Request {
@@ -27,6 +28,15 @@ extension Request {
         self.init()
         for option in DmaBench.requestOptions {
             if let text = texts[option.name] { try option.read(text, &self) }
+        }
+        if let text = texts["dma-arrivals"], values(of: \.dmaRate) == [.max] {
+            throw UsageError(
+                "--dma-arrivals \(text): there is no rate at which requests fall due; give --dma-rate"
+            )
+        }
+        if let text = texts["read-engine"], values(of: \.direction) == [.write] {
+            throw UsageError(
+                "--read-engine \(text): no device reads; give --direction read or mixed:50")
         }
         let strategies = values(of: \.strategy).map(\.type)
         for option in DmaBench.requestOptions {

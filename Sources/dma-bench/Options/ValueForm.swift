@@ -1,6 +1,7 @@
 import ArgumentParser
 import Experiment
 import GuestMemory
+import Settings
 
 /// How a value is written: on the command line, and in the text that a plan's hash is made of.
 struct ValueForm<Value: Sendable>: Sendable {
@@ -92,6 +93,29 @@ extension ValueForm<PageCount> {
                 PageCount(try Quantity.count(text, option: option, in: limits))
             },
             word: { "\($0.rawValue)" }, raw: \.rawValue)
+    }
+}
+
+extension ValueForm<UInt64> {
+    /// A time in nanoseconds, within limits.
+    static func duration(_ limits: ClosedRange<UInt64>) -> ValueForm {
+        ValueForm(
+            read: { text, option throws(UsageError) in
+                try Quantity.duration(text, option: option, in: limits)
+            },
+            word: { "\($0)ns" })
+    }
+}
+
+extension ValueForm<LoopRate> {
+    /// So many a second, or one after the other.
+    static func rate(_ limits: ClosedRange<UInt64>) -> ValueForm {
+        ValueForm(
+            read: { text, option throws(UsageError) in
+                if text == "max" { return .max }
+                return .perSecond(try Quantity.count(text, option: option, in: limits))
+            },
+            word: { "\($0)" }, raw: \.order)
     }
 }
 

@@ -19,12 +19,16 @@ import Testing
                         pin: 40 + 10 * Double(place * round), write: Double(shape.size) / 10,
                         unpin: strategy == "longlived" ? 20 : 60)
                     (row.misalignBytes, row.ranges) = (shape.misalignment, shape.ranges)
-                    (row.setupPinNs, row.convertNsP99) = (Double(place) * 500, 9000)
-                    row.conversions = 1000
+                    (row.setupPinNs, row.convertNsP50) = (Double(place) * 500, 400)
+                    (row.convertNsP99, row.conversions) = (9000, 1000)
+                    row.conversionsDenied = UInt64(place * 100)
                     row.convertNsCdf = Row.distributionPercents.map { UInt64($0 * 100) }
                     if strategy == "bounce" {
                         (row.copyNsP50, row.poolBytes) = (Double(shape.size) / 8, shape.size)
                     }
+                    row.deviceBusy = [1]
+                    rows.append(row)
+                    (row.dmaRateHz, row.deviceBusy) = (500, [0.3 + 0.01 * Double(round)])
                     rows.append(row)
                 }
             }
@@ -36,7 +40,8 @@ import Testing
         #expect(
             Self.figures.map(\.name) == [
                 "cost-by-size", "sync-share", "throughput-against-conversions",
-                "conversion-latency", "cost-by-misalignment", "cost-by-ranges",
+                "conversion-latency", "denied-by-utilisation", "conversion-p50-by-utilisation",
+                "conversion-p99-by-utilisation", "cost-by-misalignment", "cost-by-ranges",
                 "break-even-longlived", "break-even-bounce",
             ])
     }

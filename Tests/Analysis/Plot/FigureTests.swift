@@ -128,6 +128,48 @@ import Testing
         #expect((figure.x.quantity, figure.y.quantity) == (.bytesPerSecond, .nanoseconds))
     }
 
+    /// A point for each rate, where the devices were in fact busy: of two the mean. The closed loop is one of them.
+    @Test func whatIsDeniedLiesAtTheUtilisationThatWasMeasured() throws {
+        let loads: [(rate: Double?, busy: Double, denied: UInt64)] = [
+            (nil, 0.9, 90), (100, 0.1, 10), (1000, 0.5, 60),
+        ]
+        let rows = (1...6).flatMap { round in
+            loads.map { load in
+                row("slots", round: round) {
+                    $0.dmaRateHz = load.rate
+                    $0.dmaArrivals = load.rate == nil ? nil : "poisson"
+                    $0.deviceBusy = [load.busy - 0.05, load.busy + 0.05]
+                    ($0.conversions, $0.conversionsDenied) = (100 - load.denied, load.denied)
+                    ($0.convertNsP50, $0.convertNsP99) = (Double(round), 100 * load.busy)
+                }
+            }
+        }
+        let denied = try #require(drawn("denied-by-utilisation", of: rows))
+        let points = try #require(denied.series("slots")?.points)
+        #expect(zip(points, [0.1, 0.5, 0.9]).allSatisfy { abs($0.x - $1) < 1e-9 })
+        #expect(points.map(\.y) == [0.1, 0.6, 0.9])
+        #expect(denied.x.quantity == .share && denied.y.quantity == .share)
+        let median = try #require(drawn("conversion-p50-by-utilisation", of: rows))
+        #expect(median.series("slots")?.points.map(\.y) == [3.5, 3.5, 3.5])
+        let tail = try #require(drawn("conversion-p99-by-utilisation", of: rows))
+        #expect(tail.series("slots")?.points.map(\.y) == [10, 50, 90])
+        let single = rows.filter { $0.dmaRateHz == nil }
+        #expect(omission("denied-by-utilisation", of: single)?.contains("--dma-rate") == true)
+    }
+
+    /// Rows of two rates are not one cell's: other figures show those of one, and say so.
+    @Test func aRateOfRequestsIsNamed() throws {
+        let paced = sweep.map { row in
+            var row = row
+            row.dmaRateHz = 500
+            return row
+        }
+        let figure = try #require(drawn("cost-by-size", of: paced))
+        #expect(figure.source.contains("500 DMAs/s due"))
+        let usual = try #require(drawn("cost-by-size", of: sweep))
+        #expect(!usual.source.contains("DMA after"))
+    }
+
     /// Rows are anybody's: a strategy of which no time can have been measured has no points.
     @Test func timesBeyondAllMeasureAreLeftOut() throws {
         for beyond in [1.0000001e18, 1e308] {

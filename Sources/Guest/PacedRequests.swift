@@ -1,0 +1,54 @@
+import Telemetry
+
+/// The requests of a driver that has a pace: when each of them is due, and what becomes of it.
+struct PacedRequests: ~Copyable {
+    private var pace: any RequestPace
+    private var hasBegun = false
+    private var isOver = false
+    private let clock: TickClock
+    private var log = DueLog()
+    /// When those in flight were due, by their places in the queue.
+    private var dues: [UInt64]
+    /// When the last one came back.
+    private var lastEnd: UInt64 = 0
+
+    /// `places` is how many requests the queue has room for.
+    init(_ pace: any RequestPace, places: Int, clock: TickClock) {
+        self.pace = pace
+        self.clock = clock
+        dues = Array(repeating: 0, count: places)
+    }
+
+    /// When the next request is due; nil where none is any more. The pace begins with the first question.
+    mutating func next(at now: UInt64) -> UInt64? {
+        if !hasBegun {
+            hasBegun = true
+            pace.begin(at: now)
+        }
+        return pace.due(after: lastEnd)
+    }
+
+    /// The request that was due goes to that place of the queue.
+    mutating func take(place: Int, due: UInt64, at now: UInt64) {
+        dues[place] = due
+        pace.take()
+        log.note(backlog: pace.waiting(at: now))
+    }
+
+    /// The request of that place has come back; it counts where it was measured and completed.
+    mutating func end(place: Int, at now: UInt64, counts: Bool) {
+        lastEnd = now
+        guard counts else { return }
+        let elapsed = TickClock.elapsed(from: dues[place], to: now)
+        log.note(latency: clock.nanoseconds(from: elapsed))
+    }
+
+    /// The turn is over: what is due by now and has not been taken waits as well.
+    mutating func finish(at now: UInt64) {
+        guard hasBegun, !isOver else { return }
+        isOver = true
+        log.note(backlog: pace.waiting(at: now))
+    }
+
+    func add(to other: inout DueLog) { other.add(log) }
+}
