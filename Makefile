@@ -2,6 +2,9 @@
 PREFIX = /usr/local
 TORTURE_SECONDS = 900
 REV = HEAD
+# Of the mutants of every line, how many at random.
+SAMPLE = $(if $(SINCE),,200)
+SINCE =
 AB =
 ARGS = --size 1G --strategy rangetree
 
@@ -53,8 +56,13 @@ torture: build ## Kill devices at any moment and let any system call fail, for T
 	@.build/release/torture runs $$(($(TORTURE_SECONDS) / 4)) $(binary)
 	@.build/release/torture calls $$(($(TORTURE_SECONDS) / 4)) $(binary)
 
-mutants: setup ## Break the product line by line, for half an hour, and see that a test notices
+mutants: setup ## Break the product line by line, for an hour, and see that a test notices; SINCE=REV changed lines alone
+	Tests/Mutants/schemata-test
+	swift test --package-path Tests/Mutants/Schemata --scratch-path .build-mutants/tool
+ifeq ($(SINCE),)
 	Tests/Mutants/run.sh
+endif
+	SAMPLE=$(SAMPLE) SINCE=$(SINCE) Tests/Mutants/schemata all
 
 counts: setup ## Instructions, locked ones and cache lines of each strategy's pin, into results/counts.csv
 	@scripts/setup check

@@ -280,6 +280,11 @@ public final class Runner {
 
     func unavailability(of cell: Cell) -> String? {
         if let reason = unavailable[cell.strategy.info.name] { return reason }
+        if let reason = cell.trace?.unavailability(
+            of: cell.strategy.info, writes: cell.settings.writes)
+        {
+            return reason
+        }
         guard cell.strategy.info.protectsPages, cell.settings.writes else { return nil }
         if cell.settings.loads {
             return
@@ -293,7 +298,9 @@ public final class Runner {
         var settings = cell.settings
         // The same conversions for every strategy of a round, others in each round.
         settings.seed &+= UInt64(round)
-        return TurnPlan(
+        var plan = TurnPlan(
             settings, map: cell.map, processors: processors(devices: settings.devices))
+        plan.trace = cell.trace?.layout
+        return plan
     }
 }

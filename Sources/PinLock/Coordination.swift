@@ -8,8 +8,6 @@ import Synchronization
 public struct Coordination {
     private let base: UnsafeMutableRawPointer
 
-    static let byteCount = 6 * 64
-
     init(at base: UnsafeMutableRawPointer) { self.base = base }
 
     @inline(__always)

@@ -30,6 +30,7 @@ struct DmaBench: ParsableCommand {
 
     @OptionGroup var guest: GuestOptions
     @OptionGroup var load: LoadOptions
+    @OptionGroup var replay: TraceOptions
     @OptionGroup var conversions: ConversionOptions
     @OptionGroup var machine: DeviceOptions
     @OptionGroup var turns: RunOptions

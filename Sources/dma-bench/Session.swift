@@ -20,7 +20,9 @@ struct Session {
     init(_ options: DmaBench) throws {
         self.options = options
         do throws(UsageError) {
-            plan = try Plan(try options.request())
+            var request = try options.request()
+            try request.readTrace()
+            plan = try Plan(request)
             runCount = Int(
                 try Quantity.count(options.turns.repetitions, option: "--repeat", in: 1...1000))
             guard runCount == 1 || options.raw == nil else {

@@ -120,6 +120,59 @@ import Testing
         #expect(log.longestWait! >= Self.stallNanoseconds)
     }
 
+    /// Each conversion is timed from its own begin, whatever came before it.
+    @Test func aConversionIsTimedFromItsOwnBegin() throws {
+        let (handler, _) = try Host().handler()
+        _ = handler.ask(range(0..<8), toPrivate: false)
+        _ = handler.takeLog()
+        stall(Self.stallNanoseconds)
+        let before = monotonicNanoseconds()
+        #expect(handler.begin(page(3), toPrivate: true) == .done)
+        let most = monotonicNanoseconds() - before + Self.stallNanoseconds / 2
+        let log = handler.takeLog()
+        #expect(log.latency.maximum! < most && log.call.maximum! < most)
+    }
+
+    /// Once it is answered there is none under way: nothing is left to be given up.
+    @Test func whatIsAnsweredCannotBeAbandoned() throws {
+        let (handler, strategy) = try Host().handler(policy: .wait, patience: 200_000_000)
+        _ = handler.ask(range(0..<8), toPrivate: false)
+        let pinner = strategy.pinner(for: DeviceID(0))
+        var pin = try pinner.pin(page(3))
+        for isRefused in [true, false] {
+            #expect(handler.begin(page(3), toPrivate: true) == nil)
+            if !isRefused { pinner.unpin(pin) }
+            var answer: PageStateChange?
+            while answer == nil {
+                handler.sleep(until: .after(milliseconds: 1))
+                answer = handler.poll()
+            }
+            #expect(answer == (isRefused ? .pinned(GFN(3)) : .done))
+            handler.abandon()
+            #expect(try strategy.audit() == nil)
+            #expect(strategy.arena.table.state(of: GFN(3)) == (isRefused ? .shared : .private))
+            #expect(strategy.arena.table.isOpen(GFN(3)) == isRefused)
+        }
+        #expect(handler.ask(page(3), toPrivate: false) == .done)
+        pin = try pinner.pin(page(3))
+        pinner.unpin(pin)
+    }
+
+    /// While nothing is let go there is nothing to see.
+    @Test func whoWaitsSleepsThatLong() throws {
+        let (handler, strategy) = try Host().handler(policy: .wait, patience: 60_000_000_000)
+        _ = handler.ask(range(0..<8), toPrivate: false)
+        let pinner = strategy.pinner(for: DeviceID(0))
+        let pin = try pinner.pin(page(3))
+        #expect(handler.begin(page(3), toPrivate: true) == nil)
+        let limit = Deadline.after(milliseconds: 20)
+        // A signal may end a sleep early, not one after the other.
+        for _ in 0..<20 where !limit.hasPassed { handler.sleep(until: limit) }
+        #expect(limit.hasPassed)
+        pinner.unpin(pin)
+        #expect(handler.poll() == .done)
+    }
+
     @Test func whatIsAbandonedIsNoConversion() throws {
         let (handler, strategy) = try Host().handler(policy: .wait, patience: 60_000_000_000)
         _ = handler.ask(range(0..<8), toPrivate: false)

@@ -104,8 +104,10 @@ import Testing
         #expect(strategy.arena.table.state(of: GFN(3)) == .shared)
         // Whether it wants them shared or private, the guest has to hear of it first, and of all of them.
         #expect(handler.ask(range(2..<5), toPrivate: false) == .takenBack(GFN(3)))
+        #expect(handler.takeBack(page(2)))
+        #expect(handler.begin(range(2..<5), toPrivate: true) == .takenBack(GFN(2)))
         #expect(handler.ask(range(3..<5), toPrivate: true) == .done)
-        #expect(handler.host.takenBack.found == 2)
+        #expect(handler.host.takenBack.found == 3)
         // The guest was faster; and what was never there cannot come back.
         #expect(handler.takeBack(page(0)))
         #expect(!handler.takeBack(page(64)))

@@ -55,6 +55,12 @@ import Testing
         #expect(try wrongFacts(of: candidate.type) == [])
     }
 
+    /// Who promises nothing is named here, so that nobody comes to be left out of what is tested of the others.
+    @Test func whoPromisesNothing() {
+        let names = Registry.all.filter { !$0.info.isSafe }.map { $0.info.name }
+        #expect(Set(names) == ["none", "toctou", "srcu-v5"])
+    }
+
     /// A range tree that says of itself whatever there is to say.
     private struct Boasts: StandsOnTree {
         static let info = StrategyInfo(

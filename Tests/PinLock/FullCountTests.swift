@@ -16,14 +16,14 @@ import Testing
         1 << Strategy.Cover.guardBits.trailingZeroBitCount
     }
 
-    /// So many pins of page 5 as fill its count but for `room`, held; and who pins beside them.
+    /// So many pins of page 5, or of a range, as fill its count but for `room`, held; and who pins beside them.
     private func make<Strategy: CountingStrategy>(
-        _: Strategy.Type, room: Int, sharing: PageRange...
+        _: Strategy.Type, room: Int, pinning held: PageRange = page(5), sharing: PageRange...
     ) throws -> (strategy: Strategy, pins: CountedPins<Strategy.Cover>) {
         let strategy = try PinLockTests.make(Strategy.self, pages: 16)
         for range in sharing { try strategy.convert(range, to: .shared) }
         for _ in 0..<Self.capacity(Strategy.self) - room {
-            strategy.tear(.held, page(5), of: holder)
+            strategy.tear(.held, held, of: holder)
         }
         let cover = Strategy.cover(strategy.arena)
         return (strategy, CountedPins(cover, arena: strategy.arena, device: DeviceID(0)))
@@ -80,6 +80,54 @@ import Testing
             try strategy.arena.table.claim(page(closed), leaving: .shared)
             try strategy.close(page(closed))
             #expect(refusal(of: pinned, by: pins) == .converting(GFN(closed)))
+        }
+        try check(candidate.type)
+    }
+
+    /// Of pins of several words each counts, and of the lowest lane of a word no more than there are.
+    @Test(arguments: fillable)
+    func wherePinsCount(_ candidate: CountingCandidate) throws {
+        func check<Strategy: CountingStrategy>(_: Strategy.Type) throws {
+            let (strategy, pins) = try make(
+                Strategy.self, room: 0, pinning: range(3..<6), sharing: range(0..<16))
+            #expect(refusal(of: page(5), by: pins) == .tooManyPins(GFN(5)))
+            #expect(try strategy.audit() == nil)
+
+            let (other, others) = try make(
+                Strategy.self, room: 1, pinning: page(8), sharing: range(0..<16))
+            other.tear(Tear(state: .intent, counted: 0..<1), page(8), of: passer)
+            #expect(refusal(of: page(8), by: others) == .converting(GFN(8)))
+        }
+        try check(candidate.type)
+    }
+
+    /// Ranges that overlap may fill it, and then no wait helps.
+    @Test(arguments: fillable, [page(5), range(3..<6)])
+    func aListFillsItItself(_ candidate: CountingCandidate, first: PageRange) throws {
+        func check<Strategy: CountingStrategy>(_: Strategy.Type) throws {
+            let (strategy, pins) = try make(Strategy.self, room: 1, sharing: range(0..<16))
+            #expect(throws: PinRefusal.tooManyPins(GFN(5))) {
+                try pins.pin([first, page(5)].span)
+            }
+            #expect(try strategy.audit() == nil)
+            #expect(refusal(of: page(5), by: pins) == nil)
+        }
+        try check(candidate.type)
+    }
+
+    /// A count of nobody's is found, and a pin without one.
+    @Test(arguments: CountingCandidate.all)
+    func theAuditSeesCountsThatDoNotAgree(_ candidate: CountingCandidate) throws {
+        func check<Strategy: CountingStrategy>(_: Strategy.Type) throws {
+            for tear in [
+                Tear(state: .intent, counted: 0..<1), Tear(state: .held, counted: 0..<0),
+            ] {
+                let strategy = try PinLockTests.make(
+                    Strategy.self, pages: 16, sharing: range(0..<16))
+                #expect(try strategy.audit() == nil)
+                strategy.tear(tear, page(8), of: passer)
+                #expect(try strategy.audit() != nil)
+            }
         }
         try check(candidate.type)
     }

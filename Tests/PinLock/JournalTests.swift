@@ -1,3 +1,5 @@
+import CRefuse
+import Glibc
 import GuestMemory
 import Linux
 import Synchronization
@@ -22,6 +24,8 @@ import Testing
     @Test func everyStepIsWrittenDown() throws {
         for round in UInt64(0)..<3 {
             let pin = try writer.begin(page(round))
+            // No token is another one's, though the entry is the same.
+            #expect(pin.entry == 0 && pin.ticket == 4 * (round + 1))
             #expect(entries.map(\.state) == [.intent] && entries.map(\.ranges) == [[page(round)]])
             writer.hold(pin)
             #expect(entries.map(\.state) == [.held])
@@ -30,6 +34,61 @@ import Testing
             writer.end(pin)
             #expect(entries.isEmpty)
         }
+    }
+
+    /// A device that joins registers for the barrier, and says where it could not; what an earlier life said is over.
+    @Test func whetherTheBarrierReachesItIsWrittenDown() throws {
+        let arena = try Arena.create(pages: PageCount(8), entrySize: .small)
+        let counting = try WorkerThread(name: "device") {
+            #expect(crefuse_count_from_now_on(CREFUSE_MEMBARRIER) == 0)
+            arena.journal(of: DeviceID(3)).barrierRefusal = ENOSYS
+            _ = JournalWriter(DeviceID(3), in: arena)
+            #expect(crefuse_count() == 1)
+            #expect(arena.journal(of: DeviceID(3)).barrierRefusal == 0)
+        }
+        counting.join()
+        let refused = try WorkerThread(name: "refused") {
+            #expect(crefuse_from_now_on(CREFUSE_MEMBARRIER, EPERM) == 0)
+            _ = JournalWriter(DeviceID(3), in: arena)
+        }
+        refused.join()
+        #expect(arena.journal(of: DeviceID(3)).barrierRefusal == EPERM)
+        #expect(arena.journal(of: DeviceID(3)).lives == 2)
+    }
+
+    /// A device's next life uses the entries of the one before, each of them, before it takes new ones.
+    @Test func anotherLifeUsesTheSameEntries() throws {
+        for _ in 0..<3 {
+            let arena = arena
+            let writer = JournalWriter(DeviceID(1), in: arena)
+            let pins = try (0..<5).map { try writer.begin(page($0)) }
+            #expect(pins.map(\.entry) == [0, 1, 2, 3, 4])
+            #expect(arena.journal(of: DeviceID(1)).highWater.pointee.load(ordering: .relaxed) == 5)
+            for pin in pins { writer.end(pin) }
+        }
+    }
+
+    /// Of a list each range counts that meets what is asked for, in the order of the pages.
+    @Test func heldPinsOfARange() throws {
+        let pins = [[range(4..<6), range(0..<2), page(7)], [page(1)]].map { ranges in
+            Result { try writer.begin(ranges.span) }
+        }
+        for pin in pins { writer.hold(try pin.get()) }
+        _ = try writer.begin(page(5))
+        #expect(arena.heldPins(in: range(1..<7)).map(\.part) == [page(1), page(1), range(4..<6)])
+        #expect(!arena.heldPins(in: range(1..<7)).map(\.isHeld).contains(false))
+        writer.beginRelease(try pins[0].get())
+        #expect(arena.heldPins(in: range(0..<8)).map(\.part) == [page(1)])
+    }
+
+    /// What a dead device has left is cleared, and its next life's tickets go on from there.
+    @Test func aClearedEntryKeepsItsTicket() throws {
+        let pin = try writer.begin(page(1))
+        writer.hold(pin)
+        let journal = arena.journal(of: DeviceID(0))
+        journal.clear(pin.entry)
+        #expect(entries.isEmpty)
+        #expect(journal.entry(pin.entry).state.pointee.load(ordering: .relaxed) == pin.ticket)
     }
 
     /// A list stands there, as it is, for as long as there may be counts of it: around each of them.

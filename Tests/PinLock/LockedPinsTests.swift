@@ -2,6 +2,7 @@ import Glibc
 import GuestMemory
 import Linux
 import Statistics
+import Synchronization
 import Testing
 
 @testable import PinLock
@@ -156,6 +157,53 @@ import Testing
     }
 
     // MARK: The tree
+
+    /// A device that has come to the mutex says so until it has left it behind, and what it is about to do; a recovery
+    /// that does not get it names one.
+    @Test func whoIsAtTheMutexSaysSo() throws {
+        func check<Strategy: UnderOneMutex>(_: Strategy.Type) throws {
+            let strategy = try make(Strategy.self, pages: 8, sharing: range(0..<8))
+            let (first, dead, arena) = (DeviceID(0), DeviceID(1), strategy.arena)
+            _ = try strategy.pinner(for: dead).pin(page(6))
+            arena.journal(of: dead).isAtMutex = true
+            let isPinned = Atomic(false)
+            let isToUnpin = Atomic(false)
+            var thread: WorkerThread?
+            let state = arena.journal(of: first).entry(0).state
+            try strategy.pins.mutex.withLock {
+                Result {
+                    thread = try WorkerThread(name: "device") {
+                        let pinner = strategy.pinner(for: first)
+                        let pin = try! pinner.pin(page(2))
+                        isPinned.store(true, ordering: .releasing)
+                        waitUntil { isToUnpin.load(ordering: .acquiring) }
+                        pinner.unpin(pin)
+                    }
+                    waitUntil { arena.journal(of: first).isAtMutex }
+                    #expect(state.pointee.load(ordering: .acquiring) & 3 == 1)
+                    try WorkerThread(name: "recovery") {
+                        #expect(throws: RecoveryRefusal.stillMoving(first)) {
+                            try strategy.recover(dead, until: .now)
+                        }
+                    }.join()
+                }
+            }.get()
+            waitUntil { isPinned.load(ordering: .acquiring) }
+            #expect(!arena.journal(of: first).isAtMutex)
+            strategy.pins.mutex.withLock {
+                isToUnpin.store(true, ordering: .releasing)
+                waitUntil { arena.journal(of: first).isAtMutex }
+                #expect(state.pointee.load(ordering: .acquiring) & 3 == 3)
+            }
+            thread?.join()
+            #expect(!arena.journal(of: first).isAtMutex)
+            #expect(try strategy.recover(dead, until: .never) == 1)
+            #expect(!arena.journal(of: dead).isAtMutex)
+            #expect(try strategy.audit() == nil)
+        }
+        try check(MutexList.self)
+        try check(IntervalTreeLock.self)
+    }
 
     /// Many pins on few pages, by two devices, against the reference.
     @Test(arguments: [UInt64(1), 2, 3])

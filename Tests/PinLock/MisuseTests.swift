@@ -70,6 +70,17 @@ enum Misuse: Codable, CaseIterable {
         try expectTrap(result, saying: misuse.message)
     }
 
+    @Test func aPinOfMoreRangesThanAListHas() async throws {
+        let result = await #expect(
+            processExitsWith: .failure, observing: [\.standardErrorContent]
+        ) {
+            let strategy = try make(PerPage.self, pages: 8, sharing: range(0..<8))
+            let ranges = [PageRange](repeating: page(1), count: Journal.rangeLimit + 1)
+            _ = try strategy.pinner(for: DeviceID(0)).pin(ranges.span)
+        }
+        try expectTrap(result, saying: "a pin of 1025 ranges")
+    }
+
     @Test func aRegistrationsTokenGivenBackTwice() async throws {
         let result = await #expect(
             processExitsWith: .failure, observing: [\.standardErrorContent]

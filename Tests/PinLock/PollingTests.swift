@@ -260,6 +260,24 @@ import Testing
         try check(candidate.type)
     }
 
+    /// Its device's process registers for that barrier; where the kernel refuses, there is no device.
+    @Test(arguments: Candidate.safe.filter(\.unpinsByStores))
+    func aDeviceThatNoBarrierReachesDoesNotJoin(_ candidate: Candidate) throws {
+        func check<Strategy: PinStrategy>(_: Strategy.Type) throws {
+            let strategy = try make(Strategy.self, pages: 8, sharing: range(0..<8))
+            let thread = try WorkerThread(name: "device") {
+                let process = DeviceSurroundings(
+                    memory: GuestView(strategy.arena.mapping), hypervisor: -1)
+                #expect(crefuse_from_now_on(CREFUSE_MEMBARRIER, EPERM) == 0)
+                #expect(throws: SystemError.self) {
+                    _ = try strategy.pinner(for: DeviceID(0), in: process)
+                }
+            }
+            thread.join()
+        }
+        try check(candidate.type)
+    }
+
     /// Without a barrier in the closing nobody can tell what is pinned.
     @Test func withoutABarrierInTheClosingNothingIsConverted() throws {
         let strategy = try make(CannotClose.self, pages: 8, sharing: range(0..<8))

@@ -36,6 +36,7 @@ import Testing
     @Test(arguments: pagewise, [EntrySize.small, .large])
     func aFreezeIsForOnePiece(_ candidate: CountingCandidate, entrySize: EntrySize) throws {
         func check<Strategy: CountingStrategy>(_: Strategy.Type) throws {
+            #expect(Recount.pages == (2 << 30) / 4096)
             let (strategy, survivor) = try make(Strategy.self, entrySize: entrySize)
             let most = strategy.wordCount(of: range(0..<Recount.pages))
             let arena = strategy.arena

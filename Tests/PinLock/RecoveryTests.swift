@@ -104,6 +104,41 @@ import Testing
         try check(candidate.type)
     }
 
+    /// Once it is recovered a device is not taken for dead any more, under whatever strategy.
+    @Test(arguments: Candidate.safe)
+    func whoIsRecoveredIsNotAbandoned(_ candidate: Candidate) throws {
+        func check<Strategy: PinStrategy>(_: Strategy.Type) throws {
+            let strategy = try make(Strategy.self, pages: 8, sharing: range(0..<8))
+            for device in [dead, living] {
+                _ = try strategy.pinner(for: device).pin(range(2..<5))
+            }
+            try strategy.recover([dead, living], eachWithin: 60_000)
+            #expect(!strategy.arena.journal(of: dead).isAbandoned)
+            #expect(!strategy.arena.journal(of: living).isAbandoned)
+            #expect(strategy.arena.livePins == 0)
+        }
+        try check(candidate.type)
+    }
+
+    /// Whose number is the first or the last one is counted as everybody else.
+    @Test(arguments: CountingCandidate.all)
+    func everyDevicesPinsStay(_ candidate: CountingCandidate) throws {
+        func check<Strategy: CountingStrategy>(_: Strategy.Type) throws {
+            for number in [0, Arena.deviceCapacity - 1] {
+                let strategy = try make(Strategy.self, pages: 8, sharing: range(0..<8))
+                let survivor = strategy.pinner(for: DeviceID(number))
+                let pin = try survivor.pin(range(0..<8))
+                strategy.tear(
+                    Tear(state: .intent, counted: 0..<1), range(0..<7), of: DeviceID(5))
+                #expect(try strategy.recover(DeviceID(5), until: .never) == 1)
+                #expect(try strategy.audit() == nil)
+                survivor.unpin(pin)
+                #expect(try strategy.audit() == nil)
+            }
+        }
+        try check(candidate.type)
+    }
+
     /// Every place where a pin or an unpin may end for good, under survivors of many shapes.
     @Test(arguments: CountingCandidate.all, [EntrySize.small, .large])
     func tornPins(_ candidate: CountingCandidate, entrySize: EntrySize) throws {

@@ -10,6 +10,7 @@
 enum crefuse_call {
     CREFUSE_EVENTFD = SYS_eventfd2,
     CREFUSE_FALLOCATE = SYS_fallocate,
+    CREFUSE_FUTEX = SYS_futex,
     CREFUSE_FIND_LOCK = SYS_fcntl | 36 << 16, // F_OFD_GETLK
     CREFUSE_GET_MEMPOLICY = SYS_get_mempolicy,
     CREFUSE_IO_URING_SETUP = SYS_io_uring_setup,
