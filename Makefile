@@ -21,7 +21,7 @@ installed_completions = $(share)/bash-completion/completions/dma-bench $(share)/
 	$(share)/fish/vendor_completions.d/dma-bench.fish
 
 .DEFAULT_GOAL = build
-.PHONY: build run compare-with test check guest-test fuzz torture mutants counts bench-micro bench-limits format install uninstall dist clean help setup
+.PHONY: build run compare-with test check guest-test slurm-test fuzz torture mutants counts bench-micro bench-limits format install uninstall dist deb deb-test clean help setup
 
 build: setup ## Build the program: .build/release/dma-bench
 	@swift build -c release $(anew) --static-swift-stdlib --product dma-bench >&2
@@ -42,6 +42,9 @@ check: ## Lint, sanitizers, fuzzing and models, in some fifteen minutes
 
 guest-test: build ## A real Linux guest under QEMU's emulation on `serve`, in a minute
 	@scripts/guest-serve $(binary)
+
+slurm-test: build ## contrib/ with a real Slurm of two nodes on this host, if it is installed
+	@scripts/slurm-test $(binary)
 
 fuzz: setup ## Fuzz each target for FUZZ_SECONDS=60
 	Tests/Fuzz/run.sh $(FUZZ_SECONDS)
@@ -90,6 +93,12 @@ uninstall: ## Remove what was installed, with the same PREFIX and DESTDIR
 
 dist: setup ## An archive of the program for other machines, in .build/dist
 	@scripts/dist
+
+deb: setup ## A package for Debian and its like, in .build/deb
+	@scripts/deb
+
+deb-test: deb ## Install that package into an empty root, and run it there
+	@scripts/deb-test .build/deb/dma-bench_*.deb
 
 clean: ## Remove everything that was built
 	rm -rf .build .build-* Benchmarks/.build

@@ -56,16 +56,18 @@ let package = Package(
         module("DmaWriter", on: "GuestMemory", "Linux", "CLinux"),
         module("Virtqueue", on: "GuestMemory"),
         module("VhostUser", on: "GuestMemory", "Linux"),
+        module("Trace", on: "GuestMemory", "Linux"),
         // Layer 4: what a turn is asked to do, from the command line to the device
         module("Settings", on: "PinLock", "DmaWriter", "GuestMemory"),
         // Layer 4 as well: how a broken promise shows
         module("Oracle", on: "DmaWriter", "GuestMemory", "Linux"),
         // Layer 5
         module(
-            "Guest", on: "Settings", "Virtqueue", "GuestMemory", "Statistics", "Telemetry", "Linux"),
+            "Guest", on: "Settings", "Virtqueue", "Trace", "GuestMemory", "Statistics", "Telemetry",
+            "Linux"),
         module(
             "VirtualDevice", on: "Oracle", "Settings", "PinLock", "DmaWriter", "Virtqueue",
-            "VhostUser", "GuestMemory", "Statistics", "Telemetry", "Linux"),
+            "VhostUser", "Trace", "GuestMemory", "Statistics", "Telemetry", "Linux"),
         // Layer 6
         module(
             "Hypervisor",
@@ -83,7 +85,8 @@ let package = Package(
             "GuestMemory", "Statistics", "Telemetry", "Linux"),
         // Layer 8
         module(
-            "Experiment", on: "Turn", "Hypervisor", "VirtualDevice", "Guest", "Settings", "PinLock",
+            "Experiment", on: "Turn", "Trace", "Hypervisor", "VirtualDevice", "Guest", "Settings",
+            "PinLock",
             "DmaWriter", "Virtqueue", "GuestMemory", "Statistics", "Telemetry", "Linux"),
         module("Report", on: "Statistics", "Linux"),
         // Layer 9
@@ -95,7 +98,7 @@ let package = Package(
             dependencies: [
                 "Analysis", "MachineProbe", "Report", "Experiment", "Service", "Turn", "Hypervisor",
                 "VirtualDevice",
-                "Settings",
+                "Settings", "Trace",
                 "PinLock", "DmaWriter", "GuestMemory", "Telemetry", "Linux", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -109,11 +112,13 @@ let package = Package(
         suite("Oracle", on: "Oracle", "DmaWriter", "GuardedMemory", "GuestMemory", "Linux"),
         suite("Virtqueue", on: "Virtqueue", "GuestMemory", "Statistics", "Linux"),
         suite("VhostUser", on: "VhostUser", "GuestMemory", "Statistics", "Linux"),
+        suite("Trace", on: "Trace", "GuestMemory", "Statistics", "Linux"),
         suite("Report", on: "Report", "Linux"),
         suite("MachineProbe", on: "MachineProbe", "Report", "Linux", "MadeUpMachine"),
         suite("Analysis", on: "Analysis", "Report", "Statistics", "Linux"),
         suite(
-            "Guest", on: "Guest", "Settings", "Virtqueue", "DmaWriter", "GuestMemory", "Statistics",
+            "Guest", on: "Guest", "Settings", "Virtqueue", "Trace", "DmaWriter", "GuestMemory",
+            "Statistics",
             "Telemetry", "Linux"),
         suite(
             "VirtualDevice",
@@ -128,11 +133,12 @@ let package = Package(
         suite("Turn", on: "Turn"),
         suite("Service", on: "Service", "GuestMemory"),
         suite(
-            "Experiment", on: "Experiment", "Settings", "Guest", "PinLock", "DmaWriter",
+            "Experiment", on: "Experiment", "Settings", "Guest", "Trace", "PinLock", "DmaWriter",
             "GuestMemory"),
         suite("Options", on: "dma-bench", "Experiment", "Settings", "Report", "GuestMemory"),
         suite(
-            "EndToEnd", on: "dma-bench", "VhostUser", "GuestMemory", "Linux", "CLinux", "CRefuse",
+            "EndToEnd", on: "dma-bench", "VhostUser", "Trace", "GuestMemory", "Linux", "CLinux",
+            "CRefuse",
             excluding: ["Golden", "CRefuse"]),
         .target(name: "CRefuse", path: "Tests/EndToEnd/CRefuse", cSettings: strictC),
         // Pages between guard pages.

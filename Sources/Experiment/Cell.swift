@@ -10,6 +10,8 @@ public struct Cell: Sendable {
     /// With what is nil in the request decided: the chunk, and pool and cache of a strategy that has them.
     public let settings: TurnSettings
     public let map: MemoryMap
+    /// What drives the device; nil where that are a driver's own requests.
+    public var trace: ReplayedTrace?
 
     public var strategy: any PinStrategy.Type { settings.strategy.type }
     /// What a request is pinned by at once.

@@ -45,23 +45,34 @@ public enum Disturbance: String, CaseIterable, Sendable {
         let devices = outcome.measurements.interference
         let threads = devices + outcome.vcpus
         let asked = processors.devices + processors.vcpus
-        func any(_ condition: (Interference) -> Bool) -> Bool { threads.contains(where: condition) }
-        let found: [(Disturbance, Bool)] = [
+        var found = Set(
+            of(
+                threads, best: best, throttled: outcome.throttledNanoseconds,
+                harnessStops: outcome.harnessStops))
+        let more: [(Disturbance, Bool)] = [
             (.cpu, calibration?.isNoisy == true),
-            (.gaps, any { ($0.gapShare ?? 0) > timeShare }),
-            (
-                .sibling,
-                any { $0.sharedShare(best: best) ?? 0 > sharedShare }
-                    || !outcome.hotPair.isUndisturbed
-            ),
-            (.waiting, any { ($0.waitShare ?? 0) > timeShare }),
-            (.throttled, (outcome.throttledNanoseconds ?? 0) > 0),
-            (.faults, any { $0.kernel.minorFaults > fewFaults }),
+            (.sibling, !outcome.hotPair.isUndisturbed),
             (.moved, zip(threads, asked).contains { $0.processor != $1 }),
-            (.stopped, outcome.wasStopped),
             (.oversubscribed, processors.isOversubscribed),
             (.warmup, !outcome.warmedUp),
             (.samples, outcome.stalls > 0),
+        ]
+        for (disturbance, isThere) in more where isThere { found.insert(disturbance) }
+        return allCases.filter(found.contains)
+    }
+
+    /// What disturbed threads, wherever they ran.
+    public static func of(
+        _ threads: [Interference], best: Double?, throttled: UInt64?, harnessStops: UInt64
+    ) -> [Disturbance] {
+        func any(_ condition: (Interference) -> Bool) -> Bool { threads.contains(where: condition) }
+        let found: [(Disturbance, Bool)] = [
+            (.gaps, any { ($0.gapShare ?? 0) > timeShare }),
+            (.sibling, any { $0.sharedShare(best: best) ?? 0 > sharedShare }),
+            (.waiting, any { ($0.waitShare ?? 0) > timeShare }),
+            (.throttled, (throttled ?? 0) > 0),
+            (.faults, any { $0.kernel.minorFaults > fewFaults }),
+            (.stopped, harnessStops > 0 || any { $0.stops > 0 }),
         ]
         return found.filter(\.1).map(\.0)
     }

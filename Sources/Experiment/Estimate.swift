@@ -32,10 +32,16 @@ public struct Estimate: Sendable {
     ) -> Double {
         let settings = cell.settings
         let sharing = (Double(settings.devices) / Double(max(1, processors - 1))).rounded(.up)
-        let dma = Double(settings.size.bytes.rawValue) * probe.writeNanoseconds * sharing
+        let layout = cell.trace?.layout
+        let bytes =
+            layout.map { Double($0.byteCount) / Double($0.count) }
+            ?? Double(settings.size.bytes.rawValue)
+        let dma = bytes * probe.writeNanoseconds * sharing
         // The distance of two requests, late or not.
         let cycle =
             switch settings.dmaRate {
+            case _ where layout != nil:
+                max(dma, Double(layout!.span) / Double(layout!.count) / settings.speed.factor)
             case .max: dma + Double(settings.idleNanoseconds)
             case .perSecond(let rate): max(dma, 1e9 / Double(rate) / Double(settings.devices))
             }
@@ -47,6 +53,7 @@ public struct Estimate: Sendable {
         let warmUp = settings.writes ? 5 * max(3e6, dma) : 0
         let measured =
             switch settings.length {
+            case .usual where layout != nil: Double(layout!.count) * cycle
             case .usual: max(200e6, 4 * cycle)
             case .operations(let count): Double(count) * cycle
             case .seconds(let seconds): seconds * 1e9

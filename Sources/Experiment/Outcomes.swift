@@ -61,6 +61,7 @@ public struct Outcomes {
     private final class Unwatched: RunObserver {
         let shouldStop = false
         let wantsSamples = false
+        let eventLimit = 0
         func prefaulting(_ share: Double) {}
         func starting(_ cell: Cell, turn: Int, of turns: Int, round: Int) {}
         func repeating(_ cell: Cell, round: Int) {}

@@ -40,6 +40,9 @@ public struct Plan: Sendable {
         if !request.settings.writes || directions == [.read] {
             request.vary(\.engine, over: [request.settings.engine], option: "--engine")
         }
+        if request.values(of: \.speed) != [TurnSettings().speed], request.tracePath == nil {
+            throw UsageError("--speed: of which trace? Give --trace FILE as well")
+        }
         if !request.settings.writes, directions != [.write] {
             throw UsageError(
                 "--no-write: nothing is moved, in no --direction; leave one of them out")
@@ -70,11 +73,11 @@ public struct Plan: Sendable {
         for settings in combinations {
             var group: [Cell] = []
             for strategy in strategies {
-                let settings = Self.decided(settings, for: strategy)
+                let settings = try Self.decided(settings, for: strategy, request.trace)
                 group.append(
                     Cell(
                         index: groups.count * strategies.count + group.count, settings: settings,
-                        map: try maps.map(for: settings)))
+                        map: try maps.map(for: settings, request.trace), trace: request.trace))
             }
             groups.append(group)
         }
@@ -86,10 +89,17 @@ public struct Plan: Sendable {
     }
 
     /// The settings of a cell, with what depends on its strategy and its size.
-    private static func decided(_ settings: TurnSettings, for strategy: StrategyID) -> TurnSettings
-    {
+    private static func decided(
+        _ settings: TurnSettings, for strategy: StrategyID, _ trace: ReplayedTrace?
+    ) throws(UsageError) -> TurnSettings {
         var settings = settings
         settings.strategy = strategy
+        if let trace {
+            if let reason = trace.refusal(of: settings) {
+                throw UsageError("\(reason); leave it out, or --trace")
+            }
+            settings = trace.decided(settings)
+        }
         settings.chunk = settings.chunk ?? settings.size
         let needsPool = strategy.type.info.needsPool
         settings.pool = needsPool ? settings.pool ?? settings.size : nil
@@ -228,7 +238,10 @@ private struct MemoryMaps {
     }
     private var made: [Shape: MemoryMap] = [:]
 
-    mutating func map(for settings: TurnSettings) throws(UsageError) -> MemoryMap {
+    mutating func map(
+        for settings: TurnSettings, _ trace: ReplayedTrace?
+    ) throws(UsageError) -> MemoryMap {
+        if let trace { return try Self.make(settings, trace) }
         let shape = Shape(
             size: settings.size, ranges: settings.ranges, spread: settings.drawnFrom,
             seed: settings.seed, misalignment: settings.misalignment,
@@ -238,6 +251,17 @@ private struct MemoryMaps {
         let map = try Self.make(settings)
         made[shape] = map
         return map
+    }
+
+    private static func make(
+        _ settings: TurnSettings, _ trace: ReplayedTrace
+    ) throws(UsageError) -> MemoryMap {
+        do throws(MemoryMapError) {
+            return try MemoryMap(
+                trace.layout, requests: ReplayedTrace.places(settings), total: settings.guestMemory)
+        } catch {
+            throw UsageError("--trace \(trace.name): \(error.advised)")
+        }
     }
 
     private static func make(_ settings: TurnSettings) throws(UsageError) -> MemoryMap {

@@ -8,6 +8,10 @@ public struct Request: Sendable {
     public var settings = TurnSettings()
     private(set) var axes: [Axis] = []
 
+    /// The file of a recorded load, and what is in it once it has been read; nil for a driver's own requests.
+    public var tracePath: String?
+    public var trace: ReplayedTrace?
+
     public var rounds = 10
     /// Rounds end before that where every median is known to such a share of itself; nil where they do not.
     public var tolerance: Double?

@@ -50,6 +50,8 @@ public protocol RunObserver: AnyObject {
     var shouldStop: Bool { get }
     /// Whether each DMA is to be told of; devices wait while it is.
     var wantsSamples: Bool { get }
+    /// How many conversions of a turn are kept one by one.
+    var eventLimit: Int { get }
     /// The share of guest memory that has been touched.
     func prefaulting(_ share: Double)
     /// The turn is counted from 1, within its round on its backing.
@@ -244,6 +246,7 @@ public final class Runner {
         if let reason = unavailability(of: cell) { return result(.unavailable(reason)) }
         var turn = turnPlan(cell, round: round)
         turn.streamsSamples = observer.wantsSamples
+        turn.eventLimit = observer.eventLimit
         for attempt in 1...Self.stopLimit {
             // Held back until the attempt counts.
             var samples: [(DeviceID, DMASample)] = []
@@ -277,6 +280,11 @@ public final class Runner {
 
     func unavailability(of cell: Cell) -> String? {
         if let reason = unavailable[cell.strategy.info.name] { return reason }
+        if let reason = cell.trace?.unavailability(
+            of: cell.strategy.info, writes: cell.settings.writes)
+        {
+            return reason
+        }
         guard cell.strategy.info.protectsPages, cell.settings.writes else { return nil }
         if cell.settings.loads {
             return
@@ -290,7 +298,9 @@ public final class Runner {
         var settings = cell.settings
         // The same conversions for every strategy of a round, others in each round.
         settings.seed &+= UInt64(round)
-        return TurnPlan(
+        var plan = TurnPlan(
             settings, map: cell.map, processors: processors(devices: settings.devices))
+        plan.trace = cell.trace?.layout
+        return plan
     }
 }

@@ -50,15 +50,18 @@ public final class Driver: GuestProgram {
     private var isHopeless = false
 
     private var paced: PacedRequests?
+    /// Those of a trace; nil where each request is the buffer.
+    private var traced: TraceRequests?
 
     /// Sets the queue of device `index` up in guest memory, for as many requests in flight as it has room for: for half as
     /// many where their directions are drawn, by `seed`. `listens` where the vCPU sleeps until a device calls. Without
-    /// `copies` nothing is copied out of pools or into them.
+    /// `copies` nothing is copied out of pools or into them. With a `trace` requests are the trace's, whose guest the map
+    /// is of.
     public init(
         of index: Int, map: MemoryMap, view: GuestView, control: TurnControl,
         signals: DeviceSignals, clock: TickClock, pace: (any RequestPace)? = nil,
-        direction: Direction = .write, seed: UInt64 = 0, listens: Bool = false,
-        copies: Bool = true
+        direction: Direction = .write, seed: UInt64 = 0, trace: TraceLayout? = nil,
+        listens: Bool = false, copies: Bool = true
     ) throws(PrepareError) {
         self.index = index
         self.map = map
@@ -71,7 +74,7 @@ public final class Driver: GuestProgram {
         let places = map.queueLayout.requests
         if case .mixed = direction { depth = places / 2 } else { depth = places }
         draw = DirectionDraw(direction, device: index, seed: seed)
-        if map.targets.isEmpty {
+        if map.targets.isEmpty, trace == nil {
             prepared = try PreparedRequests(depth, direction, data: piece.ranges, in: &ring)
         }
         precondition(depth == 1 || map.targets.isEmpty, "a pool is one request's at a time")
@@ -79,6 +82,7 @@ public final class Driver: GuestProgram {
         self.ring = ring
         self.copies = map.targets.isEmpty || !copies ? nil : CopyLog(clock: clock, view: view)
         paced = pace.map { PacedRequests($0, places: places, clock: clock) }
+        traced = trace.map { TraceRequests($0, places: places) }
     }
 
     public func step(_ moment: Moment) -> ProgramStep {
@@ -144,6 +148,11 @@ public final class Driver: GuestProgram {
         let isMeasured = completion.generation >= measuredFrom
         copies?.endRequest(counts: isMeasured && isCompleted)
         number = 0
+        if traced != nil {
+            // Its data is checked by nobody: later requests may have written there as well.
+            lastCompleted.removeAll(keepingCapacity: true)
+            traced!.end(place: completion.request.slot, counts: isMeasured && isCompleted)
+        }
         prepared?.giveBack(completion.request)
         if isMeasured { control.noteRequest(isCompleted: isCompleted) }
         paced?.end(place: completion.request.slot, at: now, counts: isMeasured && isCompleted)
@@ -178,6 +187,7 @@ public final class Driver: GuestProgram {
 
     /// Submits a request, or its first piece. One without a time at which it was due is not measured.
     private func submit(due: UInt64?, _ now: UInt64) -> ProgramStep {
+        if traced != nil { return submitTraced(due: due, now) }
         isRead = draw.isRead()
         let request = prepared?.take(isRead: isRead)
         if let due { paced?.take(place: request?.slot ?? 0, due: due, at: now) }
@@ -186,6 +196,17 @@ public final class Driver: GuestProgram {
         ring.submit(request, generation: generation)
         kick()
         return .worked
+    }
+
+    /// Submits the trace's next request. In the warm-up it is one at a time: what is measured does not wait behind many.
+    private func submitTraced(due: UInt64?, _ now: UInt64) -> ProgramStep {
+        guard due != nil || ring.outstanding == 0 else { return .idle(until: .max) }
+        generation += 1
+        let request = traced!.submit(
+            to: &ring, generation: generation, isMeasured: due != nil)
+        if let due { paced?.take(place: request.slot, due: due, at: now) }
+        kick()
+        return .workedLong
     }
 
     /// The next piece of a request: what the device is to read has to be in the pool first.
@@ -243,6 +264,13 @@ public final class Driver: GuestProgram {
     public func addDues(to log: inout DueLog) -> Bool {
         guard paced != nil else { return false }
         paced!.add(to: &log)
+        return true
+    }
+
+    /// Adds what became of a trace's requests; false without one.
+    public func addTrace(to figures: inout TraceFigures) -> Bool {
+        guard traced != nil else { return false }
+        traced!.add(to: &figures)
         return true
     }
 

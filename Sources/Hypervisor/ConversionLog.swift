@@ -26,12 +26,44 @@ public final class ConversionLog {
     /// When the first was due of those that have been refused since one was carried out.
     private var deniedSince: UInt64?
 
+    /// The first that were carried out or refused, as many as were asked for.
+    public private(set) var events: [Event] = []
+    private let eventLimit: Int
+
+    /// A conversion; times are in nanoseconds of the clock of the turn.
+    public struct Event: Sendable {
+        public enum Ending: String, Sendable {
+            case done
+            case waited
+            case revoked
+            case denied
+            case busy
+        }
+
+        public let due: UInt64
+        public let begin: UInt64
+        public let end: UInt64
+        public let ending: Ending
+    }
+
+    init(events limit: Int = 0) {
+        eventLimit = limit
+        events.reserveCapacity(limit)
+    }
+
+    private func note(_ times: Times, _ ending: Event.Ending) {
+        guard events.count < eventLimit else { return }
+        events.append(
+            Event(due: times.due, begin: times.begin, end: times.now, ending: ending))
+    }
+
     public var done: UInt64 { latency.count }
 
     /// The times of one conversion; `due` is when it should have started, in nanoseconds of the clock of `now`.
     struct Times {
         let due: UInt64
         let now: UInt64
+        let begin: UInt64
         let call: UInt64
         let checking: Double
         let isDisturbed: Bool
@@ -40,6 +72,7 @@ public final class ConversionLog {
     func refuse(_ times: Times, isBusy: Bool) {
         denied += 1
         if isBusy { busy += 1 }
+        note(times, isBusy ? .busy : .denied)
         deniedCall.record(times.call)
         let since = deniedSince ?? times.due
         deniedSince = since
@@ -64,9 +97,13 @@ public final class ConversionLog {
         if let since = deniedSince { noteDenial(from: since, to: times.now) }
         deniedSince = nil
         switch path {
-        case .immediate: break
-        case .waited: waited += 1
-        case .revoked: revoked += 1
+        case .immediate: note(times, .done)
+        case .waited:
+            waited += 1
+            note(times, .waited)
+        case .revoked:
+            revoked += 1
+            note(times, .revoked)
         }
     }
 }

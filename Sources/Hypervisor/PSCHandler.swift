@@ -25,7 +25,8 @@ package final class PSCHandler: Hypercalls {
     let host: PSCHost
     private var strategy: any PinStrategy { host.strategy }
     private var clock: TickClock { host.clock }
-    private var log = ConversionLog()
+    private let eventLimit: Int
+    private var log: ConversionLog
     private lazy var hooks = makeHooks()
 
     /// The conversion under way: when it was due and when it began, and what it took that it does not pay for, in ticks.
@@ -34,7 +35,12 @@ package final class PSCHandler: Hypercalls {
     private var checking: UInt64 = 0
     private var pending: PendingConversion?
 
-    package init(_ host: PSCHost) { self.host = host }
+    /// So many conversions of a log are kept one by one.
+    package init(_ host: PSCHost, events eventLimit: Int = 0) {
+        self.host = host
+        self.eventLimit = eventLimit
+        log = ConversionLog(events: eventLimit)
+    }
 
     // MARK: Hypercalls
 
@@ -123,6 +129,7 @@ package final class PSCHandler: Hypercalls {
         return ConversionLog.Times(
             // The guest's word: any moment, however late.
             due: clock.nanoseconds(from: min(due, now)), now: clock.nanoseconds(from: now),
+            begin: clock.nanoseconds(from: start),
             call: clock.nanoseconds(from: call - min(call, checking)),
             checking: clock.nanoseconds(from: checking), isDisturbed: lastGapEnd > due)
     }
@@ -167,7 +174,7 @@ package final class PSCHandler: Hypercalls {
 
     /// What has been recorded since the last call, and starts anew.
     package func takeLog() -> ConversionLog {
-        defer { log = ConversionLog() }
+        defer { log = ConversionLog(events: eventLimit) }
         return log
     }
 }

@@ -20,11 +20,13 @@ package final class ServedHandle: Sendable {
     }
 
     /// Starts the process for a connection, which is its alone from then on: where it dies, the front-end sees that. Call
-    /// it from a thread that lives as long as the device should. `store` is a descriptor, where the store has one.
+    /// it from a thread that lives as long as the device should. `recording` is there where `setup` says so; `store` is a
+    /// descriptor, where the store has one.
     package init(
         _ guest: ServedGuest, _ setup: ServedSetup, connection: consuming StreamSocket,
-        store: Int32?
+        recording: SharedMapping?, store: Int32?
     ) throws(SystemError) {
+        precondition(setup.records == (recording != nil), "a recording that has no place")
         let memory = try SharedMapping.create(
             name: "dma-bench-telemetry", byteCount: ServedTelemetry.byteCount)
         telemetry = ServedTelemetry(memory)
@@ -40,7 +42,7 @@ package final class ServedHandle: Sendable {
             descriptors: [
                 remote.raw, connection.descriptor.raw, guest.arena.mapping.fileDescriptor,
                 guest.ledger.fileDescriptor, memory.fileDescriptor, remoteService.raw,
-            ] + (store.map { [$0] } ?? []))
+            ] + [recording?.fileDescriptor, store].compactMap(\.self))
         try? control.send(ServedCommand.setUp(setup))
     }
 

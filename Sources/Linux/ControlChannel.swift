@@ -39,7 +39,11 @@ public struct ControlChannel: ~Copyable, Sendable {
     ) throws(SystemError) -> (message: Message, text: String)? {
         let size = MemoryLayout<Message>.size
         var bytes = [UInt8](repeating: 0, count: size + Self.textLimit)
-        let received = uninterrupted { recv(socket.raw, &bytes, bytes.count, 0) }
+        func take() -> Int { uninterrupted { recv(socket.raw, &bytes, bytes.count, 0) } }
+        var received = take()
+        // Whoever has gone without reading all of ours: the kernel says that first (net/unix/af_unix.c, unix_release_sock),
+        // and what it said before is still there.
+        if received == -1, errno == ECONNRESET { received = take() }
         if received == 0 || (received == -1 && errno == ECONNRESET) { return nil }
         try checkErrno(received, "recv", on: "control socket")
         guard received >= size else {

@@ -61,6 +61,16 @@ public final class LimitedPinner: Pinner {
         return pin
     }
 
+    public func pinToKeep(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
+        if tokens == 0 { keeper?.noteIdle() }
+        let all = pages(of: ranges).all
+        try makeRoom(for: all, at: ranges[0].start)
+        var pin = try pinner.pinToKeep(ranges)
+        pin.charge = all
+        passing += all
+        return pin
+    }
+
     /// Pages of the list, and how many of them are within what is kept.
     private func pages(of ranges: Span<PageRange>) -> (all: UInt64, kept: UInt64) {
         var (all, kept): (UInt64, UInt64) = (0, 0)

@@ -11,6 +11,10 @@ public protocol Pinner: AnyObject {
     /// Acquires: what the conversions that made these pages shared did before is visible after it.
     func pin(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin
 
+    /// The same for a pin that lasts much longer than a request, as of a queue's rings: outside what is registered, so that
+    /// this is let go and evicted as if the pin were not there. `unpin` gives it back.
+    func pinToKeep(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin
+
     /// Gives a pin back. Releases: every store of the DMA is ordered before it, once non-temporal ones are fenced.
     func unpin(_ pin: Pin)
 
@@ -37,6 +41,7 @@ extension Pinner {
         return try pin(list.span)
     }
 
+    public func pinToKeep(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin { try pin(ranges) }
     public var kernelRefusal: SystemError? { nil }
     public func register(_ ranges: [PageRange]) throws(PinRefusal) {}
     public func unregister() {}

@@ -30,6 +30,8 @@ package struct PlanColumn: Sendable {
     package static let all: [PlanColumn] = [
         size,
         PlanColumn("guest", "guest"),
+        PlanColumn("trace", "trace"),
+        PlanColumn("speed", "speed"),
         PlanColumn("store", "store"),
         PlanColumn("queues", "queues"),
         PlanColumn("entry", "entry_bytes", "--entry") { Human.size(bytes: $0.entryBytes) },

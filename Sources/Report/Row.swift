@@ -166,6 +166,8 @@ public struct Row: Sendable, Equatable {
     public var backlogMax: UInt64?
     public var direction: String?
     public var readEngine: String?
+    public var trace: String?
+    public var speed: String?
 
     /// A row of nothing yet.
     public init() {}

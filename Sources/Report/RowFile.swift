@@ -119,7 +119,7 @@ private struct RowCollector {
         while let end = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) {
             let members: [(name: String, text: String)]
             do {
-                members = try JSONLineReader.members(bytes[start..<end])
+                members = try JSONReader.members(bytes[start..<end])
             } catch {
                 throw InputError(path, line: line, "not a JSON object of scalars; was it edited?")
             }

@@ -116,7 +116,9 @@ public struct RowSink: ~Copyable {
 
 extension FileDescriptor {
     /// Opens `path` for writing, with more `flags`.
-    static func openOutput(_ path: String, _ flags: Int32) throws(OutputError) -> FileDescriptor {
+    public static func openOutput(_ path: String, _ flags: Int32) throws(OutputError)
+        -> FileDescriptor
+    {
         let number = uninterrupted { open(path, O_WRONLY | O_CLOEXEC | flags, 0o666) }
         guard number >= 0 else { throw OutputError("open", errno, on: path) }
         return FileDescriptor(owning: number)
@@ -131,7 +133,7 @@ extension FileDescriptor {
     }
 
     /// Writes all of `bytes`, in one call unless the kernel takes only a part.
-    borrowing func writeAll(_ bytes: [UInt8], name: String) throws(OutputError) {
+    public borrowing func writeAll(_ bytes: [UInt8], name: String) throws(OutputError) {
         var done = 0
         while done < bytes.count {
             let count = bytes.withUnsafeBytes {

@@ -345,25 +345,29 @@ public enum Schema {
         ),
         Column(
             "guest", \.guest,
-            "Who drives the device: empty, the harness's own guest; vhost-user, a real one, whose requests have any size."
+            "Who drives the device: empty, the harness's own guest; vhost-user, a real one, and trace, what one was recorded to send: requests of any size."
         ),
         Column(
             "store", \.store,
             "Where a real guest's data is: null, nowhere; fill, written by the engine; memory; file."
         ),
         Column("queues", \.queues, "Queues that a real guest was offered."),
-        Column("in_requests", \.inRequests, "Completed requests that wrote a real guest's memory."),
+        Column(
+            "in_requests", \.inRequests,
+            "Completed requests that wrote the memory of a real guest, or of a trace's."),
         Column("in_bytes", \.inBytes, unit: "B", "Bytes that those asked for."),
         Column(
-            "out_requests", \.outRequests, "Completed requests that read a real guest's memory."),
+            "out_requests", \.outRequests,
+            "Completed requests that read the memory of a real guest, or of a trace's."),
         Column("out_bytes", \.outBytes, unit: "B", "Bytes that those asked for."),
         Column(
             "segments_p50", \.segmentsP50,
-            "Median number of segments in the data of a real guest's request."),
+            "Median number of segments in the data of a real guest's request, or a trace's."),
         Column(
             "segments_p99", \.segmentsP99,
-            "99th percentile of the number of segments in a real guest's request."),
-        Column("segments_max", \.segmentsMax, "Most segments in a real guest's request."),
+            "99th percentile of the number of segments in a real guest's request, or a trace's."),
+        Column(
+            "segments_max", \.segmentsMax, "Most segments in a real guest's request, or a trace's."),
         Column(
             "depth_p50", \.depthP50,
             "Median number of requests that a real guest waited for on a queue when one was taken."),
@@ -406,6 +410,10 @@ public enum Schema {
         ),
         Column(
             "read_engine", \.readEngine, "Instructions that the device reads with."),
+        Column("trace", \.trace, "File whose recorded requests drove the device."),
+        Column(
+            "speed", \.speed,
+            "How many times faster than recorded the trace was replayed; max, as fast as it went."),
     ]
 
     /// `1, 5, ... 100`, as the meaning of `convert_ns_cdf` names them.

@@ -8,7 +8,7 @@ package struct SummaryAnswer {
     private static let most = 3
 
     /// The strategy that does what the question asks about: one check and lock for each entry.
-    private static let baseline = "perpage"
+    package static let baseline = "perpage"
 
     package init(_ cells: [SummaryCell]) {
         let measured = cells.filter { Self.price($0) != nil }

@@ -90,7 +90,7 @@ extension Row {
     package var isMeasured: Bool { status == .ok || status == .violation }
 
     /// Whether pins held the pages of its requests; an older file does not say that they did not.
-    var holdsItsPages: Bool { exclusion == nil || exclusion == "pins" }
+    package var holdsItsPages: Bool { exclusion == nil || exclusion == "pins" }
 
     /// `syncShare` of a row with a write; without one it would be 1.
     package var writtenSyncShare: Double? {

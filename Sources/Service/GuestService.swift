@@ -43,6 +43,9 @@ public final class GuestService {
     let clock: TickClock
     /// A descriptor of the store, where it has one.
     private let store: Int32?
+    /// A `TraceRing` that devices fill with the requests of all guests; nil where they are not recorded. To be set before
+    /// it runs.
+    public var recording: SharedMapping?
     /// Turns that have come to a result, from which follow round and strategy.
     private var turns = 0
     /// Why strategies cannot run here, by their names.
@@ -54,6 +57,7 @@ public final class GuestService {
         self.request = request
         self.store = store
         self.clock = clock
+        try StopCounter.install()
         guest = try ServedGuest(pageLimit: request.pageLimit, clock: clock)
         unavailable = Dictionary(
             request.strategies.compactMap { id in
@@ -91,7 +95,9 @@ public final class GuestService {
         setup.pageLimit = request.pageLimit
         setup.timeout = request.timeout
         setup.isImplicit = request.isImplicit
-        let device = try ServedHandle(guest, setup, connection: connection, store: store)
+        setup.records = recording != nil
+        let device = try ServedHandle(
+            guest, setup, connection: connection, recording: recording, store: store)
         defer { device.process.terminate() }
         let states = PageStates(isImplicit: request.isImplicit, pageLimit: request.pageLimit)
         while true {

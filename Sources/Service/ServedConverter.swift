@@ -16,7 +16,9 @@ final class ServedConverter {
     private let request: ServiceRequest
     private let telemetry: ServedTelemetry
     private let seed: UInt64
-    private var running: (control: TurnControl, thread: JoinableThread)?
+    private var running: (control: TurnControl, vcpu: VCPU, thread: JoinableThread)?
+    /// What kept its vCPU from its work, from its last start to its last stop; nil where it never ran.
+    private(set) var interference: Interference?
     private var starts: UInt64 = 0
 
     init(
@@ -48,14 +50,15 @@ final class ServedConverter {
             Processors.sharpenTimers()
             vcpu.run()
         }
-        running = (control, JoinableThread(thread))
+        running = (control, vcpu, JoinableThread(thread))
     }
 
     /// Waits until all pages are as they were, and nothing is converted any more.
     func stop() {
-        guard let (control, thread) = running else { return }
+        guard let (control, vcpu, thread) = running else { return }
         control.end()
         thread.join()
+        interference = vcpu.interference
         running = nil
     }
 

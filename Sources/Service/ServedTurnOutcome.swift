@@ -13,6 +13,12 @@ public struct ServedTurnOutcome {
     public let leakedPins: Int
     /// The first disagreement between the strategy's structure, the table and the journals; nil where all agree.
     public let complaint: String?
+    /// What kept the device from its work, and then the converter's vCPU, where there was one.
+    public let interference: [Interference]
+    /// For how long a CPU quota kept harness and device from running; nil where nobody tells.
+    public let throttledNanoseconds: UInt64?
+    /// How often the harness was stopped.
+    public let harnessStops: UInt64
     /// Whether it ended before its time.
     public let wasCutShort: Bool
 

@@ -25,6 +25,8 @@ final class ServiceTurn {
     private var end: ServiceEnd?
     private var setupPin = 0.0
     private var setupPSC: UInt64 = 0
+    /// At the first request: what the kernel tells of this process and its group.
+    private var before: (throttled: UInt64?, stops: UInt64) = (nil, 0)
 
     private final class ServiceFailure: Sendable {
         let error = Mutex<SystemError?>(nil)
@@ -83,6 +85,7 @@ final class ServiceTurn {
             }
             guard hasBegun, deadline == nil, device.telemetry.requests > 0 else { continue }
             deadline = .after(nanoseconds: request.turn)
+            before = (throttled(), StopCounter.count)
             try converter.start(states.regions)
         }
         converter.stop()
@@ -92,6 +95,8 @@ final class ServiceTurn {
         }
         return (conclude(totals), end)
     }
+
+    private func throttled() -> UInt64? { QuotaThrottling.throttledNanoseconds() }
 
     private var isOver: Bool { deadline?.hasPassed ?? false }
 
@@ -148,6 +153,9 @@ final class ServiceTurn {
                 figures: ServedFigures(device.telemetry), conversions: converter.takeLog(),
                 totals: totals, setupPinNanoseconds: setupPin, setupPSCNanoseconds: setupPSC,
                 leakedPins: service.guest.arena.livePins, complaint: complaint,
+                interference: [totals.interference] + [converter.interference].compactMap(\.self),
+                throttledNanoseconds: throttled().map { $0 - min($0, before.throttled ?? $0) },
+                harnessStops: StopCounter.count - before.stops,
                 wasCutShort: !isOver))
     }
 

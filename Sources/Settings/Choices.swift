@@ -56,6 +56,22 @@ public enum Arrivals: String, CaseIterable, BitwiseCopyable, Sendable {
     case fixed
 }
 
+/// How fast a trace is replayed.
+public enum TraceSpeed: BitwiseCopyable, Hashable, Sendable {
+    /// So many times as fast as it was recorded: each request is due at its time.
+    case times(Double)
+    /// The next request comes as soon as there is room for it.
+    case max
+
+    /// Infinity where there is no such number.
+    public var factor: Double {
+        switch self {
+        case .times(let factor): factor
+        case .max: .infinity
+        }
+    }
+}
+
 /// Which way the data of DMAs goes.
 public enum Direction: BitwiseCopyable, Hashable, Sendable, CustomStringConvertible {
     /// Devices write guest memory.

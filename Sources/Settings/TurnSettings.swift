@@ -60,6 +60,9 @@ public struct TurnSettings: BitwiseCopyable, Hashable, Sendable {
     /// By which share each device's writes are made to take longer, to see whether a comparison notices.
     public var slowdown = 0.0
 
+    /// How fast a trace is replayed.
+    public var speed = TraceSpeed.times(1)
+
     // MARK: Conversions
     public var policy = ConflictPolicy.Kind.deny
     public var convertRate = LoopRate.perSecond(1000)

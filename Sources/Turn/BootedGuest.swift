@@ -27,6 +27,15 @@ struct BootedGuest {
             longestBacklog: all.longestBacklog)
     }
 
+    /// What became of a trace's requests; nil where there was none.
+    var replay: ReplayFigures? {
+        var all = TraceFigures()
+        for driver in drivers {
+            guard driver.addTrace(to: &all) else { return nil }
+        }
+        return ReplayFigures(all)
+    }
+
     /// Of the drivers' copies; nil where there are none.
     var copyMedian: UInt64? {
         var all = LatencyHistogram()
@@ -97,6 +106,7 @@ extension VirtualMachine {
                         failure: { telemetry.lastFailure }),
                     clock: clock, pace: plan.pace(ofDevice: index, clock),
                     direction: plan.settings.direction, seed: plan.settings.seed,
+                    trace: plan.trace,
                     listens: plan.processors.vcpusSleep, copies: plan.settings.writes)
             )
         }

@@ -34,7 +34,7 @@ final class RunningTurn {
         self.guest = guest
         self.shouldStop = shouldStop
         devices = TurnDevices(machine, plan, guest.hosted)
-        converterPort = PSCHandler(guest.hosted.host)
+        converterPort = PSCHandler(guest.hosted.host, events: plan.eventLimit)
         vcpus = TurnVCPUs(machine, plan, guest, devices, port: converterPort)
         samples =
             plan.streamsSamples
@@ -62,6 +62,7 @@ final class RunningTurn {
         outcome.throttledNanoseconds = meanwhile.throttledNanoseconds
         outcome.harnessStops = meanwhile.stops
         outcome.stalls = samples?.stalls ?? 0
+        outcome.deviceStarts = devices.handles.map(\.telemetry.firstStart)
         outcome.wasInterrupted = wasInterrupted
         return outcome
     }

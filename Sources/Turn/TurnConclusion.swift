@@ -54,6 +54,7 @@ struct TurnConclusion {
         let oracle = guest.hosted.oracle
         return TurnOutcome(
             measurements: measurements, copyMedian: guest.copyMedian, dues: guest.dues,
+            replay: guest.replay,
             conversions: conversions,
             setupPSCNanoseconds: guest.setupPSCNanoseconds,
             setupPinNanoseconds: devices.setupPinNanoseconds, hotPair: devices.hotPair,

@@ -1,3 +1,4 @@
+import Guest
 import Hypervisor
 import PinLock
 import Telemetry
@@ -12,6 +13,27 @@ public struct DueFigures: Sendable {
     public let longestBacklog: UInt64
 }
 
+/// Of a trace's requests that were measured and completed.
+public struct ReplayFigures: Sendable {
+    /// By which the device wrote guest memory, and read it.
+    public let inRequests: UInt64
+    public let inBytes: UInt64
+    public let outRequests: UInt64
+    public let outBytes: UInt64
+    /// Runs of bytes of a request.
+    public let segmentsMedian: UInt64?
+    public let segmentsPercentile99: UInt64?
+    public let segmentsMost: UInt64?
+
+    init(_ figures: borrowing TraceFigures) {
+        (inRequests, inBytes) = (figures.inRequests, figures.inBytes)
+        (outRequests, outBytes) = (figures.outRequests, figures.outBytes)
+        segmentsMedian = figures.segments.percentile(50)
+        segmentsPercentile99 = figures.segments.percentile(99)
+        segmentsMost = figures.segments.maximum
+    }
+}
+
 /// What came of one turn.
 public struct TurnOutcome {
     public let measurements: Measurements
@@ -19,6 +41,8 @@ public struct TurnOutcome {
     public let copyMedian: UInt64?
     /// What became of requests that had a time at which they were due; nil where none had.
     public let dues: DueFigures?
+    /// What became of a trace's requests; nil where there was none.
+    public let replay: ReplayFigures?
     public let conversions: ConversionLog
     /// The guest's sharing of its buffers, and the devices' pins at set-up, in nanoseconds.
     public let setupPSCNanoseconds: UInt64
@@ -52,6 +76,8 @@ public struct TurnOutcome {
     public let warmedUp: Bool
     /// How often a device waited, between two requests, for the harness to take its samples.
     public internal(set) var stalls: UInt64 = 0
+    /// When each device's first request that counts began, in ticks; zero where there was none, or no samples were wanted.
+    public internal(set) var deviceStarts: [UInt64] = []
     public internal(set) var wasInterrupted = false
 
     /// The longest time for which a request waited for a conversion before it had its pins or gave up, in nanoseconds;

@@ -12,8 +12,12 @@ public struct TurnPlan: Sendable {
     public let processors: ProcessorLayout
     /// Whether each sample is wanted.
     public var streamsSamples = false
+    /// How many conversions are kept one by one.
+    public var eventLimit = 0
     /// The most that a core has been seen to do in this run, in adds a cycle; zero where nothing is known.
     public var bestAddsPerCycle = 0.0
+    /// What the driver replays; nil where it sends the buffer again and again.
+    public var trace: TraceLayout?
     /// How long a conversion waits for a pin, and a pin for a conversion.
     let timeoutNanoseconds: UInt64 = 1_000_000_000
 
@@ -54,6 +58,11 @@ public struct TurnPlan: Sendable {
     /// When the requests of the device at `index` are due; nil where the next one comes as soon as the only one in flight
     /// is completed.
     func pace(ofDevice index: Int, _ clock: TickClock) -> (any RequestPace)? {
+        if let trace {
+            return TracePace(
+                trace, speed: settings.speed.factor, isRepeated: settings.length != .usual,
+                clock: clock)
+        }
         switch settings.dmaRate {
         case .perSecond(let rate):
             return OpenLoop(
@@ -72,6 +81,11 @@ public struct TurnPlan: Sendable {
             operations: 4, isExact: false, shortest: ticks(200_000_000),
             longest: ticks(Self.longest), warmUp: ticks(Self.longest))
         switch settings.length {
+        case .usual where trace != nil:
+            // Over with the trace, which the driver knows.
+            limits.operations = .max
+            limits.shortest = 0
+            limits.longest = ticks(.max)
         case .usual: break
         case .operations(let count):
             limits.operations = count

@@ -69,10 +69,17 @@ public struct DriverQueue: ~Copyable {
         guard needed <= layout.dataDescriptors else {
             throw .tooManyDescriptors(needed: needed, limit: layout.dataDescriptors)
         }
+        let slot = try takeSlot(for: type)
+        buildChain(of: slot, dataDescriptors: needed) { append in
+            for range in data { Self.split(range, append) }
+        }
+        return PreparedRequest(slot: slot)
+    }
+
+    private mutating func takeSlot(for type: RequestType) throws(PrepareError) -> Int {
         guard let slot = freeSlots.popLast() else { throw .noFreeRequest(limit: slots.count) }
         slots[slot] = Slot(state: .prepared, type: type)
-        buildChain(of: slot, data: data, dataDescriptors: needed)
-        return PreparedRequest(slot: slot)
+        return slot
     }
 
     /// Gives a prepared request's slot back; it may not be outstanding.
@@ -112,6 +119,28 @@ public struct DriverQueue: ~Copyable {
         submit(request, generation: generation)
         return request
     }
+
+    /// The same of runs of bytes, at any address and of any length that a descriptor can tell.
+    @discardableResult
+    public mutating func submit(
+        _ type: RequestType, bytes: some Collection<ByteRun>, generation: UInt64
+    ) throws(PrepareError) -> PreparedRequest {
+        guard !bytes.isEmpty else { throw .noData }
+        guard bytes.count <= layout.dataDescriptors else {
+            throw .tooManyDescriptors(needed: bytes.count, limit: layout.dataDescriptors)
+        }
+        let slot = try takeSlot(for: type)
+        buildChain(of: slot, dataDescriptors: bytes.count) { append in
+            for run in bytes { append(run.address, run.byteCount) }
+        }
+        slots[slot].releasesAtCompletion = true
+        let request = PreparedRequest(slot: slot)
+        submit(request, generation: generation)
+        return request
+    }
+
+    /// Requests that may be submitted before one has to be completed.
+    public var freeRequests: Int { freeSlots.count }
 
     /// The next request that the device has completed, with acquire: its data is there to be read.
     public mutating func poll() throws(DeviceError) -> Completion? {
@@ -169,7 +198,21 @@ extension DriverQueue {
     /// request.
     private func head(of slot: Int) -> UInt16 { UInt16(slot * entriesPerSlot) }
 
-    private func buildChain(of slot: Int, data: [PageRange], dataDescriptors: Int) {
+    /// Hands the descriptors that a range needs to `append`, in its order.
+    private static func split(_ range: PageRange, _ append: (UInt64, UInt32) -> Void) {
+        let limit = range.count.rawValue <= descriptorPages ? descriptorPages : piecePages
+        var start = range.lower
+        while start < range.upper {
+            let pages = min(limit, range.upper - start)
+            append(start * pageSize, UInt32(pages * pageSize))
+            start += pages
+        }
+    }
+
+    /// `addData` hands each of the data's descriptors on, address and length.
+    private func buildChain(
+        of slot: Int, dataDescriptors: Int, _ addData: ((UInt64, UInt32) -> Void) -> Void
+    ) {
         let length = dataDescriptors + 2
         let head = Int(head(of: slot))
         var table = DescriptorTable(
@@ -197,17 +240,7 @@ extension DriverQueue {
         let dataFlags: Descriptor.Flags =
             slots[slot].type.deviceWrites == true ? [.write, .next] : .next
         append(header, RequestHeader.byteCount, .next)
-        for range in data {
-            let limit =
-                range.count.rawValue <= Self.descriptorPages
-                ? Self.descriptorPages : Self.piecePages
-            var start = range.lower
-            while start < range.upper {
-                let pages = min(limit, range.upper - start)
-                append(start * pageSize, UInt32(pages * pageSize), dataFlags)
-                start += pages
-            }
-        }
+        addData { append($0, $1, dataFlags) }
         append(status, 1, .write)
     }
 }

@@ -4,6 +4,17 @@ public struct PreparedRequest: Hashable, Sendable {
     public let slot: Int
 }
 
+/// Bytes of guest memory that a descriptor names: guest physical, anywhere.
+public struct ByteRun: BitwiseCopyable, Hashable, Sendable {
+    public let address: UInt64
+    public let byteCount: UInt32
+
+    public init(address: UInt64, byteCount: UInt32) {
+        self.address = address
+        self.byteCount = byteCount
+    }
+}
+
 /// A request that the device is done with.
 public struct Completion: Equatable, Sendable {
     public let request: PreparedRequest

@@ -35,11 +35,13 @@ public struct DeviceTelemetry: Sendable {
     private var settlingWord: UnsafeMutablePointer<Atomic<UInt32>> { word(1) }
     private var measuresFromWord: UnsafeMutablePointer<Atomic<UInt64>> { word(2) }
     private var lastFailureWord: UnsafeMutablePointer<Atomic<UInt32>> { word(3) }
+    private var firstStartWord: UnsafeMutablePointer<Atomic<UInt64>> { word(4) }
 
     /// Makes it ready for a turn, before the device hears of that.
     public func reset() {
         settlingWord.pointee.store(Settling.underWay.rawValue, ordering: .relaxed)
         measuresFromWord.pointee.store(.max, ordering: .relaxed)
+        firstStartWord.pointee.store(0, ordering: .relaxed)
         lastFailure = .ioError
         shouldStop = false
     }
@@ -74,6 +76,13 @@ public struct DeviceTelemetry: Sendable {
         nonmutating set {
             lastFailureWord.pointee.store(UInt32(newValue.rawValue), ordering: .releasing)
         }
+    }
+
+    /// When the first request that counts began, in ticks; zero until then, and where samples are not streamed. Samples say
+    /// how long everything took, this when: written by the device before the sample.
+    public var firstStart: UInt64 {
+        get { firstStartWord.pointee.load(ordering: .acquiring) }
+        nonmutating set { firstStartWord.pointee.store(newValue, ordering: .releasing) }
     }
 
     /// Where the device leaves its statistics, before it says that it is done.

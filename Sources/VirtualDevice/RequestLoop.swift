@@ -125,7 +125,7 @@ struct RequestLoop: ~Copyable {
         var sample = DMASample()
         sample.generation = request.sector
         let end = server.serve(&request, &sample)
-        recorder.take(sample)
+        recorder.take(sample, endedAt: server.previousEnd)
         let written = server.mover.written(of: request.type)
         guard end.outcome == .ok else { return fail(end.outcome, bytesWritten: written) }
         complete(.ok, bytesWritten: written)

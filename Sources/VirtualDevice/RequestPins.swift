@@ -62,10 +62,15 @@ struct RequestPins: ~Copyable {
         return takeAfterWaiting(list, after: refusal, &retries)
     }
 
-    /// The same for pins that last: `unpin` gives them back. There are no more ranges than a pin has.
+    /// The same for a pin that lasts: `unpin` gives it back. There are no more ranges than a pin has.
     mutating func takeToKeep(_ list: Span<PageRange>) throws(PinRefusal) -> Pin {
-        var retries: UInt16 = 0
-        if let refusal = take(list, &retries) { throw refusal }
+        if let refusal = tryToTake(list, toKeep: true) {
+            guard mayPass(refusal) else { throw refusal }
+            var retries: UInt16 = 0
+            if let last = takeAfterWaiting(list, after: refusal, toKeep: true, &retries) {
+                throw last
+            }
+        }
         return stack.pop()!
     }
 
@@ -77,6 +82,16 @@ struct RequestPins: ~Copyable {
         case .converting: true
         case .privatePage: privatePages != nil
         case .tooManyPins, .outOfRange, .overLimit: false
+        }
+    }
+
+    private mutating func tryToTake(_ list: Span<PageRange>, toKeep: Bool) -> PinRefusal? {
+        guard toKeep else { return tryToTake(list) }
+        do throws(PinRefusal) {
+            stack.push(try pinner.pinToKeep(list))
+            return nil
+        } catch {
+            return error
         }
     }
 
@@ -105,7 +120,8 @@ struct RequestPins: ~Copyable {
     /// undone, and a conversion that waits takes it for a pin: the pauses are random and grow so that it gets a gap.
     @inline(never)
     private mutating func takeAfterWaiting(
-        _ list: Span<PageRange>, after first: PinRefusal, _ retries: inout UInt16
+        _ list: Span<PageRange>, after first: PinRefusal, toKeep: Bool = false,
+        _ retries: inout UInt16
     ) -> PinRefusal? {
         let start = monotonicNanoseconds()
         waits += 1
@@ -122,7 +138,7 @@ struct RequestPins: ~Copyable {
             var backoff = Backoff()
             for _ in 0..<pauses.next() { backoff.pause() }
             if retries < .max { retries += 1 }
-            guard let next = tryToTake(list) else { return nil }
+            guard let next = tryToTake(list, toKeep: toKeep) else { return nil }
             refusal = next
         }
         return refusal

@@ -11,6 +11,8 @@ struct RequestRecorder: ~Copyable {
     private var samples: SampleRing.Producer
     private var warmUp: WarmUp
     private var hasSettled = false
+    /// Whether a request that counts has been streamed.
+    private var hasStarted = false
     /// The request under way: the sum of the pieces that have come, how many they are, and whether it counts.
     private var request = DMASample()
     private var pieces: UInt64 = 0
@@ -24,11 +26,20 @@ struct RequestRecorder: ~Copyable {
         warmUp = WarmUp(writes: setup.settings.writes)
     }
 
+    private mutating func stream(_ piece: DMASample, endedAt end: UInt64?) {
+        if !hasStarted, let end, piece.generation >= telemetry.measuresFrom {
+            hasStarted = true
+            telemetry.firstStart = end &- piece.totalTicks
+        }
+        samples.append(piece, unless: { telemetry.shouldStop })
+    }
+
     /// Takes what came of a piece, which is a whole request where there is no pool.
-    mutating func take(_ piece: DMASample) {
+    /// `end` is when, in ticks.
+    mutating func take(_ piece: DMASample, endedAt end: UInt64? = nil) {
         statistics.noteStale(piece)
         // Nobody takes samples any more where the turn has failed.
-        if streams { samples.append(piece, unless: { telemetry.shouldStop }) }
+        if streams { stream(piece, endedAt: end) }
         if pieces == 0 { request = piece } else { request.add(piece) }
         pieces += 1
         guard piece.status != 0 || pieces == piecesPerRequest else { return }

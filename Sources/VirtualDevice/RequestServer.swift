@@ -21,7 +21,7 @@ struct RequestServer: ~Copyable {
     private(set) var mover: DataMover
     private var cursor = ChunkCursor()
     /// When the previous request was done with; nil where nothing is to be made of the time since.
-    private var previousEnd: UInt64?
+    private(set) var previousEnd: UInt64?
 
     /// `capacity` is the most ranges that a request has, but for its status.
     init(

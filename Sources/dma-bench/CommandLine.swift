@@ -30,6 +30,7 @@ struct DmaBench: ParsableCommand {
 
     @OptionGroup var guest: GuestOptions
     @OptionGroup var load: LoadOptions
+    @OptionGroup var replay: TraceOptions
     @OptionGroup var conversions: ConversionOptions
     @OptionGroup var machine: DeviceOptions
     @OptionGroup var turns: RunOptions
@@ -59,6 +60,12 @@ struct DmaBench: ParsableCommand {
         parsing: .unconditional, help: "Write a row of CSV for every DMA to a file.",
         completion: .file())
     var raw: String?
+    @Option(
+        parsing: .unconditional,
+        help:
+            "Write when the first DMAs and conversions of each turn happened, as Chrome's trace events.",
+        completion: .file())
+    var timeline: String?
     @Flag(help: "Print what would be run, and run nothing.") var dryRun = false
     @Flag(name: .shortAndLong, help: "No progress, no table for people.") var quiet = false
     @Option(

@@ -138,7 +138,8 @@ struct CompareCommand: ParsableCommand {
                 difference + "; measure both on one machine with the same settings"
                     + (seen && files.count > 1
                         ? " (diff \(descriptions.joined(separator: " ")))" : "")
-                    + ", or add --force")
+                    + "; for two machines 'dma-bench report \(paths.joined(separator: " "))' has the ratios within "
+                    + "each; or add --force")
         }
         Status.say("dma-bench: warning: \(Text.printable(difference))")
     }

@@ -39,8 +39,14 @@ struct DryRun {
             }.joined(separator: ", ")
             let settings = cell.settings
             let misalignment = settings.misalignment
+            let requests =
+                cell.trace.map {
+                    "trace \($0.name) of \($0.layout.count) requests in \(settings.size.bytes), speed "
+                        + ValueForm.speed.word(settings.speed)
+                }
+                ?? "size \(settings.size.bytes), chunk \(cell.chunk.bytes), ranges \(settings.ranges)"
             return """
-                size \(settings.size.bytes), chunk \(cell.chunk.bytes), ranges \(settings.ranges), \
+                \(requests), \
                 \(misalignment == PageCount(0) ? "" : "misaligned by \(misalignment), ")devices \
                 \(settings.devices), engine \(settings.stores ? settings.engine.rawValue : "none"), \(Self.load(settings))policy \
                 \(settings.policy.rawValue), \(settings.convertRate) conversions/s of \(settings.convertPages) \

@@ -5,10 +5,11 @@ import PinLock
 import Report
 import Telemetry
 
-/// Where the rows of a run go: the sink, the environment beside it, and the file of single DMAs.
+/// Where the rows of a run go: the sink, the environment beside it, the file of single DMAs, and the timeline.
 final class Output {
     private var sink: RowSink
     private var rawFile: RawFile?
+    private var timeline: Timeline?
     private let clock: TickClock
     private var environment: Environment
 
@@ -25,6 +26,9 @@ final class Output {
         self.environment.clockStepNanoseconds = clockStep
         do throws(OutputError) {
             rawFile = try options.raw.map { path throws(OutputError) in try RawFile(path) }
+            timeline = try options.timeline.map { path throws(OutputError) in
+                try Timeline(path, clock: clock)
+            }
             if let path = options.resume {
                 sink = try RowSink.replacing(path, by: earlier, format)
             } else {
@@ -57,9 +61,20 @@ final class Output {
         try sink.write(row)
     }
 
-    var wantsSamples: Bool { rawFile != nil }
+    var wantsSamples: Bool { rawFile != nil || eventLimit > 0 }
+
+    var eventLimit: Int {
+        timeline.map { $0.isFull ? 0 : Timeline.conversionLimit } ?? 0
+    }
+
+    /// Puts a turn on the timeline.
+    func note(_ result: CellResult) throws(OutputError) { try timeline?.finished(result) }
+
+    /// Ends what has an end of its own.
+    func close() throws(OutputError) { try timeline?.close() }
 
     func raw(_ cell: Cell, _ round: Int, _ device: DeviceID, _ sample: DMASample) {
+        timeline?.took(sample, device: device)
         guard let rawFile else { return }
         func nanoseconds(_ ticks: UInt64) -> String {
             let value: Double = clock.nanoseconds(from: ticks)

@@ -54,7 +54,7 @@ struct PlotCommand: ParsableCommand {
         if !rows.isEmpty, rows.allSatisfy({ $0.guest != nil }) {
             throw InputError(
                 files.joined(separator: ", "),
-                "nothing to draw: these are rows of a real guest, whose requests have any size, and pictures are of "
+                "nothing to draw: these are rows of a real guest or a trace, whose requests have any size, and pictures are of "
                     + "requests of one size; 'report' has a table of them")
         }
         let shown = wanted.map { wanted in rows.filter { wanted.contains($0.strategy) } } ?? rows

@@ -1,15 +1,17 @@
 import Analysis
 import ArgumentParser
+import Experiment
 import Report
 
-/// One page that answers the question from rows.
+/// What rows answer, as one page or as text.
 struct ReportCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "report",
         abstract: "Make one HTML page of rows: the answer, all figures, how they were measured.",
         discussion: """
-            The page needs no network and no other file. FILE.env.json beside a file is shown with it. Exit status: 64 \
-            where a file cannot be read or its rows do not belong with the others, 69 where gnuplot is missing, 74 \
+            The page needs no network and no other file. FILE.env.json beside a file is shown with it. --format text \
+            is for a mail: 72 columns, no tabs. Rows of several environments are put side by side, a column each, with \
+            ratios within each and what holds on all. Exit status: 64 where a file cannot be read, 69 where gnuplot is missing, 74 \
             where the page cannot be written.
             """)
 
@@ -20,8 +22,12 @@ struct ReportCommand: ParsableCommand {
     var output: String?
     /// A run's own `-o`, wherever it stands, is this one.
     @ParentCommand var root: DmaBench
+    @Option(
+        parsing: .unconditional, help: "html, or text, to post; default: html.",
+        completion: .names(of: ReportFormat.self))
+    var format: String?
     @Flag(help: "Leave the pictures out, for which gnuplot is needed.") var noPictures = false
-    @Flag(help: "Take rows of different environments together.") var force = false
+    @Flag(help: "Take rows of different environments for those of one machine.") var force = false
 
     func run() throws {
         let sources: [ReportPage.Source]
@@ -30,20 +36,62 @@ struct ReportCommand: ParsableCommand {
         } catch {
             throw Failure(.usage, error.description)
         }
-        try refuse(sources)
-        var page = ReportPage(sources, generator: Build.description)
-        if !noPictures { try draw(&page) }
-        guard let output = output ?? root.output else { return try Status.print(page.html) }
+        let rows = sources.flatMap(\.file.rows)
+        if let problem = Unmeasured.problem(rows) {
+            throw Failure(.usage, "\(files.joined(separator: ", ")): \(problem)")
+        }
+        let isOfSeveral = !force && Set(rows.map(\.env)).count > 1
+        let text =
+            switch (try chosenFormat(), isOfSeveral) {
+            case (.html, false): try page(sources)
+            case (.html, true): try pageOfMachines(sources)
+            case (.text, false):
+                ReportMail(sources, generator: Build.description, commands: PlanCommand.words).text
+            case (.text, true):
+                MachinesReport(sources, generator: Build.description)
+                    .text(commands: PlanCommand.words)
+            }
+        guard let output = output ?? root.output else { return try Status.print(text) }
         do throws(OutputError) {
-            try OutputFile.replace(output, with: Array(page.html.utf8))
+            try OutputFile.replace(output, with: Array(text.utf8))
         } catch {
             throw Failure(.inputOutput, error.description)
         }
     }
 
-    private func draw(_ page: inout ReportPage) throws {
+    private func chosenFormat() throws(Failure) -> ReportFormat {
+        do throws(UsageError) {
+            return try Choice.named(
+                format ?? root.format ?? "html", option: "--format",
+                among: ReportFormat.allCases.map { ($0.rawValue, $0) })
+        } catch {
+            throw Failure(.usage, error.description)
+        }
+    }
+
+    private func page(_ sources: [ReportPage.Source]) throws -> String {
+        var page = ReportPage(sources, generator: Build.description)
+        if !noPictures {
+            try drawing { () throws(Gnuplot.Failure) in
+                try page.draw(looks: .ofRegistry, isInterrupted: { Interruption.isRequested })
+            }
+        }
+        return page.html
+    }
+
+    private func pageOfMachines(_ sources: [ReportPage.Source]) throws -> String {
+        var report = MachinesReport(sources, generator: Build.description)
+        if !noPictures {
+            try drawing { () throws(Gnuplot.Failure) in
+                try report.draw(isInterrupted: { Interruption.isRequested })
+            }
+        }
+        return report.html
+    }
+
+    private func drawing(_ draw: () throws(Gnuplot.Failure) -> Void) throws {
         do throws(Gnuplot.Failure) {
-            try page.draw(looks: .ofRegistry, isInterrupted: { Interruption.isRequested })
+            try draw()
         } catch {
             switch error {
             case .interrupted: throw Failure(.interrupted, error.description)
@@ -52,20 +100,10 @@ struct ReportCommand: ParsableCommand {
             }
         }
     }
+}
 
-    /// Medians over two machines would be those of neither.
-    private func refuse(_ sources: [ReportPage.Source]) throws {
-        let rows = sources.flatMap(\.file.rows)
-        if let problem = Unmeasured.problem(rows) {
-            throw Failure(.usage, "\(files.joined(separator: ", ")): \(problem)")
-        }
-        guard !force, let first = rows.first, let other = rows.first(where: { $0.env != first.env })
-        else { return }
-        throw Failure(
-            .usage,
-            """
-            rows of the environments \(first.env) and \(other.env) are not one measurement; report them apart, \
-            or take them together with --force
-            """)
-    }
+/// What a report can be.
+enum ReportFormat: String, CaseIterable {
+    case html
+    case text
 }

@@ -1,6 +1,8 @@
+import Experiment
 import Hypervisor
 import Report
 import Telemetry
+import Turn
 
 extension Row {
     /// What a device has measured of its requests.
@@ -24,6 +26,40 @@ extension Row {
         outsideShare = dma.outsideShare
         pinNsMean = dma.pinMean
         unpinNsMean = dma.unpinMean
+    }
+
+    /// What kept threads from their work; `best` is the most that a core has done in this run.
+    mutating func fill(devices: [Interference], vcpus: [Interference], best: Double?) {
+        func sum(_ threads: [Interference], _ figure: (Interference) -> UInt64) -> UInt64 {
+            threads.reduce(0) { $0 + figure($1) }
+        }
+        deviceGaps = sum(devices, \.gaps)
+        deviceGapShare = devices.compactMap(\.gapShare).max()
+        deviceGapNsMax = devices.map(\.longestGapNanoseconds).max()
+        deviceSharedShare = devices.compactMap { $0.sharedShare(best: best) }.max()
+        deviceWaitShare = devices.compactMap(\.waitShare).max()
+        devicePreempted = sum(devices, \.kernel.involuntarySwitches)
+        deviceFaults = sum(devices, \.kernel.minorFaults)
+        if !vcpus.isEmpty {
+            vcpuGaps = sum(vcpus, \.gaps)
+            vcpuGapShare = vcpus.compactMap(\.gapShare).max()
+            vcpuGapNsMax = vcpus.map(\.longestGapNanoseconds).max()
+            vcpuSharedShare = vcpus.compactMap { $0.sharedShare(best: best) }.max()
+            vcpuWaitShare = vcpus.compactMap(\.waitShare).max()
+            vcpuPreempted = sum(vcpus, \.kernel.involuntarySwitches)
+            vcpuFaults = sum(vcpus, \.kernel.minorFaults)
+        }
+        stops = sum(devices, \.stops)
+        ranCpu = (devices + vcpus).map(\.processor)
+    }
+
+    /// What became of a trace's requests. A pair of the whole buffer is none of them.
+    mutating func fill(_ replay: ReplayFigures) {
+        (inRequests, inBytes) = (replay.inRequests, replay.inBytes)
+        (outRequests, outBytes) = (replay.outRequests, replay.outBytes)
+        (segmentsP50, segmentsP99) = (replay.segmentsMedian, replay.segmentsPercentile99)
+        segmentsMax = replay.segmentsMost
+        pairHotNs = nil
     }
 
     /// What became of a turn's conversions. A thread that sleeps cannot tell what was taken from it: it knows no gaps.

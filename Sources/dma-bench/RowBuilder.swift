@@ -30,6 +30,17 @@ struct RowBuilder {
         row.safe = info.isSafe
         row.exclusion = info.exclusion
         for option in DmaBench.requestOptions { option.fill(cell, &row) }
+        if cell.trace != nil {
+            // Requests have any size: that of the buffer says nothing of them.
+            row.guest = "trace"
+            (row.sizeBytes, row.ranges, row.spreadBytes, row.misalignBytes) = (nil, nil, nil, nil)
+            if cell.chunk >= cell.settings.size { row.chunkBytes = nil }
+            row.direction = nil
+            if cell.settings.writes, cell.trace!.layout.readsMemory {
+                row.readEngine = cell.settings.readEngine.rawValue
+            }
+            if cell.settings.speed != .max { row.depth = nil }
+        }
         row.env = environment.hash
         row.revision = environment.revision
         row.plan = planHash
@@ -76,6 +87,7 @@ struct RowBuilder {
         row.backlogMax = outcome.dues?.longestBacklog
         // What a device waits for a request that is not due yet is nobody's cost.
         if outcome.dues != nil { row.outsideShare = nil }
+        if let replay = outcome.replay { row.fill(replay) }
         row.leakedPins = UInt64(outcome.leakedPins)
         row.faults = outcome.faults?.count
         row.lostBytes = outcome.lostBytes
@@ -105,29 +117,11 @@ struct RowBuilder {
     }
 
     private func fill(_ row: inout Row, interferenceOf outcome: TurnOutcome, best: Double?) {
-        let devices = outcome.measurements.interference
-        let vcpus = outcome.vcpus
-        func sum(_ threads: [Interference], _ figure: (Interference) -> UInt64) -> UInt64 {
-            threads.reduce(0) { $0 + figure($1) }
-        }
+        let (devices, vcpus) = (outcome.measurements.interference, outcome.vcpus)
         row.deviceBusy = outcome.measurements.utilisation.map { ($0 * 10_000).rounded() / 10_000 }
-        row.deviceGaps = sum(devices, \.gaps)
-        row.deviceGapShare = devices.compactMap(\.gapShare).max()
-        row.deviceGapNsMax = devices.map(\.longestGapNanoseconds).max()
-        row.deviceSharedShare = devices.compactMap { $0.sharedShare(best: best) }.max()
-        row.deviceWaitShare = devices.compactMap(\.waitShare).max()
-        row.devicePreempted = sum(devices, \.kernel.involuntarySwitches)
-        row.deviceFaults = sum(devices, \.kernel.minorFaults)
-        row.vcpuGaps = sum(vcpus, \.gaps)
-        row.vcpuGapShare = vcpus.compactMap(\.gapShare).max()
-        row.vcpuGapNsMax = vcpus.map(\.longestGapNanoseconds).max()
-        row.vcpuSharedShare = vcpus.compactMap { $0.sharedShare(best: best) }.max()
-        row.vcpuWaitShare = vcpus.compactMap(\.waitShare).max()
-        row.vcpuPreempted = sum(vcpus, \.kernel.involuntarySwitches)
-        row.vcpuFaults = sum(vcpus, \.kernel.minorFaults)
+        row.fill(devices: devices, vcpus: vcpus, best: best)
         row.vcpuStepNsMax = outcome.longestVCPUStep
         row.throttledNs = outcome.throttledNanoseconds
-        row.stops = sum(devices, \.stops) + outcome.harnessStops
-        row.ranCpu = (devices + vcpus).map(\.processor)
+        row.stops = (row.stops ?? 0) + outcome.harnessStops
     }
 }

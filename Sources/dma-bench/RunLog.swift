@@ -49,6 +49,7 @@ final class RunLog: RunObserver {
     }
 
     var wantsSamples: Bool { output.wantsSamples }
+    var eventLimit: Int { output.eventLimit }
 
     func repeating(_ cell: Cell, round: Int) {
         say(
@@ -95,6 +96,7 @@ final class RunLog: RunObserver {
         }
         progress.erase()
         do throws(OutputError) {
+            try output.note(result)
             try output.write(row)
             return true
         } catch {

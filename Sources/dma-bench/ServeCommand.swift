@@ -95,6 +95,11 @@ struct ServeCommand: ParsableCommand {
         name: .shortAndLong, parsing: .unconditional,
         help: "Write rows to a file, and FILE.env.json beside it.", completion: .file())
     var output: String?
+    @Option(
+        parsing: .unconditional,
+        help: "Write down what requests the guest sends: a trace.",
+        completion: .file())
+    var record: String?
     @Flag(help: "Check what is asked for, and serve nobody.") var dryRun = false
     @Flag(name: .shortAndLong, help: "No progress, no table for people.") var quiet = false
 

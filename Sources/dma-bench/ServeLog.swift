@@ -7,7 +7,7 @@ import Telemetry
 /// What a service leaves as it goes: rows in the output, what goes wrong in a line each, and progress on a terminal.
 final class ServeLog: ServiceObserver {
     private var rows: [Row] = []
-    private let builder: ServeRows
+    private var builder: ServeRows
     private let output: ServeOutput
     private let isForPeople: Bool
     private var outputFailure: OutputError?

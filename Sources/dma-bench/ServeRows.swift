@@ -1,3 +1,4 @@
+import Experiment
 import Glibc
 import PinLock
 import Report
@@ -15,6 +16,8 @@ struct ServeRows {
     private let runName = Session.runName()
     private let clockCost: Double
     private let clockStep: Double
+    /// Of all turns so far: what a core can do.
+    private var probes = CoreProbeLog()
 
     init(
         _ request: ServiceRequest, store: NamedStore, planHash: String, environment: Environment,
@@ -28,7 +31,7 @@ struct ServeRows {
         clockStep = clock.measuredStep()
     }
 
-    func row(_ result: ServedResult) -> Row {
+    mutating func row(_ result: ServedResult) -> Row {
         var row = planned(result)
         switch result.ending {
         case .unavailable(let reason): row.status = .unavailable(reason)
@@ -82,7 +85,7 @@ struct ServeRows {
         return row
     }
 
-    private func fill(
+    private mutating func fill(
         _ row: inout Row, _ outcome: ServedTurnOutcome, of strategy: any PinStrategy.Type
     ) {
         let totals = outcome.totals
@@ -107,6 +110,7 @@ struct ServeRows {
         row.pageWaits = totals.pageWaits
         row.deviceCpuNs = Double(totals.processorNanoseconds)
         row.deviceBusy = outcome.busyShare.map { [($0 * 10_000).rounded() / 10_000] } ?? []
+        fill(&row, interferenceOf: outcome)
         row.setupPinNs = outcome.setupPinNanoseconds
         row.setupPscNs = Double(outcome.setupPSCNanoseconds)
         row.leakedPins = UInt64(outcome.leakedPins)
@@ -117,5 +121,20 @@ struct ServeRows {
         } else {
             row.status = outcome.wasCutShort ? .interrupted : .ok
         }
+    }
+
+    /// Nobody is bound to a processor: where device and vCPU ran in the end says little.
+    private mutating func fill(_ row: inout Row, interferenceOf outcome: ServedTurnOutcome) {
+        let threads = outcome.interference
+        for thread in threads { probes.add(thread.probes) }
+        row.fill(
+            devices: Array(threads.prefix(1)), vcpus: Array(threads.dropFirst()),
+            best: probes.best)
+        row.throttledNs = outcome.throttledNanoseconds
+        row.stops = (row.stops ?? 0) + outcome.harnessStops
+        row.noisy = Disturbance.of(
+            threads, best: probes.best, throttled: outcome.throttledNanoseconds,
+            harnessStops: outcome.harnessStops
+        ).map(\.rawValue)
     }
 }

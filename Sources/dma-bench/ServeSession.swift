@@ -56,6 +56,8 @@ struct ServeSession {
                 throw Failure(.unavailable, "--strategy \(reason)")
             }
             let listener = try listen()
+            let recording = try command.record.map { try ServeRecording($0, clock) }
+            service.recording = recording?.memory
             let output = try ServeOutput(format, path: command.output, environment, clock)
             let log = ServeLog(
                 ServeRows(
@@ -71,8 +73,18 @@ struct ServeSession {
                 }
                 log.say("listening on \(command.socket)")
             }
-            try service.run(on: listener, watchedBy: log)
+            do {
+                try service.run(on: listener, watchedBy: log)
+            } catch {
+                _ = try? recording?.finish()
+                throw error
+            }
             log.progress.erase()
+            if let lost = try recording?.finish(), lost > 0 {
+                log.say(
+                    "--record \(command.record!): \(lost) requests came faster than they could be written, and are missing"
+                )
+            }
             try log.judge()
         } catch let error as SystemError {
             throw Failure(.unavailable, error.description)

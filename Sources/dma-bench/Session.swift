@@ -20,7 +20,9 @@ struct Session {
     init(_ options: DmaBench) throws {
         self.options = options
         do throws(UsageError) {
-            plan = try Plan(try options.request())
+            var request = try options.request()
+            try request.readTrace()
+            plan = try Plan(request)
             runCount = Int(
                 try Quantity.count(options.turns.repetitions, option: "--repeat", in: 1...1000))
             guard runCount == 1 || options.raw == nil else {
@@ -64,6 +66,8 @@ struct Session {
             earlier: earlier.flatMap(\.rows).map(\.row))
         let log = RunLog(
             builder: builder, output: output, isForPeople: isForPeople, runs: runCount)
+        // Also where the run fails: what went before is what one wants to look at.
+        defer { try? output.close() }
         for run in 1...runCount {
             let before = run <= earlier.count ? earlier[run - 1] : nil
             if run > 1 { runner = try makeRunner(before) }

@@ -71,11 +71,18 @@ final class TemporaryDirectory {
 enum Golden {
     static let isUpdating = getenv("UPDATE_GOLDEN") != nil
 
+    private static func path(_ name: String) -> String {
+        let directory = #filePath.split(separator: "/").dropLast().joined(separator: "/")
+        return "/" + directory + "/Golden/" + name
+    }
+
+    /// What a test gives the program to read.
+    static func read(_ name: String) -> String { readFile(path(name)) }
+
     static func expect(
         _ text: String, is name: String, sourceLocation: SourceLocation = #_sourceLocation
     ) throws {
-        let directory = #filePath.split(separator: "/").dropLast().joined(separator: "/")
-        let path = "/" + directory + "/Golden/" + name
+        let path = path(name)
         if isUpdating { return try writeFile(path, text) }
         // Line by line, so that a failure shows the lines that differ.
         #expect(lines(text) == lines(readFile(path)), sourceLocation: sourceLocation)

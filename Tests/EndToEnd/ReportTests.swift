@@ -1,5 +1,6 @@
 import CRefuse
 import Glibc
+import Linux
 import Testing
 
 extension EndToEnd {
@@ -25,7 +26,61 @@ extension EndToEnd {
             #expect(try run("report", file, "--no-pictures").output == text)
         }
 
-        @Test func ofTwoEnvironmentsOnlyWhenForced() throws {
+        /// For a mail: the rows of a real run, which lie beside the text that they give.
+        @Test func asTextItIsGolden() throws {
+            let directory = try TemporaryDirectory()
+            let file = directory.file("rows.csv")
+            try writeFile(file, Golden.read("mail-rows.csv"))
+            try writeFile(file + ".env.json", Golden.read("mail-rows.csv.env.json"))
+            let outcome = try run("report", file, "--format", "text")
+            #expect(outcome.end == .exited(0) && outcome.errors == "")
+            let place = "/tmp/dma-bench-test-"
+            let text = outcome.output.replacing(directory.path, with: place + "XXXXXX")
+                .replacing("(release)", with: "(debug)")
+            try Golden.expect(text, is: "mail.txt")
+            let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+            #expect(lines.allSatisfy { $0.count <= 72 && !$0.hasSuffix(" ") })
+            #expect(text.utf8.allSatisfy { $0 == 0x0A || (0x20..<0x7F).contains($0) })
+            // The command is one that the program takes, and plans what was measured.
+            let words = try Self.command(in: text)
+            #expect(try Run(words + ["--dry-run"]).finish().output.hasPrefix("4 cells x 2 rounds "))
+            // Wherever it stands.
+            #expect(try run("--format", "text", "report", file).output == outcome.output)
+            let unknown = try run("report", file, "--format", "csv")
+            #expect(unknown.end == .exited(64) && unknown.errors.contains("html, text"))
+        }
+
+        /// A list that is longer than a line is broken so that a shell puts it together again.
+        @Test func aLongCommandIsTakenByAShell() throws {
+            let directory = try TemporaryDirectory()
+            let file = directory.file("rows.csv")
+            let names =
+                "perpage,rangetree,slots,longlived,pincache,epoch,intervaltree,mutexlist,perpage-swar,none"
+            let options = ["--size", "64K", "--strategy", names, "--rounds", "1", "--ops", "1"]
+            let rest = ["--convert-where", "mixed", "--convert-pages", "2", "--policy", "wait"]
+            _ = try Run(options + rest + ["-o", file]).finish()
+            let text = try run("report", file, "--format", "text").output
+            let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+            #expect(lines.allSatisfy { $0.count <= 72 })
+            let words = try Self.command(in: text)
+            #expect(words.contains("--convert-pages") && words.contains("2"))
+            let strategies = try #require(words.first { $0.contains("rangetree") })
+            #expect(Set(strategies.split(separator: ",")) == Set(names.split(separator: ",")))
+        }
+
+        /// The arguments of the command in a text, as a shell takes them.
+        private static func command(in text: String) throws -> [String] {
+            let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+            let start = try #require(lines.firstIndex { $0.hasPrefix("  dma-bench ") })
+            let command = lines[start...].prefix { !$0.isEmpty }.joined(separator: "\n")
+            let script = "set -- \(command.dropFirst("  dma-bench ".count))\nprintf '%s|' \"$@\""
+            let shell = try Tool.run(["sh", "-c", script], input: []) { false }
+            return String(decoding: shell.output, as: UTF8.self).split(separator: "|")
+                .map(String.init)
+        }
+
+        /// Side by side, and as one measurement only where that is asked for; `compare` says where to go.
+        @Test func rowsOfTwoMachinesStandSideBySide() throws {
             let directory = try TemporaryDirectory()
             let files = ["a.csv", "b.csv"].map(directory.file)
             _ = try Run(Self.rows + ["-o", files[0]]).finish()
@@ -35,12 +90,19 @@ extension EndToEnd {
             let changed = readFile(files[0]).replacing(env, with: other)
             try writeFile(files[1], changed.replacing(rows[0]["run"], with: "another run"))
             let arguments = ["report"] + files + ["--no-pictures"]
-            let refused = try Run(arguments).finish()
-            #expect(refused.end == .exited(64) && refused.output == "")
-            #expect(refused.errors.contains(env) && refused.errors.contains("--force"))
-            #expect(refused.errorLines.count == 1)
+            let page = try Run(arguments).finish()
+            #expect(page.end == .exited(0) && page.errors == "")
+            #expect(page.output.contains("sync share B") && page.output.contains(other))
+            #expect(page.output.contains("No sentence says anything of all machines"))
+            let text = try Run(arguments + ["--format", "text"]).finish()
+            let words = text.output.replacing("\n", with: " ")
+            #expect(text.end == .exited(0) && words.contains("A has one run, B has one run"))
+            #expect(text.output.split(separator: "\n").allSatisfy { $0.count <= 72 })
             let forced = try Run(arguments + ["--force"]).finish()
             #expect(forced.end == .exited(0) && forced.output.contains("Rows of 2 environments"))
+            let compared = try Run(["compare"] + files).finish()
+            #expect(compared.end == .exited(64) && compared.output == "")
+            #expect(compared.errors.contains("'dma-bench report \(files[0]) \(files[1])'"))
         }
 
         @Test func whatCannotBeReadOrWrittenIsOneLine() throws {

@@ -26,13 +26,14 @@ private let texts: [String: (text: String, strategy: String)] = [
     "spread": ("64M", "rangetree"), "dma-rate": ("1000", "rangetree"),
     "dma-arrivals": ("fixed", "rangetree"), "depth": ("4", "rangetree"),
     "idle": ("5ms", "rangetree"), "direction": ("read", "rangetree"),
-    "read-engine": ("copy", "rangetree"),
+    "read-engine": ("copy", "rangetree"), "trace": ("guest.csv", "rangetree"),
+    "speed": ("max", "rangetree"),
 ]
 
 /// What has to be said besides, for an option to mean anything.
 private let conditions = [
     "spread": ["ranges": "2"], "dma-arrivals": ["dma-rate": "1000"],
-    "read-engine": ["direction": "read"],
+    "read-engine": ["direction": "read"], "speed": ["trace": "guest.csv"],
 ]
 
 /// A small request, and the same with the option's text.
@@ -91,7 +92,7 @@ private func pair(_ option: RequestOption) throws -> (plain: Request, changed: R
         #expect(
             try Request(["size": "64K..1M:x4", "strategy": "none,slots", "ops": "9"]).identity
                 == "size=65536,262144,1048576;strategy=none,slots;chunk=;ranges=1;spread=;devices=1;"
-                + "buffers=disjoint;dma-rate=max;dma-arrivals=poisson;depth=1;idle=0ns;direction=write;read-engine=load;convert-rate=1000;convert-pages=1;convert-where=outside;"
+                + "buffers=disjoint;dma-rate=max;dma-arrivals=poisson;depth=1;idle=0ns;direction=write;read-engine=load;trace=;speed=1;convert-rate=1000;convert-pages=1;convert-where=outside;"
                 + "convert-to=private;policy=deny;convert-wait=poll;engine=nt;lanes=1;backing=memfd;"
                 + "entry=4K;pool=;cache=;pin-limit=;misalign=0;guest-memory=;notify=poll;enforce=none;"
                 + "on-fault=abort;no-write=no;ops=9;seconds=;memory-node=;device-cpu=;vcpu-cpu=;vcpus=;"

@@ -61,6 +61,22 @@ import Testing
         try check(candidate.type)
     }
 
+    /// A pin that lasts takes its room beside what a cache keeps, which makes room for it.
+    @Test func aPinToKeepTakesRoom() throws {
+        let strategy = try make(PinCache.self, pages: 64, sharing: range(0..<64))
+        let cache = strategy.pinner(for: DeviceID(0))
+        cache.register([range(0..<64)])
+        let pinner = LimitedPinner(cache, limit: PageCount(Self.limit))
+        pinner.unpin(try pinner.pin(range(0..<6)))
+        #expect(pinner.held == PageCount(6))
+        let list: InlineArray<1, PageRange> = [range(8..<12)]
+        let rings = try pinner.pinToKeep(list.span)
+        #expect(pinner.held == PageCount(4))
+        #expect(refusalOfPin(range(20..<25), by: pinner) == .overLimit(GFN(20)))
+        pinner.unpin(rings)
+        #expect(pinner.held == PageCount(0) && strategy.arena.livePins == 0)
+    }
+
     @Test func aLimitOnEachPinAloneIsCaught() throws {
         let strategy = try make(RangeTree.self, pages: 64, sharing: range(0..<64))
         let twin = LimitsEachPin(

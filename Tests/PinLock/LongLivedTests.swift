@@ -26,6 +26,22 @@ import Testing
         #expect(try strategy.audit() == nil)
     }
 
+    /// A queue's rings, which are pinned for long, keep no registration from being let go.
+    @Test func aPinToKeepIsNoToken() throws {
+        try device.register([range(0..<8)])
+        let list: InlineArray<1, PageRange> = [page(7)]
+        let rings = try device.pinToKeep(list.span)
+        let token = try device.pin(page(7))
+        #expect(!Registrations.isToken(rings) && Registrations.isToken(token))
+        device.unpin(token)
+        #expect(Set(journal.heldPins) == [range(0..<8), page(7)])
+        device.unregister()
+        #expect(journal.heldPins == [page(7)])
+        #expect(strategy.refusalOfConversion(page(7), to: .private) == .pinned(GFN(7)))
+        device.unpin(rings)
+        #expect(strategy.arena.livePins == 0)
+    }
+
     /// A token stands for a list that is registered from its first range to its last; any other is pinned anew.
     @Test func aListOutsideInPartIsPinnedAsAWhole() throws {
         try device.register([range(8..<12), range(0..<4)])

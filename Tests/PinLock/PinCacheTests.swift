@@ -38,6 +38,22 @@ import Testing
         try strategy.convert(range(0..<64), to: .private)
     }
 
+    /// A queue's rings, which are pinned for long: what is kept besides is evicted all the same. Under a token it is not.
+    @Test func aPinToKeepHoldsNothingElse() throws {
+        device.limit = PageCount(1)
+        let list: InlineArray<1, PageRange> = [page(20)]
+        let rings = try device.pinToKeep(list.span)
+        try use(page(1), page(3), page(5))
+        #expect(device.counters.evictions == 2)
+        #expect(Set(journal.heldPins) == [page(20), page(5)])
+        device.unpin(rings)
+        #expect(journal.heldPins == [page(5)])
+        let token = try device.pin(page(20))
+        try use(page(7), page(9))
+        #expect(device.counters.evictions == 2)
+        device.unpin(token)
+    }
+
     @Test func whatIsNotAnnouncedIsNotKept() throws {
         try use(range(30..<41), range(31..<33), range(33..<36))
         #expect(counters == [0, 3, 0, 0, 0])

@@ -108,6 +108,7 @@ extension Row {
         row.convertLoop = "closed"
         (row.dmaArrivals, row.depth) = ("fixed", 17)
         (row.direction, row.readEngine) = ("mixed:70", "copy")
+        (row.trace, row.speed) = ("guest.csv", "2")
         (row.convertWait, row.notify) = ("block", "devices")
         (row.guest, row.store, row.queues) = ("vhost-user", "memory", 8)
         (row.deviceBusy, row.ranCpu) = ([0.5, 1], [1, 3, 0])

@@ -31,7 +31,7 @@ import Testing
                 + "spread_bytes,guest,store,queues,in_requests,in_bytes,out_requests,"
                 + "out_bytes,segments_p50,segments_p99,segments_max,depth_p50,depth_max,page_waits,"
                 + "device_cpu_ns,convert_hold_ns,dma_rate_hz,dma_arrivals,depth,idle_ns,due_ns_p50,"
-                + "due_ns_p99,backlog_max,direction,read_engine\n"
+                + "due_ns_p99,backlog_max,direction,read_engine,trace,speed\n"
         )
         #expect(Schema.version == 2)
     }

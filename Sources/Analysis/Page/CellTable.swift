@@ -26,7 +26,7 @@ struct CellTable {
     }
 
     /// Lines of one place of the plan together, places in the order of the run; the cheapest first.
-    private static func placed(
+    static func placed(
         _ lines: [Line], by varied: [PlanColumn]
     ) -> [(place: Int, line: Line)] {
         var places: [[String]: Int] = [:]

@@ -16,6 +16,24 @@ struct PagePicture {
             """
     }
 
+    /// All pictures of a page, and what has none; nil of a page that was asked for without.
+    static func section(_ pictures: [PagePicture]?, omitted: [String]) -> Markup {
+        guard let pictures else {
+            return "<p class=\"dim\">Without pictures (--no-pictures).</p>"
+        }
+        let reasons = omitted.map { "<li>\($0)</li>" as Markup }
+        let notes: Markup =
+            reasons.isEmpty
+            ? "" : "<p class=\"dim\">Not drawn:</p><ul class=\"dim\">\(reasons.joined())</ul>"
+        return """
+            <section>
+            <h2>Pictures</h2>
+            \(pictures.enumerated().map { $1.markup(number: $0) }.joined())
+            \(notes)
+            </section>
+            """
+    }
+
     /// The drawing with the number in front of each identifier.
     private static func part(_ drawing: Substring, _ number: Int) -> Markup {
         let starts = [" id=\"", " id='", "href='#", "url(#"].map { Array($0.utf8) }

@@ -16,16 +16,10 @@ public struct ReportPage {
     public init(_ sources: [Source], generator: String) {
         self.sources = sources
         self.generator = generator
-        let read = sources.flatMap(\.file.rows)
-        var cells = SummaryCell.cells(of: read)
-        if cells.contains(where: Self.isRepeating) {
-            cells = cells.map { SummaryCell(rows: Self.once($0.rows)) }
-            rows = cells.flatMap(\.rows)
-        } else {
-            rows = read
-        }
-        lines = cells.map(Line.init)
-        repeatedCount = read.count - rows.count
+        let distinct = DistinctRows(sources.flatMap(\.file.rows))
+        rows = distinct.rows
+        lines = distinct.cells.map(Line.init)
+        repeatedCount = distinct.repeatedCount
     }
 
     /// Draws what the rows have the data for. Without this the page has no pictures, and says so.
@@ -43,55 +37,22 @@ public struct ReportPage {
 
     private var cells: [SummaryCell] { lines.map(\.cell) }
 
-    private static func isRepeating(_ cell: SummaryCell) -> Bool {
-        Set(cell.measured.map(\.roundID)).count < cell.measured.count
-    }
-
-    /// Each measured round once: the same file twice says no more than once.
-    private static func once(_ rows: [Row]) -> [Row] {
-        var seen: Set<RoundID> = []
-        return rows.filter { !$0.isMeasured || seen.insert($0.roundID).inserted }
-    }
-
     public var html: String {
-        let page: Markup = """
-            <!DOCTYPE html>
-            <html lang="en" xmlns="http://www.w3.org/1999/xhtml">
-            <head>
-            <meta charset="utf-8" />
-            <meta http-equiv="Content-Security-Policy" content="\(Self.policy)" />
-            <meta name="viewport" content="width=device-width, initial-scale=1" />
-            <meta name="generator" content="\(generator)" />
-            <title>\(title)</title>
-            <style>
-            \(Markup(trusting: Style.sheet))
-            </style>
-            </head>
-            <body>
-            <main>
-            \(sections.joined())
-            </main>
-            <script>\(Markup(trusting: Style.script))</script>
-            </body>
-            </html>
-
-            """
-        return page.source
+        PageFrame.html(title: Self.title, generator: generator, sections)
     }
 
-    /// Nothing is fetched from anywhere, and no script runs but the page's own.
-    private static let policy =
-        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-\(Style.scriptHash)'"
-
-    private var title: String { "What it costs to lock a guest's pages around a DMA" }
+    static let title = "What it costs to lock a guest's pages around a DMA"
 
     private var sections: [Markup] {
-        [header, answer, warnings, table, figures, method, provenance]
+        [
+            header, answer, warnings, table, PagePicture.section(pictures, omitted: omitted),
+            method, provenance,
+        ]
     }
 
     private var header: Markup {
         """
-        <h1>\(title)</h1>
+        <h1>\(Self.title)</h1>
         <p class="dim">\(sources.map(\.file.path).joined(separator: ", ")): \(Human.rows(rows.count)), \
         \(Human.counted(Set(rows.map(\.strategy)).count, "strategy", "strategies"))</p>
         """
@@ -145,23 +106,6 @@ public struct ReportPage {
         let counts = cells.map(\.measured.count)
         let (least, most) = (counts.min() ?? 0, counts.max() ?? 0)
         return least == most ? Human.rounds(most) : "\(least) to \(Human.rounds(most))"
-    }
-
-    private var figures: Markup {
-        guard let pictures else {
-            return "<p class=\"dim\">Without pictures (--no-pictures).</p>"
-        }
-        let reasons = omitted.map { "<li>\($0)</li>" as Markup }
-        let notes: Markup =
-            reasons.isEmpty
-            ? "" : "<p class=\"dim\">Not drawn:</p><ul class=\"dim\">\(reasons.joined())</ul>"
-        return """
-            <section>
-            <h2>Pictures</h2>
-            \(pictures.enumerated().map { $1.markup(number: $0) }.joined())
-            \(notes)
-            </section>
-            """
     }
 
     private var method: Markup {

@@ -51,7 +51,7 @@ struct Evidence {
             }
             guard rows[index].status == .ok || rows[index].status == .violation else { continue }
             guard rows[index].sizeBytes != nil else {
-                endings["of a real guest, whose requests have any size", default: 0] += 1
+                endings["of a real guest or a trace, whose requests have any size", default: 0] += 1
                 continue
             }
             if !rows[index].safe { unsafe.insert(strategy) }

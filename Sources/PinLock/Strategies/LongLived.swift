@@ -69,6 +69,11 @@ public struct LongLived: StandsOnTree {
             return registrations.token(for: ranges[0])
         }
 
+        public func pinToKeep(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
+            serviceRevocations()
+            return try tree.pin(ranges)
+        }
+
         public func unpin(_ pin: Pin) {
             guard registrations.giveBack(pin) else { return tree.unpin(pin) }
             serviceRevocations()

@@ -111,6 +111,11 @@ public struct PinCache: StandsOnTree {
             return registrations.firstMiss(in: ranges, from: start) { lastUses[$0] = time }
         }
 
+        public func pinToKeep(_ ranges: Span<PageRange>) throws(PinRefusal) -> Pin {
+            serviceRevocations()
+            return try tree.pin(ranges)
+        }
+
         public func unpin(_ pin: Pin) {
             guard registrations.giveBack(pin) else { return tree.unpin(pin) }
             serviceRevocations()

@@ -5,6 +5,7 @@ import Linux
 import Oracle
 import PinLock
 import Telemetry
+import Trace
 import VhostUser
 import Virtqueue
 
@@ -15,13 +16,11 @@ import Virtqueue
 public final class ServedDevice {
     private let control: ControlChannel
     private var connection: Connection
-    private let arena: SharedMapping
-    private let telemetry: ServedTelemetry
     private let setup: ServedSetup
     private let surroundings: ServedTurn.Surroundings
     private var backend: Backend
     private var view: GuestView
-    private var queues: [ServedQueue?]
+    private var queues: ServedQueues!
     private var turn: ServedTurn?
     /// Why the process comes to its end.
     private var farewell: (report: ServedReport, text: String)?
@@ -30,12 +29,7 @@ public final class ServedDevice {
     /// The same of a turn that is to begin.
     private var wanted: (strategy: StrategyID, cache: PageCount)?
 
-    /// A queue's part of a round through all of them.
-    private static let batch = 32
     private static let napMilliseconds: UInt64 = 1000
-    /// Between two looks at a queue whose front-end gives no kick.
-    private static let pollMilliseconds: UInt64 = 1
-
     /// Serves until the VMM or the hypervisor has gone; returns at once where the parent has gone already.
     public static func run(parent: Int32) throws(SystemError) {
         guard try dieWithParent(expected: parent) else { return }
@@ -53,42 +47,26 @@ public final class ServedDevice {
     }
 
     private init(_ control: consuming ControlChannel, _ setup: ServedSetup) throws(SystemError) {
-        func map(_ number: Int32, _ name: String) throws(SystemError) -> SharedMapping {
-            try SharedMapping(mapping: FileDescriptor(owning: number), name: name)
-        }
         self.setup = setup
         connection = Connection(StreamSocket(FileDescriptor(owning: ServedDescriptor.connection)))
-        arena = try map(ServedDescriptor.arena, "pin arena")
-        let telemetry = ServedTelemetry(try map(ServedDescriptor.telemetry, "telemetry"))
-        self.telemetry = telemetry
-        let store: (any BlockStore)? =
-            switch setup.store {
-            case .null: NullStore()
-            case .fill: nil
-            case .memory: MemoryStore(try map(ServedDescriptor.store, "store"))
-            case .file: FileStore(ServedDescriptor.store)
-            }
-        surroundings = ServedTurn.Surroundings(
-            device: DeviceID(0), setup: setup, arena: arena,
-            ledger: ConversionLedger(
-                try map(ServedDescriptor.ledger, "conversion ledger"), pages: setup.pageLimit),
-            telemetry: telemetry, store: store,
-            writer: setup.store == .fill
-                ? try DmaWriter(engine: setup.engine, lanes: 1, device: 0) : nil)
+        surroundings = try ServedTurn.Surroundings(inherited: setup)
+        try StopCounter.install()
         self.control = control
         backend = Backend(
             BlockDevice(
                 capacityInSectors: setup.capacityInSectors, queueCount: setup.queueCount,
                 offersAccessPlatform: true))
         view = try! GuestView([])
-        queues = Array(repeating: nil, count: setup.queueCount)
+        queues = ServedQueues(count: setup.queueCount) { [unowned self] index, why in
+            say(.queueLost(index), why)
+        }
     }
 
     // MARK: The loop
 
     private func run() throws(SystemError) {
         while farewell == nil {
-            let hasMore = serveQueues()
+            let hasMore = turn.map { queues.serve($0, view, of: backend) } ?? false
             catchUp()
             try wait(isBusy: hasMore)
         }
@@ -97,41 +75,19 @@ public final class ServedDevice {
         _ = try control.answer(report, text: text)
     }
 
-    /// Whether a queue may have more than its part of a round.
-    private func serveQueues() -> Bool {
-        guard let turn else { return false }
-        var hasMore = false
-        for index in queues.indices {
-            guard let queue = queues[index], backend.mayServe(index) else { continue }
-            let (served, broken) = queue.serve(atMost: Self.batch, turn, view, dirtyLog)
-            hasMore = hasMore || served == Self.batch
-            if let broken { lose(queue, "the virtqueue is broken: \(broken)") }
-        }
-        return hasMore
-    }
-
-    private var dirtyLog: DirtyLog? {
-        backend.features.contains(.logAll) ? backend.dirtyLog : nil
-    }
-
     /// Takes what the hypervisor and the VMM have to say; sleeps until one of them or the guest has something, where
     /// there was nothing to do.
     private func wait(isBusy: Bool) throws(SystemError) {
         var numbers = [control.descriptor, connection.descriptor]
         var milliseconds = isBusy ? 0 : Self.napMilliseconds
         if turn != nil {
-            for (index, queue) in queues.enumerated() {
-                guard let queue, backend.mayServe(index) else { continue }
-                if !isBusy, queue.sleep() { milliseconds = 0 }
-                if let kick = queue.kick {
-                    numbers.append(kick.raw)
-                } else if !queue.isBroken {
-                    milliseconds = min(milliseconds, Self.pollMilliseconds)
-                }
-            }
+            let (kicks, atMost) = queues.kicks(isBusy: isBusy, of: backend)
+            numbers += kicks
+            milliseconds = min(milliseconds, atMost)
             if !isBusy { turn?.server.pins.serviceRevocations() }
         }
         let ready = try FileDescriptor.readable(numbers, milliseconds: milliseconds)
+        defer { turn?.resume() }
         for (bit, number) in numbers.enumerated().dropFirst(2) where ready & 1 << UInt64(bit) != 0 {
             var count: UInt64 = 0
             _ = read(number, &count, 8)
@@ -158,10 +114,11 @@ public final class ServedDevice {
     private func begin(_ strategy: any PinStrategy.Type, _ cache: PageCount) {
         do {
             let turn = try ServedTurn(
-                strategy.init(arena: try Arena(attaching: arena)), cache: cache, in: surroundings,
+                strategy.init(arena: try Arena(attaching: surroundings.arena)), cache: cache,
+                in: surroundings,
                 memory: view, ask: ask)
             self.turn = turn
-            for case let queue? in queues { pinRings(of: queue, turn) }
+            queues.pinRings(turn)
             say(.begun(setupPin: turn.setupPin))
         } catch {
             fail("\(error)")
@@ -219,15 +176,9 @@ public final class ServedDevice {
         switch effect {
         case .memoryChanged: changeMemory()
         case .queueStarted(let index): start(index)
-        case .queueChanged(let index): queues[index]?.take(backend.queues[index])
+        case .queueChanged(let index): queues.take(index, of: backend)
         case .stopQueues(let stopped):
-            var next: [UInt16] = []
-            for index in stopped {
-                turn?.unpinRings(of: index)
-                // One that never came into being stops where it was to begin.
-                next.append(queues[index]?.next ?? backend.queues[index].base)
-                queues[index] = nil
-            }
+            let next = stopped.map { queues.stop($0, turn, of: backend) }
             if let reply = backend.queuesStopped(at: next) { try connection.send(reply) }
         case .denied(let why): say(.queueLost(0), why)
         case .none, .featuresChanged, .dirtyLogChanged, .inflightChanged, .statusChanged: break
@@ -236,29 +187,10 @@ public final class ServedDevice {
 
     private func start(_ index: Int) {
         do {
-            let queue = try ServedQueue(
-                index, backend.queues[index], features: backend.features, memory: backend.memory,
-                view: view, inflight: backend.inflight)
-            queues[index] = queue
-            if let turn { pinRings(of: queue, turn) }
-            queue.wakeDriver()
+            try queues.start(index, view, turn, of: backend)
         } catch {
             farewell = (.closed, "queue \(index): \(error)")
         }
-    }
-
-    private func pinRings(of queue: ServedQueue, _ turn: ServedTurn) {
-        guard !queue.isBroken else { return }
-        do throws(PinRefusal) {
-            try turn.pinRings(queue.pages, of: queue.number)
-        } catch {
-            queue.breakDown()
-            lose(queue, "the pages of its rings cannot be pinned: \(error)")
-        }
-    }
-
-    private func lose(_ queue: ServedQueue, _ why: String) {
-        say(.queueLost(queue.number), "queue \(queue.number): \(why)")
     }
 
     // MARK: Guest memory
@@ -276,21 +208,18 @@ public final class ServedDevice {
         let old = turn.map { ($0.strategy, $0.cache, $0.figures) }
         turn?.release()
         turn = nil
-        telemetry.regions = regions.map(\.range)
+        surroundings.telemetry.regions = regions.map(\.range)
         say(.memoryChanged)
         do {
             guard try wait(for: .memoryReady) else { return }
             view = try GuestView(regions)
-            for case let queue? in queues {
-                queues[queue.number] = try ServedQueue(
-                    queue, backend.queues[queue.number], features: backend.features, view: view)
-            }
+            try queues.move(to: view, of: backend)
             if let (strategy, cache, figures) = old {
                 let turn = try ServedTurn(
                     strategy, cache: cache, in: surroundings, memory: view, ask: ask,
                     figures: figures)
                 self.turn = turn
-                for case let queue? in queues { pinRings(of: queue, turn) }
+                queues.pinRings(turn)
             }
         } catch {
             return fail("\(error)")

@@ -20,6 +20,8 @@ public struct ServedSetup: BitwiseCopyable, Sendable {
     public var timeout: UInt64 = 1_000_000_000
     /// Whether pages are shared by the first request that names them.
     public var isImplicit = false
+    /// Whether requests are recorded in `ServedDescriptor.recording`.
+    public var records = false
     public var scale: ClockScale
 
     public init(scale: ClockScale) { self.scale = scale }
@@ -31,7 +33,7 @@ public enum StoreKind: UInt32, BitwiseCopyable, Sendable {
     case null
     /// The device writes by its engine, and reads into nothing.
     case fill
-    /// Shared memory, or a file: the descriptor `ServedDescriptor.store`.
+    /// Shared memory, or a file: the descriptor `ServedDescriptor.store(records:)`.
     case memory, file
 }
 
@@ -81,6 +83,8 @@ public struct ServedTotals: BitwiseCopyable, Sendable {
     public var spanNanoseconds: Double = 0
     /// On a processor in that time, in nanoseconds.
     public var processorNanoseconds: UInt64 = 0
+    /// What kept the device from its work in that time.
+    public var interference = Interference()
 
     public init() {}
 }
@@ -95,6 +99,8 @@ public enum ServedDescriptor {
     public static let telemetry: Int32 = 7
     /// A packet socket to the hypervisor's side of the strategy.
     public static let service: Int32 = 8
+    /// There where requests are recorded: a `TraceRing`.
+    public static let recording: Int32 = 9
     /// There where the store has one.
-    public static let store: Int32 = 9
+    public static func store(records: Bool) -> Int32 { records ? recording + 1 : recording }
 }

@@ -1,5 +1,6 @@
 import GuestMemory
 import PinLock
+import Telemetry
 import VhostUser
 import Virtqueue
 
@@ -23,6 +24,9 @@ final class ServedQueue {
     /// Where the dirty log has the used ring; nil where its writes are not logged.
     private var usedRingLog: UInt64?
     private let usedRingByteCount: UInt64
+    private let queueSize: Int
+    /// Nil where nothing is recorded.
+    private var arrivals: ArrivalTimes?
 
     /// Finds out where to begin.
     init(
@@ -39,6 +43,7 @@ final class ServedQueue {
             places, registered: pages, in: view, available: point.next,
             used: point.next &- UInt16(point.again.count))
         request = DeviceRequest(queueSize: rings.size)
+        queueSize = rings.size
         self.log = log
         again = point.again.reversed()
         usedRingByteCount = rings.usedRingByteCount
@@ -50,11 +55,13 @@ final class ServedQueue {
         let rings = started.rings!
         let places = try Self.places(rings, features)
         pages = try places.pages(in: view)
+        arrivals = old.arrivals
         number = old.number
         queue = try DeviceQueue(
             places, registered: pages, in: view, available: old.queue.availableIndex,
             used: old.queue.usedIndex)
         request = DeviceRequest(queueSize: rings.size)
+        queueSize = rings.size
         log = old.log.take()
         again = old.again
         isBroken = old.isBroken
@@ -101,6 +108,7 @@ final class ServedQueue {
         queue.suppressNotifications()
         while count < limit {
             let depth = queue.depth
+            let arrival = turn.recording == nil ? 0 : noteArrivals(depth, turn.clock.now())
             switch takeNext(turn, view) {
             case .empty: return (count, nil)
             case .broken(let reason):
@@ -111,12 +119,25 @@ final class ServedQueue {
             case .valid:
                 let (status, written) = turn.serve(&request, depth: depth)
                 finish(status, written, turn, dirtyLog)
+                // Once the guest has its answer: nobody waits for this.
+                turn.recording?.take(request, queue: number, arrival: arrival)
             case .unsupported: finish(.unsupported, 0, turn, dirtyLog)
             case .invalid: finish(.ioError, 0, turn, dirtyLog)
             }
+            turn.lookAround()
             count += 1
         }
         return (count, nil)
+    }
+
+    /// When the request that comes next was seen to be available, in ticks.
+    @inline(never)
+    private func noteArrivals(_ depth: Int, _ now: UInt64) -> UInt64 {
+        if arrivals == nil {
+            arrivals = ArrivalTimes(queueSize: queueSize, from: queue.availableIndex)
+        }
+        arrivals!.note(before: queue.usedIndex &+ UInt16(truncatingIfNeeded: depth), at: now)
+        return again.isEmpty ? arrivals![queue.availableIndex] : now
     }
 
     @inline(__always)

@@ -12,12 +12,12 @@ final class ServedTurn {
     let strategy: any PinStrategy
     let cache: PageCount
     private let telemetry: ServedTelemetry
-    private let clock: TickClock
+    let clock: TickClock
     private let pinner: any Pinner
+    /// Nil where nothing is recorded.
+    let recording: RequestRecording?
     var server: RequestServer
     private let sectors: UInt64
-    /// What a cache of pins may keep, and has not been told yet.
-    private var unannounced: [PageRange]
     /// Pins of rings, by the number of their queue.
     private var ringPins: [Int: Pin] = [:]
     private(set) var setupPin = 0.0
@@ -30,32 +30,28 @@ final class ServedTurn {
         var totals = ServedTotals()
         /// When the first request came, and the processor's time then.
         var start: (ticks: UInt64, processor: UInt64)?
-    }
-    let figures: Figures
+        var watch: InterferenceWatch
 
-    /// What does not change between turns.
-    struct Surroundings {
-        let device: DeviceID
-        let setup: ServedSetup
-        let arena: SharedMapping
-        let ledger: ConversionLedger
-        let telemetry: ServedTelemetry
-        let store: (any BlockStore)?
-        let writer: DmaWriter?
+        init(_ clock: TickClock) { watch = InterferenceWatch(clock: clock) }
     }
+    /// When a request was last done with, or the device last came back from its sleep, in ticks.
+    private var lastLook: UInt64
+
+    let figures: Figures
 
     init(
         _ strategy: any PinStrategy, cache: PageCount, in surroundings: Surroundings,
-        memory: GuestView, ask: ((PageRange) -> Void)?, figures: Figures = Figures()
+        memory: GuestView, ask: ((PageRange) -> Void)?, figures: Figures? = nil
     ) throws {
         let setup = surroundings.setup
         self.strategy = strategy
         self.cache = cache
-        self.figures = figures
+        self.figures = figures ?? Figures(TickClock(scale: setup.scale))
         telemetry = surroundings.telemetry
+        recording = surroundings.recording
         clock = TickClock(scale: setup.scale)
+        lastLook = clock.now()
         sectors = setup.capacityInSectors
-        unannounced = type(of: strategy).isCached ? memory.regions.map(\.range) : []
         pinner = try strategy.pinner(
             for: surroundings.device,
             in: DeviceSurroundings(memory: memory, hypervisor: ServedDescriptor.service))
@@ -74,11 +70,14 @@ final class ServedTurn {
                     timeout: setup.timeout)),
             ledger: surroundings.ledger, clock: clock, capacity: Int(Queue.sizeLimit))
         let start = clock.now()
-        if type(of: strategy).info.pinsBuffers { try pinner.register(memory.regions.map(\.range)) }
+        // A cache of pins is told what it may keep; that pins nothing yet.
+        if type(of: strategy).info.pinsBuffers || type(of: strategy).isCached {
+            try pinner.register(memory.regions.map(\.range))
+        }
         setupPin = clock.nanoseconds(from: clock.now() &- start)
     }
 
-    /// Pins a queue's rings for as long as it is served.
+    /// Pins a queue's rings for as long as it is served, outside what is registered: that is evicted and let go as ever.
     func pinRings(_ pages: [PageRange], of queue: Int) throws(PinRefusal) {
         let start = clock.now()
         let pin = try server.pins.takeToKeep(pages.span)
@@ -106,7 +105,11 @@ final class ServedTurn {
     ) -> (status: RequestStatus, written: UInt64) {
         guard request.fits(sectors: sectors) else { return (.ioError, 0) }
         if figures.start == nil { begin() }
-        if !unannounced.isEmpty { announce() }
+        // A request that is there already begins at once, or somebody has taken the processor away; but to read a long
+        // chain takes its time.
+        if request.segmentCount <= Self.shortChain {
+            figures.watch.noteTurn(from: lastLook, to: clock.now())
+        }
         note(request)
         var sample = DMASample()
         sample.generation = request.sector
@@ -122,6 +125,21 @@ final class ServedTurn {
         if end.outcome == .ok { count(request.type, request.byteCount.rawValue) }
         return (end.outcome == .ok ? .ok : .ioError, written)
     }
+
+    /// So many segments are read in a microsecond or two.
+    private static let shortChain = 64
+
+    /// A request is done with, whether it counted or not.
+    @inline(__always)
+    func lookAround() {
+        lastLook = clock.now()
+        guard figures.start != nil else { return }
+        figures.watch.noteWork(at: lastLook)
+        if let probed = figures.watch.probe(at: lastLook) { lastLook = probed }
+    }
+
+    /// The device comes back from where it waited, or did something else: that is nobody's gap.
+    func resume() { lastLook = clock.now() }
 
     /// Tells the converter where the traffic is: one of the request's ranges, another one for each request.
     @inline(__always)
@@ -145,18 +163,11 @@ final class ServedTurn {
         }
     }
 
-    /// With the first request, when the rings are pinned: inside what a cache may keep their pins would be tokens, which
-    /// are out for the whole turn, and under a token nothing is evicted.
-    @inline(never)
-    private func announce() {
-        // To announce is to pin nothing: it cannot be refused.
-        try? pinner.register(unannounced)
-        unannounced = []
-    }
-
     private func begin() {
         figures.start = (clock.now(), processorNanoseconds())
         server.forgetPrevious()
+        figures.watch.begin()
+        lastLook = clock.now()
     }
 
     /// Hands over what was measured, after `release`.
@@ -164,6 +175,8 @@ final class ServedTurn {
         if let start = figures.start {
             figures.totals.spanNanoseconds = clock.nanoseconds(from: clock.now() &- start.ticks)
             figures.totals.processorNanoseconds = processorNanoseconds() - start.processor
+            // Before the first touch of the memory for statistics.
+            figures.totals.interference = figures.watch.finish()
         }
         figures.requests.store(in: telemetry.statistics)
         figures.segments.store(in: telemetry.segments)

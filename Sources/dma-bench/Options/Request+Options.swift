@@ -5,7 +5,7 @@ extension DmaBench {
     /// What the options ask for.
     func request() throws(UsageError) -> Request {
         var texts = guest.texts
-        for more in [load.texts, conversions.texts, machine.texts, turns.texts] {
+        for more in [load.texts, replay.texts, conversions.texts, machine.texts, turns.texts] {
             texts.merge(more) { _, new in new }
         }
         // The broken ones are there to be caught, which outside the buffers nobody can.
@@ -18,6 +18,7 @@ extension DmaBench {
     /// Everything that decides what is measured, in the order of the help.
     static let requestOptions: [RequestOption] =
         GuestOptions.options.map(\.0) + LoadOptions.options.map(\.0)
+        + TraceOptions.options.map(\.0)
         + ConversionOptions.options.map(\.0) + DeviceOptions.options.map(\.0)
         + RunOptions.options.map(\.0)
 }
@@ -34,7 +35,7 @@ extension Request {
                 "--dma-arrivals \(text): there is no rate at which requests fall due; give --dma-rate"
             )
         }
-        if let text = texts["read-engine"], values(of: \.direction) == [.write] {
+        if let text = texts["read-engine"], values(of: \.direction) == [.write], tracePath == nil {
             throw UsageError(
                 "--read-engine \(text): no device reads; give --direction read or mixed:50")
         }

@@ -1,15 +1,17 @@
-/// Reads one JSON object of scalars (RFC 8259), as `Format.jsonl` writes a row.
-struct JSONLineReader {
+/// Reads JSON (RFC 8259): one object of scalars, as `Format.jsonl` writes a row, or with `JSON(reading:)` a document.
+struct JSONReader {
     struct Malformed: Error, Equatable {}
 
     private let bytes: ArraySlice<UInt8>
     private var index: Int
 
+    init(_ bytes: ArraySlice<UInt8>) { (self.bytes, index) = (bytes, bytes.startIndex) }
+
     /// The names and values in their order; null is empty, and every other value the text that CSV would hold.
     static func members(_ line: ArraySlice<UInt8>) throws(Malformed) -> [(
         name: String, text: String
     )] {
-        var reader = JSONLineReader(bytes: line, index: line.startIndex)
+        var reader = JSONReader(line)
         var members: [(name: String, text: String)] = []
         try reader.expect("{")
         repeat {
@@ -18,41 +20,56 @@ struct JSONLineReader {
             members.append((name, try reader.scalar()))
         } while reader.take(",")
         try reader.expect("}")
-        reader.skipSpace()
-        guard reader.index == line.endIndex else { throw Malformed() }
+        try reader.end()
         return members
     }
 
     private mutating func skipSpace() {
-        while index < bytes.endIndex, [0x20, 0x09, 0x0D].contains(bytes[index]) { index += 1 }
+        while index < bytes.endIndex, [0x20, 0x09, 0x0A, 0x0D].contains(bytes[index]) { index += 1 }
     }
 
-    private mutating func take(_ scalar: Unicode.Scalar) -> Bool {
+    /// Nothing but space may follow.
+    mutating func end() throws(Malformed) {
+        skipSpace()
+        guard index == bytes.endIndex else { throw Malformed() }
+    }
+
+    mutating func take(_ scalar: Unicode.Scalar) -> Bool {
         skipSpace()
         guard index < bytes.endIndex, bytes[index] == UInt8(ascii: scalar) else { return false }
         index += 1
         return true
     }
 
-    private mutating func expect(_ scalar: Unicode.Scalar) throws(Malformed) {
+    mutating func expect(_ scalar: Unicode.Scalar) throws(Malformed) {
         guard take(scalar) else { throw Malformed() }
     }
 
     private mutating func scalar() throws(Malformed) -> String {
+        if next(is: "\"") { return try string() }
+        let text = try word()
+        return text == "null" ? "" : text
+    }
+
+    mutating func next(is scalar: Unicode.Scalar) -> Bool {
         skipSpace()
-        guard index < bytes.endIndex else { throw Malformed() }
-        if bytes[index] == UInt8(ascii: "\"") { return try string() }
-        let word = bytes[index...].prefix { ![0x2C, 0x7D, 0x20, 0x09, 0x0D].contains($0) }
+        return index < bytes.endIndex && bytes[index] == UInt8(ascii: scalar)
+    }
+
+    /// `null`, `true`, `false` or the digits of a number.
+    mutating func word() throws(Malformed) -> String {
+        skipSpace()
+        let ends: [UInt8] = [0x2C, 0x7D, 0x5D, 0x20, 0x09, 0x0A, 0x0D]
+        let word = bytes[index...].prefix { !ends.contains($0) }
         index = word.endIndex
         guard let text = String(validating: word, as: UTF8.self) else { throw Malformed() }
-        if text == "null" { return "" }
-        if text == "true" || text == "false" { return text }
+        if ["null", "true", "false"].contains(text) { return text }
         let number = /-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+\-]?[0-9]+)?/
         guard text.wholeMatch(of: number) != nil else { throw Malformed() }
         return text
     }
 
-    private mutating func string() throws(Malformed) -> String {
+    mutating func string() throws(Malformed) -> String {
         try expect("\"")
         var content: [UInt8] = []
         while index < bytes.endIndex {

@@ -1,0 +1,97 @@
+import Report
+
+/// A comparison as a table: a line for each cell of the plan, a column for each machine.
+struct MachineTable {
+    private typealias Line = MachineComparison.Line
+    private let machines: [MachineRows]
+    private let comparison: MachineComparison
+    private let varied: [PlanColumn]
+
+    init(_ machines: [MachineRows], _ comparison: MachineComparison) {
+        self.machines = machines
+        self.comparison = comparison
+        varied = PlanColumn.varied(in: comparison.lines.map(\.plan))
+    }
+
+    var title: String {
+        comparison.metric.name == MachineComparison.inPlace
+            ? "Pin and unpin as a share of the DMA" : "A pin and unpin in a loop without a write"
+    }
+
+    private var short: String {
+        comparison.metric.name == MachineComparison.inPlace ? "sync share" : "hot pair"
+    }
+
+    // MARK: As text
+
+    var values: FittedTable<MachineComparison.Line> { table { comparison.metric.text($0?.median) } }
+
+    var factors: FittedTable<MachineComparison.Line> { table(Self.factor) }
+
+    private static func factor(_ value: MachineComparison.Value?) -> String {
+        guard let value else { return Human.missing }
+        guard let factor = value.factor else {
+            return value.comparison == nil ? "1" : Human.missing
+        }
+        let text = MachineComparison.times(factor)
+        guard value.isByRuns else { return text + " ?" }
+        return value.comparison?.verdict == .same ? text + " ~" : text
+    }
+
+    private func table(
+        _ text: @escaping @Sendable (MachineComparison.Value?) -> String
+    ) -> FittedTable<MachineComparison.Line> {
+        typealias Column = FittedTable<MachineComparison.Line>.Column
+        let strategy = Column(title: "strategy", importance: .max, isText: true) {
+            $0.plan.strategy + ($0.plan.safe ? "" : "*")
+        }
+        let plan = varied.map { column in
+            Column(title: column.title, importance: 100) { column.text($0.plan) }
+        }
+        // The last machines go first where there is no room.
+        let columns = machines.enumerated().map { index, machine in
+            Column(title: machine.name, importance: 90 - index) { text($0.values[index]) }
+        }
+        return FittedTable(comparison.lines, [strategy] + plan + columns)
+    }
+
+    // MARK: As a part of a page
+
+    /// All comparisons in one table, whose lines are those of all.
+    static func markup(_ tables: [MachineTable]) -> Markup {
+        guard let first = tables.first else {
+            return "<p>No cell was measured on all machines.</p>"
+        }
+        let plans = first.varied.map { "<th scope=\"col\">\($0.title)</th>" as Markup }
+        let titles = tables.flatMap { table in
+            table.machines.map { "<th scope=\"col\">\(table.short) \($0.name)</th>" as Markup }
+        }
+        return """
+            <div class="wide" tabindex="0">
+            <table id="cells">
+            <thead><tr><th scope="col" class="text">strategy</th>\((plans + titles).joined(separator: ""))</tr></thead>
+            <tbody>
+            \(first.comparison.lines.map { row($0.plan, tables) }.joined())
+            </tbody>
+            </table>
+            </div>
+            """
+    }
+
+    private static func row(_ plan: Row, _ tables: [MachineTable]) -> Markup {
+        let mark: Markup = plan.safe ? "" : " <small class=\"unsafe\">unsafe</small>"
+        let plans = tables[0].varied.map { "<td>\($0.text(plan))</td>" as Markup }
+        let fields = tables.flatMap { table in
+            let line = table.comparison.lines.first { $0.plan.cell == plan.cell }
+            return table.machines.indices.map { index -> Markup in
+                let value = line?.values[index]
+                let key: Markup = value?.median.map { " data-v=\"\(JSON($0).compact)\"" } ?? ""
+                let factor: Markup = value?.factor == nil ? "" : "<small>\(factor(value))</small>"
+                return "<td\(key)>\(table.comparison.metric.text(value?.median))\(factor)</td>"
+            }
+        }
+        return """
+            <tr><th scope="row" class="text">\(plan.strategy)\(mark)</th>\((plans + fields).joined(separator: ""))</tr>
+            """
+    }
+}

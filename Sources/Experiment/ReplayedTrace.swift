@@ -1,0 +1,79 @@
+import Guest
+import PinLock
+import Settings
+import Trace
+
+/// A recorded load that drives the device instead of a driver's requests of one size.
+public struct ReplayedTrace: Sendable {
+    /// What rows call it: the last part of its file's path.
+    public let name: String
+    /// What tells its content from any other's, in the plan's hash.
+    public let identity: String
+    public let layout: TraceLayout
+    /// The longest time between two requests, in nanoseconds.
+    public let longestPause: UInt64
+
+    public init(_ trace: Trace, name: String, identity: String) {
+        self.name = name
+        self.identity = identity
+        layout = TraceLayout(trace)
+        longestPause =
+            zip(trace.requests, trace.requests.dropFirst()).map { $1.due - $0.due }.max() ?? 0
+    }
+
+    /// Requests that are in flight at most: where each has its time, the guest waits for no device.
+    static func places(_ settings: TurnSettings) -> Int {
+        settings.speed == .max ? settings.depth : 128
+    }
+    /// Nobody completes anything for so long before a turn is given up; in nanoseconds, with some room.
+    private static let pauseLimit = 300_000_000_000.0
+
+    /// A cell's settings, where this is what it replays: the buffer is all that the trace names.
+    func decided(_ settings: TurnSettings) -> TurnSettings {
+        var settings = settings
+        settings.size = layout.pages
+        return settings
+    }
+
+    /// Why these settings make no sense with a trace; nil where they do.
+    func refusal(of settings: TurnSettings) -> String? {
+        let usual = TurnSettings()
+        if settings.size != usual.size { return "--size: requests have the sizes of the trace" }
+        if settings.ranges != usual.ranges {
+            return "--ranges: requests have the ranges of the trace"
+        }
+        if settings.spread != usual.spread {
+            return "--spread: ranges lie where the trace has them"
+        }
+        if settings.misalignment != usual.misalignment {
+            return "--misalign: ranges lie where the trace has them"
+        }
+        if settings.dmaRate != usual.dmaRate || settings.idleNanoseconds != usual.idleNanoseconds {
+            return "--dma-rate and --idle: requests come when they did in the trace"
+        }
+        if settings.depth != usual.depth, settings.speed != .max {
+            return "--depth: requests come when they did in the trace, however many are in flight"
+        }
+        if settings.direction != usual.direction {
+            return "--direction: requests go the ways of the trace"
+        }
+        if settings.devices != 1 { return "--devices: a trace is that of one device" }
+        if layout.readsMemory, settings.writes, settings.enforces {
+            return "--enforce mmu: nothing stops a device that reads, and the trace has reads"
+        }
+        if case .times(let speed) = settings.speed, Double(longestPause) / speed > Self.pauseLimit {
+            return
+                "--speed: two requests are \(longestPause / 1_000_000_000) s apart, and five minutes is the most; choose a higher one, or max"
+        }
+        return nil
+    }
+
+    /// Why a strategy cannot have this load; nil where it can.
+    func unavailability(of info: StrategyInfo, writes: Bool) -> String? {
+        if info.needsPool { return "a guest's own pool is in its trace already" }
+        if info.protectsPages, writes, layout.readsMemory {
+            return "nothing stops a device that reads, and the trace has reads"
+        }
+        return nil
+    }
+}

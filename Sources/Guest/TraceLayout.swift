@@ -1,0 +1,97 @@
+import GuestMemory
+import Trace
+import Virtqueue
+
+/// A trace in a guest of ours: the pages that it names, moved together, and its requests there.
+///
+/// The pages keep their order, and what was adjacent stays so. Where others lay between two of them, one page stands for
+/// those: so ranges merge where they did, and no others. Page for page it is the same sharing of pages, entries and
+/// requests in far less memory; what was 2 MiB aligned is so no more.
+public struct TraceLayout: Sendable {
+    /// From page 0 on, with the pages that stand between.
+    public let pages: PageCount
+    /// Runs of bytes of all requests, one after the other.
+    private let runs: [ByteRun]
+    private let requests: [Request]
+    /// The most runs of a request, and the most bytes.
+    public let longestChain: Int
+    public let largestRequest: UInt64
+    /// Bytes of all requests together.
+    public let byteCount: UInt64
+    public let readsMemory: Bool
+
+    /// A request of the trace, in its order.
+    public struct Request: Sendable {
+        /// In nanoseconds from the first.
+        public let due: UInt64
+        public let direction: TraceDirection
+        public let byteCount: UInt64
+        fileprivate let runs: Range<Int>
+    }
+
+    public init(_ trace: Trace) {
+        let moved = MovedPages(trace.segments.lazy.map(\.pages))
+        pages = moved.count
+        runs = trace.segments.map {
+            let page = moved.place(of: $0.address / pageSize)
+            return ByteRun(
+                address: page * pageSize + $0.address % pageSize, byteCount: UInt32($0.byteCount))
+        }
+        let requests = trace.requests.map { request in
+            Request(
+                due: request.due, direction: request.direction,
+                byteCount: trace.segments[request.segments].reduce(0) { $0 + $1.byteCount },
+                runs: request.segments)
+        }
+        self.requests = requests
+        longestChain = requests.map(\.runs.count).max() ?? 0
+        largestRequest = requests.map(\.byteCount).max() ?? 0
+        byteCount = requests.reduce(0) { $0 + $1.byteCount }
+        readsMemory = requests.contains { $0.direction == .read }
+    }
+
+    public var count: Int { requests.count }
+    /// From the first request to the last, in nanoseconds.
+    public var span: UInt64 { requests.last?.due ?? 0 }
+
+    public subscript(_ index: Int) -> Request { requests[index] }
+
+    /// What a request names of the guest's memory, in its order.
+    public func runs(of index: Int) -> ArraySlice<ByteRun> { runs[requests[index].runs] }
+}
+
+/// Pages that keep their order and their neighbours, and lose what lies between.
+private struct MovedPages {
+    /// In the order of addresses, none of which touches the next; and where each begins then.
+    private var stretches: [(range: PageRange, start: UInt64)] = []
+    let count: PageCount
+
+    init(_ ranges: some Sequence<PageRange>) {
+        var next: UInt64 = 0
+        for range in ranges.sorted(by: { $0.lower < $1.lower }) {
+            if let (last, start) = stretches.last, range.lower <= last.upper {
+                guard range.upper > last.upper else { continue }
+                next += range.upper - last.upper
+                stretches[stretches.count - 1] = (
+                    PageRange(start: last.lower, count: range.upper - last.lower), start
+                )
+                continue
+            }
+            if !stretches.isEmpty { next += 1 }
+            stretches.append((range, next))
+            next += range.count.rawValue
+        }
+        count = PageCount(next)
+    }
+
+    /// Where a page is that one of the ranges had.
+    func place(of page: UInt64) -> UInt64 {
+        var (lower, upper) = (0, stretches.count)
+        while upper - lower > 1 {
+            let middle = (lower + upper) / 2
+            if stretches[middle].range.lower <= page { lower = middle } else { upper = middle }
+        }
+        let (range, start) = stretches[lower]
+        return start + (page - range.lower)
+    }
+}

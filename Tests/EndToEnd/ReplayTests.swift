@@ -1,0 +1,111 @@
+import Testing
+import Trace
+
+extension EndToEnd {
+    /// A recorded load in place of the driver's own.
+    @Suite struct ReplayTests {
+        private static func trace(_ count: UInt64) -> Trace {
+            var trace = Trace()
+            for number in 0..<count {
+                // A byte range of each kind, far from each other in the guest that was recorded.
+                let page = 1000 * (number % 7) + number % 50
+                var segments = [
+                    TraceSegment(address: page * 4096 + 512 * (number % 8), byteCount: 4096)
+                ]
+                if number % 3 == 0 {
+                    segments += (0..<20).map {
+                        TraceSegment(address: (1 << 24) + ($0 * 2) << 12, byteCount: 4096)
+                    }
+                }
+                trace.append(
+                    due: number * 50_000, number % 4 == 0 ? .read : .write, segments)
+            }
+            return trace
+        }
+
+        private func file(_ trace: Trace, in directory: TemporaryDirectory) throws -> String {
+            let path = directory.file("guest.csv")
+            try writeFile(path, String(decoding: trace.text, as: UTF8.self))
+            return path
+        }
+
+        @Test(arguments: ["4", "max"])
+        func everyRequestIsReplayed(_ speed: String) throws {
+            let directory = try TemporaryDirectory()
+            let trace = Self.trace(300)
+            let outcome = try run(
+                "--trace", file(trace, in: directory), "--speed", speed, "--strategy",
+                "rangetree,bounce", "--rounds", "1")
+            #expect(outcome.end == .exited(0), "\(outcome.errors)")
+            let rows = try Rows(csv: outcome.output).rows
+            #expect(rows.count == 2)
+            for row in rows {
+                #expect(row["guest"] == "trace" && row["trace"] == "guest.csv")
+                #expect(row["speed"] == speed)
+                #expect(row["size_bytes"] == "" && row["ranges"] == "" && row["chunk_bytes"] == "")
+                if row.strategy == "bounce" {
+                    #expect(row["status"].hasPrefix("unavailable"))
+                    continue
+                }
+                #expect(row["status"] == "ok" && row["leaked_pins"] == "0")
+                #expect(try row.count("ops") == 300 && row.count("refused") == 0)
+                for (name, direction) in [("in", TraceDirection.write), ("out", .read)] {
+                    let meant = trace.requests.indices.filter {
+                        trace.requests[$0].direction == direction
+                    }
+                    let bytes = meant.reduce(0 as UInt64) { sum, index in
+                        sum + trace.segments(of: index).reduce(0) { $0 + $1.byteCount }
+                    }
+                    #expect(try row.count("\(name)_requests") == meant.count)
+                    #expect(try row.count("\(name)_bytes") == Int(bytes))
+                }
+                #expect(row["segments_p50"] == "1" && row["segments_max"] == "21")
+                #expect(row["due_ns_p50"] != "" && row["pair_hot_ns"] == "")
+                if row.isSafe { #expect(row["violations_stale"] == "0") }
+            }
+        }
+
+        /// More requests than there are, and conversions that meet them.
+        @Test func theConverterActsBesideIt() throws {
+            let directory = try TemporaryDirectory()
+            let outcome = try run(
+                "--trace", file(Self.trace(100), in: directory), "--speed", "max", "--ops", "2000",
+                "--depth", "4", "--strategy", "rangetree", "--convert-where", "inside",
+                "--convert-rate", "max", "--rounds", "1")
+            #expect(outcome.end == .exited(0), "\(outcome.errors)")
+            let row = try #require(try Rows(csv: outcome.output).rows.first)
+            #expect(try row.count("ops") == 2000)
+            #expect(try row.count("conversions") + row.count("conversions_denied") > 0)
+        }
+
+        @Test(
+            arguments: [
+                (["--size", "64K"], "--size"), (["--ranges", "2"], "--ranges"),
+                (["--devices", "2"], "--devices"), (["--dma-rate", "100"], "--dma-rate"),
+                (["--depth", "2"], "--depth"), (["--speed", "0"], "--speed"),
+                (["--enforce", "mmu"], "--enforce mmu"),
+            ] as [([String], String)])
+        func whatATraceDecidesIsRefused(_ options: [String], _ name: String) throws {
+            let directory = try TemporaryDirectory()
+            let path = try file(Self.trace(10), in: directory)
+            let outcome = try Run(["--trace", path] + options).finish()
+            #expect(outcome.end == .exited(64))
+            #expect(
+                outcome.errorLines.count == 1 && outcome.errors.contains(name), "\(outcome.errors)")
+        }
+
+        @Test func whatIsNoTraceIsRefusedByItsLine() throws {
+            let directory = try TemporaryDirectory()
+            let path = directory.file("bad")
+            let text = String(decoding: Self.trace(10).text, as: UTF8.self)
+            try writeFile(path, text.replacing(",write,", with: ",wrote,", maxReplacements: 1))
+            let outcome = try run("--trace", path)
+            #expect(outcome.end == .exited(64))
+            #expect(outcome.errors.contains("line 4: direction is"), "\(outcome.errors)")
+            let missing = try run("--trace", directory.file("none"))
+            #expect(missing.end == .exited(64) && missing.errors.contains("No such file"))
+            let speed = try run("--speed", "2")
+            #expect(speed.end == .exited(64) && speed.errors.contains("--trace FILE"))
+        }
+    }
+}
