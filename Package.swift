@@ -27,7 +27,7 @@ let package = Package(
     name: "dma-bench",
     products: [
         .executable(name: "dma-bench", targets: ["dma-bench"]),
-        .library(name: "PinLock", targets: ["PinLock", "GuestMemory", "Linux"]),
+        .library(name: "PinLock", targets: ["PinLock", "GuestMemory", "DmaLinux"]),
         .library(name: "DmaWriter", targets: ["DmaWriter"]),
     ],
     dependencies: [
@@ -43,117 +43,119 @@ let package = Package(
             ]),
         .systemLibrary(name: "CNuma", pkgConfig: "numa", providers: [.apt(["libnuma-dev"])]),
         // Layer 1: the kernel in Swift
-        module("Linux", on: "CLinux"),
+        module("DmaLinux", on: "CLinux"),
         // Layer 1 as well: numbers alone
-        module("Statistics"),
+        module("DmaStatistics"),
         // Layer 2
-        module("GuestMemory", on: "Statistics", "Linux", "CLinux", "CNuma"),
+        module("GuestMemory", on: "DmaStatistics", "DmaLinux", "CLinux", "CNuma"),
         module(
-            "Telemetry", on: "Linux", "CLinux",
+            "Telemetry", on: "DmaLinux", "CLinux",
             .product(name: "Histogram", package: "hdrhistogram-swift")),
         // Layer 3
-        module("PinLock", on: "GuestMemory", "Linux", "CLinux"),
-        module("DmaWriter", on: "GuestMemory", "Linux", "CLinux"),
+        module("PinLock", on: "GuestMemory", "DmaLinux", "CLinux"),
+        module("DmaWriter", on: "GuestMemory", "DmaLinux", "CLinux"),
         module("Virtqueue", on: "GuestMemory"),
-        module("VhostUser", on: "GuestMemory", "Linux"),
-        module("Trace", on: "GuestMemory", "Linux"),
+        module("VhostUser", on: "GuestMemory", "DmaLinux"),
+        module("Trace", on: "GuestMemory", "DmaLinux"),
         // Layer 4: what a turn is asked to do, from the command line to the device
         module("Settings", on: "PinLock", "DmaWriter", "GuestMemory"),
         // Layer 4 as well: how a broken promise shows
-        module("Oracle", on: "DmaWriter", "GuestMemory", "Linux"),
+        module("Oracle", on: "DmaWriter", "GuestMemory", "DmaLinux"),
         // Layer 5
         module(
-            "Guest", on: "Settings", "Virtqueue", "Trace", "GuestMemory", "Statistics", "Telemetry",
-            "Linux"),
+            "Guest", on: "Settings", "Virtqueue", "Trace", "GuestMemory", "DmaStatistics",
+            "Telemetry",
+            "DmaLinux"),
         module(
             "VirtualDevice", on: "Oracle", "Settings", "PinLock", "DmaWriter", "Virtqueue",
-            "VhostUser", "Trace", "GuestMemory", "Statistics", "Telemetry", "Linux"),
+            "VhostUser", "Trace", "GuestMemory", "DmaStatistics", "Telemetry", "DmaLinux"),
         // Layer 6
         module(
             "Hypervisor",
             on: "Guest", "VirtualDevice", "Oracle", "Settings", "PinLock", "DmaWriter", "Virtqueue",
-            "GuestMemory", "Telemetry", "Linux"),
+            "GuestMemory", "Telemetry", "DmaLinux"),
         // Layer 7: what is measured
         module(
             "Turn",
             on: "Hypervisor", "Guest", "VirtualDevice", "Oracle", "Settings", "PinLock",
             "DmaWriter",
-            "Virtqueue", "GuestMemory", "Telemetry", "Linux"),
+            "Virtqueue", "GuestMemory", "Telemetry", "DmaLinux"),
         // Layer 7 as well: the same for a guest of somebody else's
         module(
             "Service", on: "Hypervisor", "Guest", "VirtualDevice", "Oracle", "Settings", "PinLock",
-            "GuestMemory", "Statistics", "Telemetry", "Linux"),
+            "GuestMemory", "DmaStatistics", "Telemetry", "DmaLinux"),
         // Layer 8
         module(
             "Experiment", on: "Turn", "Trace", "Hypervisor", "VirtualDevice", "Guest", "Settings",
             "PinLock",
-            "DmaWriter", "Virtqueue", "GuestMemory", "Statistics", "Telemetry", "Linux"),
-        module("Report", on: "Statistics", "Linux"),
+            "DmaWriter", "Virtqueue", "GuestMemory", "DmaStatistics", "Telemetry", "DmaLinux"),
+        module("DmaReport", on: "DmaStatistics", "DmaLinux"),
         // Layer 9
-        module("Analysis", on: "Report", "Statistics", "Linux"),
-        module("MachineProbe", on: "Report", "Linux"),
+        module("Analysis", on: "DmaReport", "DmaStatistics", "DmaLinux"),
+        module("MachineProbe", on: "DmaReport", "DmaLinux"),
         // Layer 10
         .executableTarget(
             name: "dma-bench",
             dependencies: [
-                "Analysis", "MachineProbe", "Report", "Experiment", "Service", "Turn", "Hypervisor",
+                "Analysis", "MachineProbe", "DmaReport", "Experiment", "Service", "Turn",
+                "Hypervisor",
                 "VirtualDevice",
                 "Settings", "Trace",
-                "PinLock", "DmaWriter", "GuestMemory", "Telemetry", "Linux", "CLinux",
+                "PinLock", "DmaWriter", "GuestMemory", "Telemetry", "DmaLinux", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
-        suite("Statistics", on: "Statistics"),
-        suite("Linux", on: "Linux", "CLinux", "MadeUpMachine"),
-        suite("GuestMemory", on: "GuestMemory", "Linux", "MadeUpMachine"),
-        suite("Telemetry", on: "Telemetry", "Linux"),
-        suite("PinLock", on: "PinLock", "GuestMemory", "Statistics", "Linux", "CRefuse"),
-        suite("DmaWriter", on: "DmaWriter", "GuardedMemory", "GuestMemory", "Linux", "CLinux"),
-        suite("Oracle", on: "Oracle", "DmaWriter", "GuardedMemory", "GuestMemory", "Linux"),
-        suite("Virtqueue", on: "Virtqueue", "GuestMemory", "Statistics", "Linux"),
-        suite("VhostUser", on: "VhostUser", "GuestMemory", "Statistics", "Linux"),
-        suite("Trace", on: "Trace", "GuestMemory", "Statistics", "Linux"),
-        suite("Report", on: "Report", "Linux"),
-        suite("MachineProbe", on: "MachineProbe", "Report", "Linux", "MadeUpMachine"),
-        suite("Analysis", on: "Analysis", "Report", "Statistics", "Linux"),
+        suite("DmaStatistics", on: "DmaStatistics"),
+        suite("DmaLinux", on: "DmaLinux", "CLinux", "MadeUpMachine"),
+        suite("GuestMemory", on: "GuestMemory", "DmaLinux", "MadeUpMachine"),
+        suite("Telemetry", on: "Telemetry", "DmaLinux"),
+        suite("PinLock", on: "PinLock", "GuestMemory", "DmaStatistics", "DmaLinux", "CRefuse"),
+        suite("DmaWriter", on: "DmaWriter", "GuardedMemory", "GuestMemory", "DmaLinux", "CLinux"),
+        suite("Oracle", on: "Oracle", "DmaWriter", "GuardedMemory", "GuestMemory", "DmaLinux"),
+        suite("Virtqueue", on: "Virtqueue", "GuestMemory", "DmaStatistics", "DmaLinux"),
+        suite("VhostUser", on: "VhostUser", "GuestMemory", "DmaStatistics", "DmaLinux"),
+        suite("Trace", on: "Trace", "GuestMemory", "DmaStatistics", "DmaLinux"),
+        suite("DmaReport", on: "DmaReport", "DmaLinux"),
+        suite("MachineProbe", on: "MachineProbe", "DmaReport", "DmaLinux", "MadeUpMachine"),
+        suite("Analysis", on: "Analysis", "DmaReport", "DmaStatistics", "DmaLinux"),
         suite(
             "Guest", on: "Guest", "Settings", "Virtqueue", "Trace", "DmaWriter", "GuestMemory",
-            "Statistics",
-            "Telemetry", "Linux"),
+            "DmaStatistics",
+            "Telemetry", "DmaLinux"),
         suite(
             "VirtualDevice",
             on: "VirtualDevice", "Oracle", "Settings", "PinLock", "DmaWriter", "Virtqueue",
             "GuestMemory",
-            "Statistics",
-            "Telemetry", "Linux"),
+            "DmaStatistics",
+            "Telemetry", "DmaLinux"),
         suite(
             "Hypervisor",
             on: "Hypervisor", "Guest", "Oracle", "Settings", "PinLock", "DmaWriter", "Virtqueue",
-            "GuestMemory", "Linux"),
+            "GuestMemory", "DmaLinux"),
         suite("Turn", on: "Turn"),
         suite("Service", on: "Service", "GuestMemory"),
         suite(
             "Experiment", on: "Experiment", "Settings", "Guest", "Trace", "PinLock", "DmaWriter",
             "GuestMemory"),
-        suite("Options", on: "dma-bench", "Experiment", "Settings", "Report", "GuestMemory"),
+        suite("Options", on: "dma-bench", "Experiment", "Settings", "DmaReport", "GuestMemory"),
         suite(
-            "EndToEnd", on: "dma-bench", "VhostUser", "Trace", "GuestMemory", "Linux", "CLinux",
+            "EndToEnd", on: "dma-bench", "VhostUser", "Trace", "GuestMemory", "DmaLinux", "CLinux",
             "CRefuse",
             excluding: ["Golden", "CRefuse"]),
         .target(name: "CRefuse", path: "Tests/EndToEnd/CRefuse", cSettings: strictC),
         // Pages between guard pages.
         .target(
-            name: "GuardedMemory", dependencies: ["GuestMemory", "Linux"],
+            name: "GuardedMemory", dependencies: ["GuestMemory", "DmaLinux"],
             path: "Tests/GuardedMemory", swiftSettings: strict),
         // /proc and /sys of machines that nobody has.
         .target(
-            name: "MadeUpMachine", dependencies: ["Linux"], path: "Tests/MadeUpMachine",
+            name: "MadeUpMachine", dependencies: ["DmaLinux"], path: "Tests/MadeUpMachine",
             swiftSettings: strict),
         // Kills devices at single instructions: `make torture`.
         .target(name: "CTorture", path: "Tests/Torture/Shim", cSettings: strictC),
         .executableTarget(
             name: "torture",
-            dependencies: ["PinLock", "GuestMemory", "Statistics", "Linux", "CTorture"],
+            dependencies: ["PinLock", "GuestMemory", "DmaStatistics", "DmaLinux", "CTorture"],
             path: "Tests/Torture/Program", swiftSettings: strict),
         .testTarget(
             name: "TortureTests", dependencies: ["torture", "PinLock"], path: "Tests/Torture/Suite",

@@ -1,6 +1,6 @@
 import CCounts
+import DmaLinux
 import GuestMemory
-import Linux
 import PinLock
 
 /// Rows, and whose code they count.

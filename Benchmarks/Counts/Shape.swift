@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 import PinLock
 
 /// A list of ranges that is pinned, and another that a device beside it pins.

@@ -1,7 +1,7 @@
 import CCounts
+import DmaLinux
 import Glibc
 import GuestMemory
-import Linux
 import PinLock
 
 /// What a pin, or an unpin, did: numbers of instructions, and the arena's lines that it touched.

@@ -1,5 +1,5 @@
+import DmaLinux
 import Glibc
-import Linux
 import PinLock
 
 // counts             what a pin and an unpin come to, strategy by strategy and shape by shape, as CSV

@@ -1,6 +1,6 @@
 import CLimits
+import DmaLinux
 import GuestMemory
-import Linux
 import PinLock
 
 /// A pin and an unpin by each strategy beside the C loop, and beside itself in other places.

@@ -1,5 +1,5 @@
+import DmaLinux
 import Glibc
-import Linux
 
 /// What only the whole program shows. Its path is in DMA_BENCH_BINARY.
 func programTargets() throws -> [Target] {

@@ -1,4 +1,4 @@
-import Linux
+import DmaLinux
 
 /// One thing to be timed against others: a body, and how often it is repeated to last a while.
 final class Subject {

@@ -1,8 +1,8 @@
 import CLimits
+import DmaLinux
 import DmaWriter
 import Glibc
 import GuestMemory
-import Linux
 
 /// The write engines beside the C library's memset and a non-temporal loop, on the same GiB.
 func writeTargets() throws -> [Target] {

@@ -1,6 +1,6 @@
 import CLimits
+import DmaLinux
 import Glibc
-import Linux
 
 // Runs what dma-bench is made of beside the least that each part can cost, interleaved, and prints target against
 // measured: all groups of targets, or those that its arguments name. With DMA_BENCH_KEEP all of it goes to that file as

@@ -1,6 +1,6 @@
 import Benchmark
+import DmaLinux
 import DmaWriter
-import Linux
 
 /// A write of 64 MiB by every engine.
 func registerWrites() {

@@ -1,4 +1,4 @@
-import Report
+import DmaReport
 
 /// Rows that have nothing to show.
 public enum Unmeasured {

@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 
 /// The data mover of a virtual device: it fills ranges of guest memory, and every line carries the
 /// request's stamp.

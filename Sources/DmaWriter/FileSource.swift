@@ -1,7 +1,7 @@
 import CLinux
+import DmaLinux
 import Glibc
 import GuestMemory
-import Linux
 
 /// A file in the page cache, out of which the kernel writes for the `file` engine.
 ///

@@ -1,7 +1,7 @@
 import CLinux
+import DmaLinux
 import Glibc
 import GuestMemory
-import Linux
 
 /// How the bytes of a DMA get into guest memory.
 public enum FillEngine: String, CaseIterable, BitwiseCopyable, Sendable {

@@ -1,4 +1,4 @@
-import Linux
+import DmaLinux
 import Synchronization
 
 /// A thread that writes a slice of each request for its owner, and sleeps in between.

@@ -1,4 +1,4 @@
-import Linux
+import DmaLinux
 import Synchronization
 
 /// Whether two processors do the work of two: a virtual machine's may share a core.

@@ -1,6 +1,6 @@
+import DmaLinux
 import DmaWriter
 import GuestMemory
-import Linux
 
 /// How long a plan will take: guessed from a few milliseconds' work on this machine.
 ///

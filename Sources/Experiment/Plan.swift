@@ -1,8 +1,8 @@
+import DmaStatistics
 import Guest
 import GuestMemory
 import PinLock
 import Settings
-import Statistics
 
 /// A run, laid out: which cells, in which order.
 public struct Plan: Sendable {

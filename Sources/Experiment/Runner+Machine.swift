@@ -1,6 +1,6 @@
+import DmaLinux
 import GuestMemory
 import Hypervisor
-import Linux
 import PinLock
 import Turn
 

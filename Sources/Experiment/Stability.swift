@@ -1,4 +1,4 @@
-import Statistics
+import DmaStatistics
 
 /// How well the medians of a run are known as its rounds come in.
 public struct Stability: Sendable {

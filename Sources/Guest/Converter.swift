@@ -1,6 +1,6 @@
+import DmaStatistics
 import GuestMemory
 import Settings
-import Statistics
 import Telemetry
 
 /// The guest's other half: it converts pages, `rate` times a second, whatever the devices do.

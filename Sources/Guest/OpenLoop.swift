@@ -1,6 +1,6 @@
+import DmaStatistics
 import Glibc
 import Settings
-import Statistics
 import Telemetry
 
 /// Requests come at a rate, whatever becomes of them: each has its time, and what comes late counts as late.

@@ -1,6 +1,6 @@
+import DmaStatistics
 import GuestMemory
 import Settings
-import Statistics
 import Virtqueue
 
 /// The chains of a driver's requests that are not in flight, built once and taken by direction.

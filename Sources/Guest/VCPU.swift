@@ -1,4 +1,4 @@
-import Linux
+import DmaLinux
 import Telemetry
 
 /// A virtual processor: a thread that runs its guest's programs in turn, and sees what is taken from it.

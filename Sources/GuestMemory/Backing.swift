@@ -1,5 +1,5 @@
 import CLinux
-import Linux
+import DmaLinux
 
 /// What guest memory is made of: the kernel's page sizes behind one anonymous shared file.
 public enum Backing: String, CaseIterable, BitwiseCopyable, Sendable {

@@ -1,4 +1,4 @@
-import Linux
+import DmaLinux
 
 /// What a control group says of the memory that it bounds.
 struct GroupMemory {

@@ -1,4 +1,4 @@
-import Linux
+import DmaLinux
 
 /// A run of guest memory that lies in one mapping: what a VMM calls a memory region or a slot.
 public struct GuestRegion: Sendable {

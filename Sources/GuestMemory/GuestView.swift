@@ -1,4 +1,4 @@
-import Linux
+import DmaLinux
 
 /// Guest memory as one process maps it: a table of regions, each a run of guest addresses in a mapping.
 ///

@@ -1,4 +1,4 @@
-import Linux
+import DmaLinux
 
 /// The kernel's pool of huge pages of one size, as /sys tells it
 /// (Documentation/admin-guide/mm/hugetlbpage.rst).

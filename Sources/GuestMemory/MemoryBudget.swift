@@ -1,4 +1,4 @@
-import Linux
+import DmaLinux
 
 /// How much memory the machine can still give, so that what does not fit is refused before it is touched.
 public struct MemoryBudget: Sendable, Equatable {

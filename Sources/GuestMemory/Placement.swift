@@ -1,6 +1,6 @@
 import CNuma
+import DmaLinux
 import Glibc
-import Linux
 
 /// One NUMA node on which guest memory lies, by policy and by the kernel's own account.
 public struct Placement: Sendable, Equatable {

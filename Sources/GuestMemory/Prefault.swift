@@ -1,6 +1,6 @@
 import CLinux
+import DmaLinux
 import Glibc
-import Linux
 import Synchronization
 
 extension GuestView {

@@ -1,4 +1,4 @@
-import Statistics
+import DmaStatistics
 
 /// What a scatter-gather list is like: all that is needed to make the same list again, in another process too.
 ///

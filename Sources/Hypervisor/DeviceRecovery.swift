@@ -1,4 +1,4 @@
-import Linux
+import DmaLinux
 import PinLock
 
 /// The end of a turn that has failed: the dead devices' pins are taken back, the living end their turn or are killed.

@@ -1,5 +1,5 @@
+import DmaLinux
 import Glibc
-import Linux
 import VirtualDevice
 
 /// Several devices at work, all watched whoever is waited for: one that dies or stands still may be what the others

@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 import PinLock
 
 /// What the host does with the memory of a page that becomes private: part of the conversion, and of what it costs.

@@ -1,5 +1,5 @@
-import Linux
-import Report
+import DmaLinux
+import DmaReport
 
 extension Environment {
     /// Reads the machine; what cannot be read is `n/a`.

@@ -1,6 +1,6 @@
+import DmaLinux
+import DmaReport
 import Glibc
-import Linux
-import Report
 
 /// What is read of a machine; memory and virtualisation have files of their own.
 struct Probe {

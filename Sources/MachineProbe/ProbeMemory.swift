@@ -1,6 +1,6 @@
+import DmaLinux
+import DmaReport
 import Glibc
-import Linux
-import Report
 
 extension Probe {
     /// Fields of /proc/meminfo, in KiB.

@@ -1,6 +1,6 @@
+import DmaLinux
+import DmaReport
 import Glibc
-import Linux
-import Report
 
 extension Probe {
     /// Whether this is a guest itself, and whose: the vendor only, never a model or serial number.

@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 import Synchronization
 
 /// The device's side of the oracle: when each page was last converted to private, kept by the

@@ -1,6 +1,6 @@
+import DmaLinux
 import Glibc
 import GuestMemory
-import Linux
 
 /// The bytes behind one RMP entry.
 public enum EntrySize: UInt64, BitwiseCopyable, Sendable {

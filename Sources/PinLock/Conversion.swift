@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 
 /// A page state change, written once for every strategy: begun, looked at now and then, and ended.
 ///
@@ -126,12 +126,12 @@ extension PinStrategy {
     public func sleep(on pending: PendingConversion, until limit: Deadline) {
         let deadline = min(pending.deadline, limit)
         if !pending.dueAgain.hasPassed {
-            Linux.sleep(until: min(pending.dueAgain, deadline))
+            DmaLinux.sleep(until: min(pending.dueAgain, deadline))
         } else if let seen = pending.seen {
             arena.coordination.sleep(while: seen, until: deadline)
         } else {
             // Nobody tells when: look again soon.
-            Linux.sleep(until: min(.after(nanoseconds: SearchBound.nanoseconds), deadline))
+            DmaLinux.sleep(until: min(.after(nanoseconds: SearchBound.nanoseconds), deadline))
         }
     }
 

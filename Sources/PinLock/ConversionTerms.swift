@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 
 /// Whether a page is the guest's alone or may be accessed by the host: what its RMP entry says.
 public enum PageState: Sendable, Equatable {

@@ -1,4 +1,4 @@
-import Linux
+import DmaLinux
 import Synchronization
 
 /// A lock in the arena that only converters and recoveries take; devices never wait for it.

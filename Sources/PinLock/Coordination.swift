@@ -1,5 +1,5 @@
 import CLinux
-import Linux
+import DmaLinux
 import Synchronization
 
 /// The arena's words through which devices and converters wait for one another.

@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 import Synchronization
 
 /// Where a strategy counts pins: for every range a sequence of atomic words, each with what to add to it.

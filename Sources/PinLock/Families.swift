@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 
 // What strategies of one kind have in common on the hypervisor's side: each says only where it differs.
 

@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 import Synchronization
 
 /// A counted tree per GiB of guest memory, and one above them for pins of several whole GiBs.

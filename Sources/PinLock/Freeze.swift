@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 
 // Devices stand still for a moment, so that somebody can tell what counts there ought to be.
 //

@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 import Synchronization
 
 /// What one device holds, written by the device before it touches any count, read by whoever recovers it.

@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 
 /// A device's side that may hold so many pages at once, and no more.
 ///

@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 import Synchronization
 
 /// Where the ranges of pins are looked up, by whoever holds the mutex over them.

@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 
 /// A way of keeping devices' pins and the guest's conversions apart: one device's side.
 public protocol Pinner: AnyObject {

@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 import Synchronization
 
 /// How much is counted anew in one freeze: 2 GiB of guest memory, page by page. A table's part of that is 8 MiB.

@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 
 extension PinStrategy {
     /// Recovers devices that have died, each within so many milliseconds; throws the last refusal, once all were tried.

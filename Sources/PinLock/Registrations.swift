@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 
 /// The ranges that a device keeps pinned beyond a DMA, in the counted tree; none overlaps another.
 ///

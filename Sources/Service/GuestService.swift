@@ -1,8 +1,8 @@
+import DmaLinux
+import DmaStatistics
 import GuestMemory
 import Hypervisor
-import Linux
 import PinLock
-import Statistics
 import Telemetry
 import VirtualDevice
 

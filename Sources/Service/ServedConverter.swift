@@ -1,10 +1,10 @@
+import DmaLinux
+import DmaStatistics
 import Guest
 import GuestMemory
 import Hypervisor
-import Linux
 import PinLock
 import Settings
-import Statistics
 import Telemetry
 import VirtualDevice
 
@@ -45,7 +45,7 @@ final class ServedConverter {
             seed: seed &+ starts << 32,
             clock: clock, hypercalls: port, control: control, pick: targets.pick)
         let vcpu = VCPU(
-            [program], clock: clock, control: control, idling: .sleep { Linux.sleep(until: $0) })
+            [program], clock: clock, control: control, idling: .sleep { DmaLinux.sleep(until: $0) })
         let thread = try WorkerThread(name: "vcpu-0") {
             Processors.sharpenTimers()
             vcpu.run()

@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 import PinLock
 import Settings
 import VirtualDevice

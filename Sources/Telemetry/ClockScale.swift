@@ -1,6 +1,6 @@
 import CLinux
+import DmaLinux
 import Glibc
-import Linux
 
 /// What turns ticks into nanoseconds: plain data, so that processes that exchange ticks share one scale.
 public struct ClockScale: BitwiseCopyable, Sendable, Equatable {

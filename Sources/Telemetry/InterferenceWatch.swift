@@ -1,4 +1,4 @@
-import Linux
+import DmaLinux
 
 /// What kept a thread from its work, in a stretch of its time: plain data for the control socket.
 public struct Interference: BitwiseCopyable, Sendable {

@@ -1,4 +1,4 @@
-import Linux
+import DmaLinux
 
 /// What a device has measured of its requests: histograms of its own, so that nobody has to collect samples.
 ///

@@ -1,4 +1,4 @@
-import Linux
+import DmaLinux
 import Synchronization
 
 /// A ring of samples in shared memory, from one producer to one consumer, which may be two processes.

@@ -1,6 +1,6 @@
 import CLinux
+import DmaLinux
 import Glibc
-import Linux
 
 /// The clock of every measurement: the time-stamp counter where it is invariant, else CLOCK_MONOTONIC_RAW.
 ///

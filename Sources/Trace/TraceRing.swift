@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 import Synchronization
 
 /// Requests on their way from a device to whoever writes them down: a ring of 64-bit words in shared memory, from one

@@ -1,7 +1,7 @@
+import DmaLinux
 import Guest
 import GuestMemory
 import Hypervisor
-import Linux
 
 /// Hypercalls of a vCPU that sleeps where a conversion waits, instead of going on with other programs.
 final class BlockingHypercalls: Hypercalls {

@@ -1,7 +1,7 @@
+import DmaLinux
 import Guest
 import GuestMemory
 import Hypervisor
-import Linux
 import PinLock
 import Telemetry
 import Virtqueue

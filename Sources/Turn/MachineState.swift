@@ -1,4 +1,4 @@
-import Linux
+import DmaLinux
 
 /// What the kernel tells of the harness's own process and its group.
 struct MachineState {

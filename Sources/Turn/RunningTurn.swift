@@ -1,6 +1,6 @@
+import DmaLinux
 import Guest
 import Hypervisor
-import Linux
 import PinLock
 import Telemetry
 

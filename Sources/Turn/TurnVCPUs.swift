@@ -1,6 +1,6 @@
+import DmaLinux
 import Guest
 import Hypervisor
-import Linux
 import Telemetry
 
 /// The vCPUs of a turn: which programs each of them runs, and its thread.
@@ -48,7 +48,7 @@ final class TurnVCPUs {
         }
         if settings.convertRate != 0, settings.converterBlocks {
             let blocking = converter(BlockingHypercalls(port, guest.control))
-            vcpus.append(vcpu([blocking], .sleep { Linux.sleep(until: $0) }))
+            vcpus.append(vcpu([blocking], .sleep { DmaLinux.sleep(until: $0) }))
         }
         self.vcpus = vcpus
     }

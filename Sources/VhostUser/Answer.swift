@@ -1,4 +1,4 @@
-import Linux
+import DmaLinux
 
 /// What follows from a request: first `effect` is carried out, then `reply` is sent.
 public struct Answer: Sendable {

@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 
 /// The back-end's side of a vhost-user connection (QEMU docs/interop/vhost-user.rst) for a block device: which requests
 /// are right when, and what is known after each.

@@ -1,4 +1,4 @@
-import Linux
+import DmaLinux
 
 // What front-end and back-end share: guest memory, the dirty log, the log of requests under way.
 extension Backend {

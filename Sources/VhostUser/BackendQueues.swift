@@ -1,4 +1,4 @@
-import Linux
+import DmaLinux
 
 /// Queues that the device has to stop before the conversation goes on.
 struct Stop: Sendable {

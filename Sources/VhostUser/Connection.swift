@@ -1,4 +1,4 @@
-import Linux
+import DmaLinux
 
 /// A message of the front-end, whole.
 public struct Message: ~Copyable, Sendable {

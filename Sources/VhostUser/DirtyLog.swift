@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 import Synchronization
 
 /// The front-end's bitmap of pages that the back-end has written, by which a guest migrates while it runs

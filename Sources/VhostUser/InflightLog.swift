@@ -1,4 +1,4 @@
-import Linux
+import DmaLinux
 
 /// A file, kept by the front-end, of the requests that a back-end has fetched and not finished, so that the back-end's
 /// successor can do them (vhost-user.rst, "Inflight I/O tracking"): one `InflightQueue` for each queue.

@@ -1,4 +1,4 @@
-import Linux
+import DmaLinux
 import Synchronization
 
 /// Which requests of one split queue a back-end has fetched and not finished, in memory that outlives it

@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 
 /// A part of guest memory that a front-end has shared, mapped here.
 ///

@@ -1,4 +1,4 @@
-import Linux
+import DmaLinux
 
 /// What is wrong with what a front-end sent. The connection cannot go on; the next one starts anew.
 public enum ProtocolError: Error, Equatable, Sendable, CustomStringConvertible {

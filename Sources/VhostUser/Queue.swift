@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 
 /// An event descriptor of the front-end: it never lets this process wait, and never raises a signal here.
 public final class EventDescriptor: Sendable {

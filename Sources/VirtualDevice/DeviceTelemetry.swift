@@ -1,4 +1,4 @@
-import Linux
+import DmaLinux
 import Synchronization
 import Telemetry
 

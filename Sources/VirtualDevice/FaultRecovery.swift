@@ -1,6 +1,6 @@
+import DmaLinux
 import DmaWriter
 import GuestMemory
-import Linux
 import PinLock
 import Settings
 
@@ -120,7 +120,7 @@ struct FaultRecovery {
             else { return false }
             return isShared
         } catch {
-            Linux.giveUp("a page that was faulted on cannot be asked for: \(error)")
+            DmaLinux.giveUp("a page that was faulted on cannot be asked for: \(error)")
         }
     }
 }

@@ -1,4 +1,4 @@
-import Linux
+import DmaLinux
 
 /// How the two sides of a queue tell each other: by looking, or through event descriptors.
 struct Notifications: ~Copyable {

@@ -1,4 +1,4 @@
-import Statistics
+import DmaStatistics
 
 /// How long a device pauses before each of its tries to pin what is being converted: random, and longer each time.
 ///

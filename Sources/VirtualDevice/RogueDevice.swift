@@ -1,6 +1,6 @@
+import DmaLinux
 import DmaWriter
 import GuestMemory
-import Linux
 import PinLock
 
 /// What a device does that ignores every rule, and what comes of it: plain data for the control socket.

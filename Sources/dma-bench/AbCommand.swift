@@ -1,8 +1,8 @@
 import Analysis
 import ArgumentParser
+import DmaReport
 import Experiment
 import Glibc
-import Report
 
 /// Two builds, measured in turns and compared pair by pair.
 struct AbCommand: ParsableCommand {

@@ -1,7 +1,7 @@
 import Analysis
+import DmaReport
 import Experiment
 import Glibc
-import Report
 
 /// Runs of two builds in pairs: old new, new old, old new and so on, so that neither is always the second.
 struct Alternation {

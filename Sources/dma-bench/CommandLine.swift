@@ -1,5 +1,5 @@
 import ArgumentParser
-import Report
+import DmaReport
 
 /// The command line. What decides figures is described in Options/; here is what becomes of them.
 struct DmaBench: ParsableCommand {

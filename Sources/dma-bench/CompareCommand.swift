@@ -1,8 +1,8 @@
 import Analysis
 import ArgumentParser
+import DmaReport
 import Experiment
 import Glibc
-import Report
 
 /// Whether a change made anything slower, from the rows of two runs or of one.
 struct CompareCommand: ParsableCommand {

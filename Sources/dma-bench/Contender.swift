@@ -1,7 +1,7 @@
+import DmaLinux
+import DmaReport
 import Experiment
 import Glibc
-import Linux
-import Report
 
 /// One of two builds that are measured in turns.
 struct Contender {

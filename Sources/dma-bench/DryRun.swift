@@ -1,6 +1,6 @@
+import DmaReport
 import Experiment
 import GuestMemory
-import Report
 import Settings
 
 /// What a run would do, run nothing: its cells, their order, its memory and how long it may take.

@@ -1,5 +1,5 @@
+import DmaReport
 import Experiment
-import Report
 
 /// How the line about an error is written: for people, or as one JSON object for scripts.
 enum ErrorFormat: String, CaseIterable {

@@ -1,5 +1,5 @@
+import DmaReport
 import Experiment
-import Report
 
 /// A run written down: the options of the command line, one `name value` a line, `#` before a comment.
 ///

@@ -1,9 +1,9 @@
 import ArgumentParser
+import DmaLinux
+import DmaReport
 import Experiment
 import Glibc
-import Linux
 import PinLock
-import Report
 import VirtualDevice
 
 @main

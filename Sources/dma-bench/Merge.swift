@@ -1,6 +1,6 @@
 import ArgumentParser
+import DmaReport
 import Experiment
-import Report
 
 /// One file of the rows of several: of the shards of a plan, or of its runs.
 struct Merge: ParsableCommand {

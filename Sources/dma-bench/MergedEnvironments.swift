@@ -1,4 +1,4 @@
-import Report
+import DmaReport
 
 /// What lies beside files of rows, taken together: the environments of their runs, each once.
 ///

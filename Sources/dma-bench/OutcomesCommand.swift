@@ -1,8 +1,8 @@
 import ArgumentParser
+import DmaLinux
+import DmaReport
 import Experiment
 import Hypervisor
-import Linux
-import Report
 import Turn
 
 /// What the thread asked would happen: a table of what does.

@@ -1,8 +1,8 @@
+import DmaLinux
+import DmaReport
 import Experiment
 import Glibc
-import Linux
 import PinLock
-import Report
 import Telemetry
 
 /// Where the rows of a run go: the sink, the environment beside it, the file of single DMAs, and the timeline.

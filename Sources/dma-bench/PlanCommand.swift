@@ -1,6 +1,6 @@
+import DmaReport
 import Experiment
 import PinLock
-import Report
 
 /// The commands that rows come from, as far as rows tell: every option that a plan varies or that is not at its
 /// default. Length of turns, seed and output are not in rows.

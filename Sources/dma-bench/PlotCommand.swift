@@ -1,6 +1,6 @@
 import Analysis
 import ArgumentParser
-import Report
+import DmaReport
 
 /// Pictures of what earlier runs wrote.
 struct PlotCommand: ParsableCommand {

@@ -1,7 +1,7 @@
 import Analysis
 import ArgumentParser
+import DmaReport
 import Experiment
-import Report
 
 /// What rows answer, as one page or as text.
 struct ReportCommand: ParsableCommand {

@@ -1,5 +1,5 @@
+import DmaReport
 import Experiment
-import Report
 
 /// A row of an earlier run, and the turn that it is of.
 typealias EarlierRow = (turn: Plan.Turn, row: Row)

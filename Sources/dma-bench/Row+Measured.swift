@@ -1,6 +1,6 @@
+import DmaReport
 import Experiment
 import Hypervisor
-import Report
 import Telemetry
 import Turn
 

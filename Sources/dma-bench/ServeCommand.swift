@@ -1,8 +1,8 @@
 import ArgumentParser
+import DmaReport
 import Experiment
 import GuestMemory
 import PinLock
-import Report
 import Service
 import Settings
 

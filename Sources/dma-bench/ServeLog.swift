@@ -1,6 +1,6 @@
+import DmaReport
 import GuestMemory
 import PinLock
-import Report
 import Service
 import Telemetry
 

@@ -1,6 +1,6 @@
+import DmaLinux
+import DmaReport
 import Glibc
-import Linux
-import Report
 import Synchronization
 import Telemetry
 import Trace

@@ -1,7 +1,7 @@
+import DmaReport
 import Experiment
 import Glibc
 import PinLock
-import Report
 import Service
 import Settings
 import Telemetry

@@ -1,10 +1,10 @@
+import DmaLinux
+import DmaReport
 import Experiment
 import Glibc
 import GuestMemory
-import Linux
 import MachineProbe
 import PinLock
-import Report
 import Service
 import Telemetry
 import VirtualDevice

@@ -1,10 +1,10 @@
+import DmaLinux
+import DmaReport
 import Experiment
 import Glibc
 import Hypervisor
-import Linux
 import MachineProbe
 import PinLock
-import Report
 import Turn
 
 /// What the command line asks for, to the exit status: plan, rows out as they come, the table at the end. One run, or

@@ -1,6 +1,6 @@
+import DmaLinux
+import DmaReport
 import Glibc
-import Linux
-import Report
 
 /// What the program tells whoever started it. Documented in the manual page; scripts rely on it.
 enum Status: Int32 {

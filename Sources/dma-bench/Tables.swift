@@ -1,8 +1,8 @@
 import ArgumentParser
+import DmaReport
 import GuestMemory
 import MachineProbe
 import PinLock
-import Report
 import Telemetry
 
 struct Strategies: ParsableCommand {

@@ -1,7 +1,7 @@
+import DmaReport
 import Experiment
 import Hypervisor
 import PinLock
-import Report
 import Telemetry
 import Turn
 

@@ -1,8 +1,8 @@
 import Analysis
 import ArgumentParser
+import DmaReport
 import Experiment
 import Glibc
-import Report
 
 /// What `compare` and `ab` have in common: what is compared, and what becomes of the answer.
 enum Verdicts {

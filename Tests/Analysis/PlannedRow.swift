@@ -1,4 +1,4 @@
-import Report
+import DmaReport
 
 /// A row of the plan with nothing measured.
 func plannedRow(_ strategy: String, safe: Bool, round: Int, size: UInt64) -> Row {

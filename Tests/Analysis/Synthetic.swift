@@ -1,6 +1,6 @@
+import DmaReport
+import DmaStatistics
 import Glibc
-import Report
-import Statistics
 
 /// Rows that nobody measured.
 enum Synthetic {

@@ -1,7 +1,7 @@
+import DmaLinux
 import Glibc
 import GuardedMemory
 import GuestMemory
-import Linux
 import Testing
 
 @testable import DmaWriter

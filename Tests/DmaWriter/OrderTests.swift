@@ -1,6 +1,6 @@
+import DmaLinux
 import GuardedMemory
 import GuestMemory
-import Linux
 import Synchronization
 import Testing
 

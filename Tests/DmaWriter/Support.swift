@@ -1,7 +1,7 @@
+import DmaLinux
 import DmaWriter
 import Glibc
 import GuestMemory
-import Linux
 
 /// The first 64-bit word of the buffer that is not `word`, found without any of the module's code.
 func firstWord(in buffer: UnsafeMutableRawBufferPointer, otherThan word: UInt64) -> Int? {

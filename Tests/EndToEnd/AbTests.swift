@@ -1,5 +1,5 @@
+import DmaLinux
 import Glibc
-import Linux
 import Testing
 
 extension EndToEnd {

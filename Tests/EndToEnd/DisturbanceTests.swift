@@ -1,6 +1,6 @@
+import DmaLinux
 import Foundation
 import Glibc
-import Linux
 import Synchronization
 import Testing
 

@@ -1,5 +1,5 @@
+import DmaLinux
 import Glibc
-import Linux
 import Testing
 
 /// The text of a file; empty where it cannot be read.

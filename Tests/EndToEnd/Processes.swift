@@ -1,5 +1,5 @@
+import DmaLinux
 import Glibc
-import Linux
 import Testing
 
 /// What /proc tells of the processes of a run, and of no others.

@@ -1,5 +1,5 @@
+import DmaLinux
 import Foundation
-import Linux
 import Testing
 
 extension EndToEnd {

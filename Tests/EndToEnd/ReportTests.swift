@@ -1,6 +1,6 @@
 import CRefuse
+import DmaLinux
 import Glibc
-import Linux
 import Testing
 
 extension EndToEnd {

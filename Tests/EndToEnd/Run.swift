@@ -1,7 +1,7 @@
 import CLinux
 import CRefuse
+import DmaLinux
 import Glibc
-import Linux
 
 /// The program under test, and what one run of it leaves.
 ///

@@ -1,6 +1,6 @@
+import DmaLinux
 import Glibc
 import GuestMemory
-import Linux
 import Synchronization
 import Testing
 
@@ -85,7 +85,7 @@ final class ScriptedVMM {
                 return
             } catch {
                 guard !deadline.hasPassed else { throw error }
-                Linux.sleep(until: .after(milliseconds: 5))
+                DmaLinux.sleep(until: .after(milliseconds: 5))
             }
         }
     }

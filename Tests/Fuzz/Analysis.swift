@@ -1,5 +1,5 @@
 @testable import Analysis
-@testable import Report
+@testable import DmaReport
 
 // What is made of rows, as anybody may have edited them: comparisons, pictures and a page, whatever the numbers are;
 // never a trap, never a loop. Rows.swift asks whether they are read as they should be.

@@ -1,6 +1,6 @@
 import Guest
 
-@testable import Report
+@testable import DmaReport
 @testable import Trace
 
 // A file of rows or of a trace, as anybody may have edited it: what it says or an error with a text, never a trap, never a

@@ -1,6 +1,6 @@
+import DmaLinux
 import Glibc
 import GuestMemory
-import Linux
 import Virtqueue
 
 // The device's side of a virtqueue, against a guest that writes what the fuzzer likes.

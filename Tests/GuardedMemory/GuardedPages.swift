@@ -1,6 +1,6 @@
+import DmaLinux
 import Glibc
 import GuestMemory
-import Linux
 
 /// Pages of a mapping with a guard page on either side, which nothing may write.
 public final class GuardedPages {

@@ -1,5 +1,5 @@
+import DmaStatistics
 import GuestMemory
-import Statistics
 import Synchronization
 import Telemetry
 import Testing

@@ -1,6 +1,6 @@
+import DmaLinux
 import Guest
 import GuestMemory
-import Linux
 import Synchronization
 import Telemetry
 import Testing

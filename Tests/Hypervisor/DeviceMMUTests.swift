@@ -1,6 +1,6 @@
+import DmaLinux
 import DmaWriter
 import GuestMemory
-import Linux
 import PinLock
 import Testing
 

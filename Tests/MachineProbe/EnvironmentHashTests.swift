@@ -1,5 +1,5 @@
+import DmaReport
 import MadeUpMachine
-import Report
 import Testing
 
 @testable import MachineProbe

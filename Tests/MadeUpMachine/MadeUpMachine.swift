@@ -1,5 +1,5 @@
+import DmaLinux
 import Glibc
-import Linux
 
 /// A directory that stands for /, with the files of a made-up machine; it goes with its owner.
 package final class MadeUpMachine {

@@ -1,5 +1,5 @@
+import DmaReport
 import Experiment
-import Report
 import Settings
 import Testing
 

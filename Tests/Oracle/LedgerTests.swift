@@ -1,6 +1,6 @@
+import DmaLinux
 import Glibc
 import GuestMemory
-import Linux
 import Synchronization
 import Testing
 

@@ -1,5 +1,5 @@
 import CRefuse
-import Linux
+import DmaLinux
 import Synchronization
 import Testing
 

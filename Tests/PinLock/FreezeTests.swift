@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 import Testing
 
 @testable import PinLock

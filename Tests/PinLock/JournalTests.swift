@@ -1,7 +1,7 @@
 import CRefuse
+import DmaLinux
 import Glibc
 import GuestMemory
-import Linux
 import Synchronization
 import Testing
 

@@ -1,7 +1,7 @@
+import DmaLinux
+import DmaStatistics
 import Glibc
 import GuestMemory
-import Linux
-import Statistics
 import Synchronization
 import Testing
 

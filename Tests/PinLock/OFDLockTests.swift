@@ -1,8 +1,8 @@
 import CRefuse
+import DmaLinux
+import DmaStatistics
 import Glibc
 import GuestMemory
-import Linux
-import Statistics
 import Testing
 
 @testable import PinLock

@@ -1,5 +1,5 @@
+import DmaStatistics
 import GuestMemory
-import Statistics
 
 @testable import PinLock
 

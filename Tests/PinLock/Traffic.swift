@@ -1,6 +1,6 @@
+import DmaLinux
+import DmaStatistics
 import GuestMemory
-import Linux
-import Statistics
 import Synchronization
 
 @testable import PinLock

@@ -1,4 +1,4 @@
-import Linux
+import DmaLinux
 import Testing
 
 @testable import VhostUser

@@ -1,5 +1,5 @@
-import Linux
-import Statistics
+import DmaLinux
+import DmaStatistics
 
 @testable import VhostUser
 

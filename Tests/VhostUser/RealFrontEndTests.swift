@@ -1,7 +1,7 @@
 import Glibc
 import Testing
 
-@testable import Linux
+@testable import DmaLinux
 @testable import VhostUser
 
 /// QEMU as the front-end, emulating a machine whose firmware and boot sector read one sector after another.

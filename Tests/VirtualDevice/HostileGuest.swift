@@ -1,9 +1,9 @@
+import DmaLinux
+import DmaStatistics
 import DmaWriter
 import GuestMemory
-import Linux
 import Oracle
 import PinLock
-import Statistics
 import Synchronization
 
 @testable import VirtualDevice

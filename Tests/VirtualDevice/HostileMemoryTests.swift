@@ -1,7 +1,7 @@
+import DmaLinux
 import DmaWriter
 import Glibc
 import GuestMemory
-import Linux
 import PinLock
 import Synchronization
 import Testing

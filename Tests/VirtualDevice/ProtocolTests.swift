@@ -1,6 +1,6 @@
+import DmaLinux
 import Glibc
 import GuestMemory
-import Linux
 import PinLock
 import Settings
 import Telemetry

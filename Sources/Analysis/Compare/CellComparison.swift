@@ -1,5 +1,5 @@
-import Report
-import Statistics
+import DmaReport
+import DmaStatistics
 
 /// What a comparison says of one cell.
 enum Verdict: Sendable, Equatable {

@@ -1,4 +1,4 @@
-import Report
+import DmaReport
 
 /// The cells of one side, each with the cell of the other that it is compared with.
 struct CellPairs {

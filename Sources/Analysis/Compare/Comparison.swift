@@ -1,5 +1,5 @@
-import Report
-import Statistics
+import DmaReport
+import DmaStatistics
 
 /// Two sides of measurements compared cell by cell: what became slower, and how sure that is.
 public struct Comparison: Sendable {

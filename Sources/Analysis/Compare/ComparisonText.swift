@@ -1,5 +1,5 @@
-import Report
-import Statistics
+import DmaReport
+import DmaStatistics
 
 extension Comparison {
     /// The comparison with its last line end. `csv` and `jsonl` hold every value and none of the notes; `width` is that

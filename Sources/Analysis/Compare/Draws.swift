@@ -1,5 +1,5 @@
-import Report
-import Statistics
+import DmaReport
+import DmaStatistics
 
 /// How often a comparison has a verdict, over random draws of runs from a file that `ab` wrote: the proof on real runs
 /// that it is neither eager nor blind.

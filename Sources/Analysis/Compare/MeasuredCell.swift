@@ -1,5 +1,5 @@
-import Report
-import Statistics
+import DmaReport
+import DmaStatistics
 
 /// One combination of a plan with all the rounds in which it was measured.
 struct MeasuredCell: Sendable {

@@ -1,4 +1,4 @@
-import Report
+import DmaReport
 
 /// A column of measurements that can be compared.
 public struct Metric: Sendable {

@@ -1,4 +1,4 @@
-import Report
+import DmaReport
 
 /// A machine as the environment beside its rows tells it.
 struct Machine: Sendable, Equatable {

@@ -1,5 +1,5 @@
-import Report
-import Statistics
+import DmaReport
+import DmaStatistics
 
 /// The cells of several machines side by side: what each costs on each machine, and how many times as much as the
 /// baseline costs on the same one. A time of one machine is never divided by one of another.

@@ -1,5 +1,5 @@
-import Report
-import Statistics
+import DmaReport
+import DmaStatistics
 
 /// Pictures with a line for each machine: what one strategy costs, by what the plan varies.
 struct MachineFigures {

@@ -1,4 +1,4 @@
-import Report
+import DmaReport
 
 /// What one machine measured.
 struct MachineRows: Sendable {

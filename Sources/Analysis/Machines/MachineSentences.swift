@@ -1,4 +1,4 @@
-import Report
+import DmaReport
 
 /// What holds on all of several machines, and where it does not.
 struct MachineSentences {

@@ -1,4 +1,4 @@
-import Report
+import DmaReport
 
 /// A comparison as a table: a line for each cell of the plan, a column for each machine.
 struct MachineTable {

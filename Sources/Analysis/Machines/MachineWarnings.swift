@@ -1,4 +1,4 @@
-import Report
+import DmaReport
 
 /// What a reader should know before rows of several machines are believed.
 enum MachineWarnings {

@@ -1,4 +1,4 @@
-import Report
+import DmaReport
 
 /// Rows of several machines: what each says by itself, ratios within each, and what holds on all of them. As a page or
 /// as text; the same rows give the same.

@@ -1,4 +1,4 @@
-import Report
+import DmaReport
 
 /// Lines of a mail: 72 columns and no tab, so that quoting and plain-text readers leave them whole.
 struct MailLines {

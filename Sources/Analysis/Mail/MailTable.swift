@@ -1,4 +1,4 @@
-import Report
+import DmaReport
 
 /// The few columns that a mail has room for.
 enum MailTable {

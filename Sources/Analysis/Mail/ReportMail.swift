@@ -1,4 +1,4 @@
-import Report
+import DmaReport
 
 /// What rows of one environment say, as text to post: the question, the answer, the command, the machine, the table,
 /// what was disturbed, and where the rows are. The same rows give the same text.

@@ -1,4 +1,4 @@
-import Report
+import DmaReport
 
 /// The page's table: a line for each cell of the plan.
 struct CellTable {

@@ -1,4 +1,4 @@
-import Report
+import DmaReport
 
 /// The rows of several files, each measured round once: the same file twice says no more than once.
 struct DistinctRows {

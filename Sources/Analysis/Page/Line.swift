@@ -1,5 +1,5 @@
-import Report
-import Statistics
+import DmaReport
+import DmaStatistics
 
 /// A line of the table: a cell of the plan with what was measured of it.
 struct Line: Sendable {

@@ -1,5 +1,5 @@
-import Report
-import Statistics
+import DmaReport
+import DmaStatistics
 
 /// A quantity that the page's table shows: the median over a cell's rounds, and where it lies.
 struct Measure: Sendable {

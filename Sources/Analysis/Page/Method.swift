@@ -1,4 +1,4 @@
-import Report
+import DmaReport
 
 /// What was measured and how: the plan as the rows tell it, and how the figures are to be read.
 struct Method {

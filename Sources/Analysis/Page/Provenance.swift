@@ -1,4 +1,4 @@
-import Report
+import DmaReport
 
 /// The files behind the page, and the machines that wrote them.
 struct Provenance {

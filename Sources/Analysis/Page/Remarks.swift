@@ -1,4 +1,4 @@
-import Report
+import DmaReport
 
 /// What a line of the table must say besides its figures.
 enum Remarks {

@@ -1,4 +1,4 @@
-import Report
+import DmaReport
 
 /// One HTML page about rows: complete without a network, another file, or a script.
 ///

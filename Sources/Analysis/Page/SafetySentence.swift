@@ -1,4 +1,4 @@
-import Report
+import DmaReport
 
 /// Whether private pages were written, by whom, and what looked. Rows that were cut short count: what was found was
 /// found.

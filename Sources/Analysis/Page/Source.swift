@@ -1,4 +1,4 @@
-import Report
+import DmaReport
 
 extension ReportPage {
     /// A file that the page is about, and what is known of the machine that it comes from.

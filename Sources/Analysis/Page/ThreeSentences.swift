@@ -1,4 +1,4 @@
-import Report
+import DmaReport
 
 /// The answer: what the lock costs the device, what it costs the guest, and whether it held.
 struct ThreeSentences {

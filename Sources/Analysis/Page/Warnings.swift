@@ -1,5 +1,5 @@
-import Report
-import Statistics
+import DmaReport
+import DmaStatistics
 
 /// What a reader should know before the figures are believed, the worst first.
 struct Warnings {

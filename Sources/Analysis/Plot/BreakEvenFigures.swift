@@ -1,5 +1,5 @@
-import Report
-import Statistics
+import DmaReport
+import DmaStatistics
 
 /// After how many DMAs a pin that is taken once has paid for itself.
 enum LongLivedFigure {

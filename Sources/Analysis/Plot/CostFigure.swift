@@ -1,5 +1,5 @@
-import Report
-import Statistics
+import DmaReport
+import DmaStatistics
 
 /// What pinning and unpinning costs against one dimension of the request, and, over sizes, beside the write.
 struct CostFigure: Sendable {

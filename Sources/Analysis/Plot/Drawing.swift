@@ -1,4 +1,4 @@
-import Report
+import DmaReport
 
 /// A figure laid out on a canvas, as commands of gnuplot.
 ///

@@ -1,4 +1,4 @@
-import Report
+import DmaReport
 
 /// The rows that can be drawn, with what they have in common looked up once.
 struct Evidence {

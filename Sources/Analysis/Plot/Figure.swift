@@ -1,4 +1,4 @@
-import Statistics
+import DmaStatistics
 
 /// A picture as data, before anything is drawn: what is shown, in which units, and from where.
 public struct Figure: Sendable, Equatable {

@@ -1,4 +1,4 @@
-import Report
+import DmaReport
 
 /// All pictures that a file of rows has the data for.
 public struct Figures: Sendable {

@@ -1,6 +1,6 @@
+import DmaLinux
+import DmaReport
 import Glibc
-import Linux
-import Report
 
 /// Draws figures by running gnuplot(1), which reads its commands from standard input: no shell, no file of its own.
 public enum Gnuplot {

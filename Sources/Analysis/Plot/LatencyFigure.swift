@@ -1,5 +1,5 @@
-import Report
-import Statistics
+import DmaReport
+import DmaStatistics
 
 /// The distribution of conversion latencies, percentiles along the axis so that the tail is seen.
 enum LatencyFigure {

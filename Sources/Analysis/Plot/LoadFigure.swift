@@ -1,5 +1,5 @@
-import Report
-import Statistics
+import DmaReport
+import DmaStatistics
 
 /// What the guest's conversions meet against how busy its devices are.
 struct LoadFigure: Sendable {

@@ -1,5 +1,5 @@
+import DmaReport
 import Glibc
-import Report
 
 /// Where the values of an axis lie on a line from 0 to 1, and what is written there.
 struct Ruler {

@@ -1,5 +1,5 @@
-import Report
-import Statistics
+import DmaReport
+import DmaStatistics
 
 /// What figures vary, one at a time.
 enum Dimension: CaseIterable {

@@ -1,5 +1,5 @@
-import Report
-import Statistics
+import DmaReport
+import DmaStatistics
 
 /// How a DMA's time divides into pin, unpin and write.
 enum ShareFigure {

@@ -1,5 +1,5 @@
-import Report
-import Statistics
+import DmaReport
+import DmaStatistics
 
 /// What the device gets against what the guest pays: throughput of DMA, and the slowest conversions.
 enum TradeFigure {

@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 
 /// The device never touches the guest's buffer: it writes into a pool, and the guest copies.
 ///

@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 
 /// Two frames for every page: what is private lies elsewhere, so the device's write does no harm.
 ///

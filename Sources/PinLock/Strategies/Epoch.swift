@@ -1,6 +1,6 @@
 import CLinux
+import DmaLinux
 import GuestMemory
-import Linux
 import Synchronization
 
 /// Readers without a fence: the converter pays for everybody's ordering, with an interrupt to every processor.

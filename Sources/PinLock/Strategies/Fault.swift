@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 
 /// No lock, and no harm: a page that has been converted cannot be written any more, and the device copes.
 ///

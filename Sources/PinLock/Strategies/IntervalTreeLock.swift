@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 
 /// A balanced tree of locked ranges under one mutex: the usual range lock.
 ///

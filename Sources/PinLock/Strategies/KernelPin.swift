@@ -1,6 +1,6 @@
+import DmaLinux
 import Glibc
 import GuestMemory
-import Linux
 
 /// Let the kernel pin the pages, for each DMA: what an answer of the kernel costs.
 ///

@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 
 /// Pin once at set-up and hold across DMAs.
 ///

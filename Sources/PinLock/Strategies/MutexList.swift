@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 
 /// A list of locked ranges under one mutex: the least that works.
 ///

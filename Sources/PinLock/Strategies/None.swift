@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 
 /// No lock at all: the harness's own floor. **Unsafe.**
 ///

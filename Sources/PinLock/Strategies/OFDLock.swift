@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 import Synchronization
 
 /// The kernel's own range lock: byte-range locks on a file, a byte per page.

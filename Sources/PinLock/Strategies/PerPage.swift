@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 import Synchronization
 
 /// One atomic operation per RMP entry: the answer the question expected to be too dear.

@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 import Synchronization
 
 /// A count per page, eight of them to an atomic operation: the best that locking page by page can do.

@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 
 /// Pin on first use and keep the pin: a cache of registrations.
 ///

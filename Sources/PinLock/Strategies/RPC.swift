@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 
 /// The device asks the hypervisor: userspace as control plane.
 ///

@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 import Synchronization
 
 /// A counted segment tree: a pin of any range is a handful of atomic additions.

@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 
 /// Waits for the readers there are, and lets new ones in while it converts. **Unsafe.**
 ///

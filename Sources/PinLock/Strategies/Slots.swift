@@ -1,6 +1,6 @@
 import CLinux
+import DmaLinux
 import GuestMemory
-import Linux
 import Synchronization
 
 /// Say what you are about to write, then look whether you may: a pin is one atomic exchange.

@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 import Synchronization
 
 /// Checks, then locks: time of check to time of use. **Unsafe.**

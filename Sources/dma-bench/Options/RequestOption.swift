@@ -1,7 +1,7 @@
 import ArgumentParser
+import DmaReport
 import Experiment
 import PinLock
-import Report
 import Settings
 
 /// An option that decides what is measured, described once: its name and help, how its text is read, what the plan's

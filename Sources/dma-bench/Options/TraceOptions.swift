@@ -1,6 +1,6 @@
 import ArgumentParser
+import DmaReport
 import Experiment
-import Report
 import Settings
 import Trace
 

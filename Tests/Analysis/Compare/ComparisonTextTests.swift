@@ -1,4 +1,4 @@
-import Report
+import DmaReport
 import Testing
 
 @testable import Analysis

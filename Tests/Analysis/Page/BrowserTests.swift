@@ -1,5 +1,5 @@
+import DmaReport
 import Foundation
-import Report
 import Testing
 
 /// The page in a browser: that its script runs, and that nothing else happens.

@@ -1,5 +1,5 @@
+import DmaReport
 import Foundation
-import Report
 
 @testable import Analysis
 

@@ -1,5 +1,5 @@
+import DmaReport
 import Foundation
-import Report
 import Testing
 
 @testable import Analysis

@@ -1,5 +1,5 @@
-import Report
-import Statistics
+import DmaReport
+import DmaStatistics
 import Testing
 
 @testable import Analysis

@@ -1,7 +1,7 @@
+import DmaReport
 import Foundation
 import FoundationXML
 import Glibc
-import Report
 
 @testable import Analysis
 

@@ -1,5 +1,5 @@
+import DmaLinux
 import Glibc
-import Linux
 import Testing
 
 /// Another program gets its input whole, and gives its output whole.

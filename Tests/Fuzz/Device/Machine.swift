@@ -1,7 +1,7 @@
+import DmaLinux
 import DmaWriter
 import Glibc
 import GuestMemory
-import Linux
 import Oracle
 import PinLock
 import Settings

@@ -1,7 +1,7 @@
 import CTorture
+import DmaLinux
+import DmaStatistics
 import Glibc
-import Linux
-import Statistics
 
 /// Repeats a passing run with one of its system calls failing, until each has failed with each of its errors.
 struct Calls {

@@ -1,8 +1,8 @@
 import CTorture
+import DmaLinux
+import DmaStatistics
 import GuestMemory
-import Linux
 import PinLock
-import Statistics
 
 /// Something is not as it must be after a death: what, and after which.
 struct Complaint: Error, CustomStringConvertible {

@@ -1,5 +1,5 @@
+import DmaLinux
 import GuestMemory
-import Linux
 import PinLock
 import Synchronization
 
@@ -87,7 +87,7 @@ extension PinStrategy {
                 return
             } catch {
                 guard case .busy = error, !patience.hasPassed else { throw error }
-                Linux.sleep(until: .after(milliseconds: 1))
+                DmaLinux.sleep(until: .after(milliseconds: 1))
             }
         }
     }

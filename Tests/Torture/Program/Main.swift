@@ -1,7 +1,7 @@
 import CTorture
+import DmaLinux
 import Glibc
 import GuestMemory
-import Linux
 import PinLock
 
 /// Kills devices, and looks whether the guest can convert again.

@@ -1,5 +1,5 @@
+import DmaLinux
 import Glibc
-import Linux
 
 /// A run of the whole program, its rows thrown away.
 final class ProgramRun {

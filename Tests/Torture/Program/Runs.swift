@@ -1,8 +1,8 @@
+import DmaLinux
+import DmaStatistics
 import Glibc
 import GuestMemory
-import Linux
 import PinLock
-import Statistics
 
 /// The whole program, over and over: devices are killed at random moments, or stopped, or the harness is killed.
 struct Runs {

@@ -1,5 +1,5 @@
+import DmaLinux
 import Glibc
-import Linux
 
 /// What one whole life of a device shows: how many instructions each stage takes, and which of them others can see.
 ///

@@ -1,7 +1,7 @@
 import CTorture
+import DmaLinux
 import Glibc
 import GuestMemory
-import Linux
 import PinLock
 
 /// A device in a process of its own, which does what the scenario says, an instruction at a time.

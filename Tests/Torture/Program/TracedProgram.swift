@@ -1,6 +1,6 @@
 import CTorture
+import DmaLinux
 import Glibc
-import Linux
 
 /// Who makes a call. The calls of each are counted apart, by their names, so that the same one fails in every run,
 /// however processes interleave.

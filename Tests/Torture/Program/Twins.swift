@@ -1,6 +1,6 @@
 #if DEBUG || TWINS
     import GuestMemory
-    import Linux
+    import DmaLinux
 
     @testable import PinLock
 

@@ -1,6 +1,6 @@
 import CTorture
+import DmaLinux
 import Glibc
-import Linux
 
 /// What a run has left in its directory, by name; standard output among it.
 typealias Leavings = [String: String]
