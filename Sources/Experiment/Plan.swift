@@ -98,7 +98,7 @@ public struct Plan: Sendable {
             if let reason = trace.refusal(of: settings) {
                 throw UsageError("\(reason); leave it out, or --trace")
             }
-            settings = trace.decided(settings)
+            settings = trace.applied(to: settings)
         }
         settings.chunk = settings.chunk ?? settings.size
         let needsPool = strategy.type.info.needsPool
@@ -222,7 +222,7 @@ extension Plan {
     }
 }
 
-/// The memory maps of a plan's guests, each made once.
+/// The memory maps of a plan's guests, each made once but for a trace's.
 private struct MemoryMaps {
     private struct Shape: Hashable {
         let size: PageCount

@@ -25,13 +25,15 @@ public struct ReplayedTrace: Sendable {
     static func places(_ settings: TurnSettings) -> Int {
         settings.speed == .max ? settings.depth : 128
     }
-    /// Nobody completes anything for so long before a turn is given up; in nanoseconds, with some room.
+    /// The longest pause that is replayed, in nanoseconds: well below the ten minutes after which a turn without a
+    /// completion is given up.
     private static let pauseLimit = 300_000_000_000.0
 
-    /// A cell's settings, where this is what it replays: the buffer is all that the trace names.
-    func decided(_ settings: TurnSettings) -> TurnSettings {
+    /// The settings of a cell that replays it: the buffer is all that the trace names, and data goes its ways.
+    func applied(to settings: TurnSettings) -> TurnSettings {
         var settings = settings
         settings.size = layout.pages
+        settings.direction = layout.direction
         return settings
     }
 
@@ -58,7 +60,7 @@ public struct ReplayedTrace: Sendable {
             return "--direction: requests go the ways of the trace"
         }
         if settings.devices != 1 { return "--devices: a trace is that of one device" }
-        if layout.readsMemory, settings.writes, settings.enforces {
+        if layout.direction != .write, settings.writes, settings.enforces {
             return "--enforce mmu: nothing stops a device that reads, and the trace has reads"
         }
         if case .times(let speed) = settings.speed, Double(longestPause) / speed > Self.pauseLimit {
@@ -71,7 +73,7 @@ public struct ReplayedTrace: Sendable {
     /// Why a strategy cannot have this load; nil where it can.
     func unavailability(of info: StrategyInfo, writes: Bool) -> String? {
         if info.needsPool { return "a guest's own pool is in its trace already" }
-        if info.protectsPages, writes, layout.readsMemory {
+        if info.protectsPages, writes, layout.direction != .write {
             return "nothing stops a device that reads, and the trace has reads"
         }
         return nil

@@ -7,23 +7,6 @@ import Telemetry
 import Turn
 import VirtualDevice
 
-/// What came of one cell in one round.
-public struct CellResult {
-    public enum Ending {
-        case measured(TurnOutcome, disturbedBy: [Disturbance])
-        case failed(MachineError)
-        /// The machine lacks what the strategy needs.
-        case unavailable(String)
-    }
-
-    public let cell: Cell
-    /// Counted from 1.
-    public let round: Int
-    /// The strategy's place in the round's order, counted from 1.
-    public let position: Int
-    public let ending: Ending
-}
-
 /// Why a run did not start.
 public enum RunFailure: Error, CustomStringConvertible {
     /// The request makes no sense on this machine.
@@ -42,28 +25,6 @@ public enum RunFailure: Error, CustomStringConvertible {
         case .interrupted: "interrupted"
         }
     }
-}
-
-/// Who watches a run.
-public protocol RunObserver: AnyObject {
-    /// Whether the run should end with what it has; asked often.
-    var shouldStop: Bool { get }
-    /// Whether each DMA is to be told of; devices wait while it is.
-    var wantsSamples: Bool { get }
-    /// How many conversions of a turn are kept one by one.
-    var eventLimit: Int { get }
-    /// The share of guest memory that has been touched.
-    func prefaulting(_ share: Double)
-    /// The turn is counted from 1, within its round on its backing.
-    func starting(_ cell: Cell, turn: Int, of turns: Int, round: Int)
-    /// The turn begins anew: somebody was stopped in it.
-    func repeating(_ cell: Cell, round: Int)
-    /// A round of the cells is over, and whether it was the last.
-    func decided(_ verdict: StoppingRule.Verdict, on cells: [Cell], after round: Int)
-    /// One measured DMA.
-    func took(_ sample: DMASample, _ cell: Cell, round: Int, device: DeviceID)
-    /// The result of a turn; false ends the run.
-    func finished(_ result: CellResult) -> Bool
 }
 
 /// Carries out a plan: memory, processors and devices once, then every round.

@@ -53,13 +53,12 @@ public final class Driver: GuestProgram {
     /// Those of a trace; nil where each request is the buffer.
     private var traced: TraceRequests?
 
-    /// Sets the queue of device `index` up in guest memory, for as many requests in flight as it has room for: for half as
-    /// many where their directions are drawn, by `seed`. `listens` where the vCPU sleeps until a device calls. Without
-    /// `copies` nothing is copied out of pools or into them. With a `trace` requests are the trace's, whose guest the map
-    /// is of.
+    /// Sets the queue of device `index` up in guest memory, for at most `depth` requests in flight, whose directions are
+    /// drawn by `seed` where there are two. `listens` where the vCPU sleeps until a device calls. Without `copies` nothing
+    /// is copied out of pools or into them. With a `trace` requests are the trace's, whose guest the map is of.
     public init(
         of index: Int, map: MemoryMap, view: GuestView, control: TurnControl,
-        signals: DeviceSignals, clock: TickClock, pace: (any RequestPace)? = nil,
+        signals: DeviceSignals, clock: TickClock, pace: (any RequestPace)? = nil, depth: Int = 1,
         direction: Direction = .write, seed: UInt64 = 0, trace: TraceLayout? = nil,
         listens: Bool = false, copies: Bool = true
     ) throws(PrepareError) {
@@ -72,7 +71,7 @@ public final class Driver: GuestProgram {
         piece = map.piece(0, of: index)
         var ring = DriverQueue(map.queueLayout, at: map.queueStarts[index], in: view)
         let places = map.queueLayout.requests
-        if case .mixed = direction { depth = places / 2 } else { depth = places }
+        self.depth = depth
         draw = DirectionDraw(direction, device: index, seed: seed)
         if map.targets.isEmpty, trace == nil {
             prepared = try PreparedRequests(depth, direction, data: piece.ranges, in: &ring)

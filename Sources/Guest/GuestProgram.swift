@@ -1,4 +1,4 @@
-/// One of the things that a guest does on a vCPU: the driver of a device, a converter of pages, a recorded trace.
+/// One of the things that a guest does on a vCPU: the driver of a device, or a converter of pages.
 ///
 /// A vCPU runs its programs in turn, so a step is bounded: some microseconds of work at most, no sleep, no yield, no
 /// lock that somebody else may hold for long. What comes of a step decides what the vCPU makes of its time.

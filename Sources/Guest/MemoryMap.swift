@@ -152,15 +152,22 @@ public struct MemoryMap: Sendable, Equatable {
             GFN(next + UInt64($0) * queueLayout.pages.rawValue)
         }
         let used = next + UInt64(devices) * queueLayout.pages.rawValue
-        let needed = used + Self.freeBytes.rawValue / pageSize
+        free = try Self.rest(behind: used, of: total)
+        pages = PageCount(free.upper)
+    }
+
+    /// What is free behind the first `used` pages of a guest with so much memory; nil for what is needed.
+    static func rest(
+        behind used: UInt64, of total: PageCount?
+    ) throws(MemoryMapError) -> PageRange {
+        let needed = used + freeBytes.rawValue / pageSize
         let pages = total?.rawValue ?? needed
         guard pages >= needed else { throw .tooSmall(needed: PageCount(needed)) }
         guard pages <= PageRange.frameLimit else { throw .tooLarge }
-        self.pages = PageCount(pages)
-        free = PageRange(start: used, count: pages - used)
+        return PageRange(start: used, count: pages - used)
     }
 
-    private static func layout(
+    static func layout(
         requests: Int, dataDescriptors: Int
     ) throws(MemoryMapError) -> VirtqueueLayout {
         // A chain may not be longer than the queue, and takes two descriptors more than its data (VIRTIO 1.2,

@@ -40,7 +40,7 @@ public struct OpenLoop: RequestPace {
     private var fallenDue: UInt64 = 0
     private var start: UInt64 = 0
 
-    /// So many times are gone through in a step at most: some tens of microseconds.
+    /// At most so many due times are walked in one step: some tens of microseconds.
     private static let mostAtOnce = 4096
 
     /// `rate` requests a second, at times of the device's own.

@@ -1,4 +1,5 @@
 import GuestMemory
+import Settings
 import Trace
 import Virtqueue
 
@@ -13,12 +14,12 @@ public struct TraceLayout: Sendable {
     /// Runs of bytes of all requests, one after the other.
     private let runs: [ByteRun]
     private let requests: [Request]
-    /// The most runs of a request, and the most bytes.
+    /// The most runs of a request.
     public let longestChain: Int
-    public let largestRequest: UInt64
     /// Bytes of all requests together.
     public let byteCount: UInt64
-    public let readsMemory: Bool
+    /// The ways of its requests, to a hundredth of them.
+    public let direction: Direction
 
     /// A request of the trace, in its order.
     public struct Request: Sendable {
@@ -45,9 +46,14 @@ public struct TraceLayout: Sendable {
         }
         self.requests = requests
         longestChain = requests.map(\.runs.count).max() ?? 0
-        largestRequest = requests.map(\.byteCount).max() ?? 0
         byteCount = requests.reduce(0) { $0 + $1.byteCount }
-        readsMemory = requests.contains { $0.direction == .read }
+        let reads = requests.count { $0.direction == .read }
+        direction =
+            switch reads {
+            case 0: .write
+            case requests.count: .read
+            default: .mixed(reads: min(max(UInt64(100 * reads / requests.count), 1), 99))
+            }
     }
 
     public var count: Int { requests.count }

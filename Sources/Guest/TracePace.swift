@@ -11,7 +11,7 @@ public struct TracePace: RequestPace {
     /// Requests that are due, as far as it has been looked.
     private var fallenDue: UInt64 = 0
 
-    /// So many times are gone through in a step at most.
+    /// At most so many due times are walked in one step.
     private static let mostAtOnce = 4096
 
     /// `speed` times as fast as recorded; infinity has each request come as soon as there is room. Behind the last comes
@@ -44,7 +44,7 @@ public struct TracePace: RequestPace {
         return fallenDue > taken ? fallenDue - taken : 0
     }
 
-    /// When a request is due, in ticks; each repetition begins a usual distance of two requests behind the last.
+    /// When a request is due, in ticks. A repetition begins one mean gap after the last request of the pass before.
     private func time(of number: UInt64) -> UInt64 {
         let (pass, index) = number.quotientAndRemainder(dividingBy: UInt64(layout.count))
         let period = Double(layout.span) * Double(layout.count) / Double(max(1, layout.count - 1))

@@ -25,8 +25,8 @@ final class ServiceTurn {
     private var end: ServiceEnd?
     private var setupPin = 0.0
     private var setupPSC: UInt64 = 0
-    /// At the first request: what the kernel tells of this process and its group.
-    private var before: (throttled: UInt64?, stops: UInt64) = (nil, 0)
+    /// At the first request; until then at the turn's beginning.
+    private var before = HarnessState()
 
     private final class ServiceFailure: Sendable {
         let error = Mutex<SystemError?>(nil)
@@ -85,7 +85,7 @@ final class ServiceTurn {
             }
             guard hasBegun, deadline == nil, device.telemetry.requests > 0 else { continue }
             deadline = .after(nanoseconds: request.turn)
-            before = (throttled(), StopCounter.count)
+            before = HarnessState()
             try converter.start(states.regions)
         }
         converter.stop()
@@ -95,8 +95,6 @@ final class ServiceTurn {
         }
         return (conclude(totals), end)
     }
-
-    private func throttled() -> UInt64? { QuotaThrottling.throttledNanoseconds() }
 
     private var isOver: Bool { deadline?.hasPassed ?? false }
 
@@ -148,14 +146,15 @@ final class ServiceTurn {
         do throws(SystemError) { complaint = try host.strategy.audit() } catch {
             complaint = error.description
         }
+        let meanwhile = HarnessState().since(before)
         return .measured(
             ServedTurnOutcome(
                 figures: ServedFigures(device.telemetry), conversions: converter.takeLog(),
                 totals: totals, setupPinNanoseconds: setupPin, setupPSCNanoseconds: setupPSC,
                 leakedPins: service.guest.arena.livePins, complaint: complaint,
                 interference: [totals.interference] + [converter.interference].compactMap(\.self),
-                throttledNanoseconds: throttled().map { $0 - min($0, before.throttled ?? $0) },
-                harnessStops: StopCounter.count - before.stops,
+                throttledNanoseconds: meanwhile.throttledNanoseconds,
+                harnessStops: meanwhile.stops,
                 wasCutShort: !isOver))
     }
 

@@ -104,7 +104,7 @@ extension VirtualMachine {
                         isSettled: { telemetry.settling != .underWay },
                         measure: { telemetry.measuresFrom = $0 },
                         failure: { telemetry.lastFailure }),
-                    clock: clock, pace: plan.pace(ofDevice: index, clock),
+                    clock: clock, pace: plan.pace(ofDevice: index, clock), depth: plan.depth,
                     direction: plan.settings.direction, seed: plan.settings.seed,
                     trace: plan.trace,
                     listens: plan.processors.vcpusSleep, copies: plan.settings.writes)

@@ -44,7 +44,7 @@ final class RunningTurn {
 
     func run(onSample: (DeviceID, DMASample) -> Void) throws(MachineError) -> TurnOutcome {
         defer { devices.joinServices() }
-        let before = MachineState()
+        let before = HarnessState()
         let measurements: Measurements
         do throws(MachineError) {
             try devices.start(shouldStop: shouldStop)
@@ -53,7 +53,7 @@ final class RunningTurn {
         } catch {
             throw devices.clearUp(after: error)
         }
-        let meanwhile = MachineState().since(before)
+        let meanwhile = HarnessState().since(before)
         samples?.drain(onSample)
         let wasInterrupted = try conclusion.check(shouldStop)
         try conclusion.refill(shouldStop)

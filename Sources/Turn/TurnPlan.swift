@@ -55,6 +55,9 @@ public struct TurnPlan: Sendable {
         return setup
     }
 
+    /// Requests of a device in flight at most.
+    var depth: Int { trace == nil ? settings.depth : map.queueLayout.requests }
+
     /// When the requests of the device at `index` are due; nil where the next one comes as soon as the only one in flight
     /// is completed.
     func pace(ofDevice index: Int, _ clock: TickClock) -> (any RequestPace)? {

@@ -7,15 +7,8 @@ import PinLock
 enum PlanCommand {
     /// The words of one command for each plan among the rows, in their order.
     static func words(of rows: [Row]) -> [[String]] {
-        var plans: [String] = []
-        var byPlan: [String: [Row]] = [:]
-        for row in rows {
-            // Rows that are older than the hash of their plan are taken for one.
-            let plan = row.plan ?? ""
-            if byPlan[plan] == nil { plans.append(plan) }
-            byPlan[plan, default: []].append(row)
-        }
-        return plans.map { words(ofPlan: byPlan[$0]!) }
+        // Rows that are older than the hash of their plan are taken for one.
+        rows.grouped { $0.plan ?? "" }.map { words(ofPlan: $0.elements) }
     }
 
     private static func words(ofPlan rows: [Row]) -> [String] {

@@ -7,7 +7,7 @@ import Experiment
 struct ReportCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "report",
-        abstract: "Make one HTML page of rows: the answer, all figures, how they were measured.",
+        abstract: "Say what rows answer, as one HTML page or as text for a mail.",
         discussion: """
             The page needs no network and no other file. FILE.env.json beside a file is shown with it. --format text \
             is for a mail: 72 columns, no tabs. Rows of several environments are put side by side, a column each, with \

@@ -35,10 +35,8 @@ struct RowBuilder {
             row.guest = "trace"
             (row.sizeBytes, row.ranges, row.spreadBytes, row.misalignBytes) = (nil, nil, nil, nil)
             if cell.chunk >= cell.settings.size { row.chunkBytes = nil }
+            // No option says it, and how many requests went which way is counted.
             row.direction = nil
-            if cell.settings.writes, cell.trace!.layout.readsMemory {
-                row.readEngine = cell.settings.readEngine.rawValue
-            }
             if cell.settings.speed != .max { row.depth = nil }
         }
         row.env = environment.hash

@@ -103,7 +103,7 @@ import Virtqueue
         let view = try memory(of: map)
         let driver = try Driver(
             of: 0, map: map, view: view, control: TurnControl(), signals: TestSignals().signals,
-            clock: testClock, pace: pace)
+            clock: testClock, pace: pace, depth: depth)
         let device = QueueEnd(map, 0, in: view)
         var seen = Seen()
         for time in 0..<steps {

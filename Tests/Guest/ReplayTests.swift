@@ -59,7 +59,7 @@ import Virtqueue
             of: 0, map: map, view: view, control: control, signals: signals.signals,
             clock: testClock,
             pace: TracePace(layout, speed: speed, isRepeated: isRepeated, clock: testClock),
-            trace: layout)
+            depth: requests, trace: layout)
         let end = QueueEnd(map, 0, in: view)
         var (seen, start, unmeasured): ([Seen], UInt64?, Int) = ([], nil, 0)
         var now: UInt64 = 1000

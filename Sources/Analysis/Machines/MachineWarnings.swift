@@ -20,7 +20,7 @@ enum MachineWarnings {
             let ended = Tally(
                 machine.rows.filter { !$0.isMeasured }.map { "\($0.strategy) \($0.status)" })
             warnings += ended.lines("row").map { "\(machine.name): \($0)." }
-            warnings.append("\(machine.name): disturbed \(Disturbance.text(machine.rows)).")
+            warnings.append("\(machine.name): disturbed \(DisturbedRows.text(machine.rows)).")
         }
         return warnings
     }

@@ -56,7 +56,7 @@ public struct ReportMail {
                     + ": \(line.remarks.joined(separator: "; "))")
         }
         mail.heading("Disturbed")
-        mail.item(Disturbance.text(distinct.rows))
+        mail.item(DisturbedRows.text(distinct.rows))
         mail.heading("Rows")
         for source in sources { Self.tell(source, &mail) }
         mail.paragraph("Made by \(generator).")
@@ -84,7 +84,7 @@ public struct ReportMail {
 }
 
 /// What disturbed rows, as they say themselves.
-enum Disturbance {
+enum DisturbedRows {
     static func text(_ rows: [Row]) -> String {
         let measured = rows.filter(\.isMeasured)
         let marked = measured.count { !$0.noisy.isEmpty }

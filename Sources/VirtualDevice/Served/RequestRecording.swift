@@ -29,7 +29,8 @@ final class RequestRecording {
     }
 }
 
-/// When a queue's requests became available: a device that looks at the ring between two requests knows it to one of them.
+/// When a queue's requests became available. The device looks at the ring only between two requests, so a time may be late
+/// by the length of one.
 struct ArrivalTimes {
     /// One past the last entry of the available ring that was seen.
     private var seen: UInt16
