@@ -63,10 +63,10 @@ package struct SummaryCell: Sendable {
         measured.contains { $0.status == .violation || $0.violations ?? 0 > 0 }
     }
 
-    /// RMP entries behind the buffer; none where requests have no size.
-    var entries: UInt64 {
+    /// RMP entries behind the buffer; nil where requests have any size.
+    var entries: UInt64? {
+        guard let size = plan.sizeBytes else { return nil }
         let entry = max(1, plan.entryBytes)
-        let size = plan.sizeBytes ?? 0
         return size / entry + (size % entry == 0 ? 0 : 1)
     }
 

@@ -83,12 +83,13 @@ struct MachineSentences {
 
         var cost: String {
             let size =
-                base.plan.sizeBytes.map { Human.size(bytes: $0) } ?? "a real guest's requests"
+                base.plan.sizeBytes.map { "at " + Human.size(bytes: $0) }
+                ?? "with requests of any size"
             let values = zip(machines, base.values).map { machine, value in
                 "\(comparison.metric.text(value?.median)) on \(machine.title)"
             }
             return
-                "\(comparison.baseline) at \(size): \(comparison.what) is \(values.joined(separator: ", "))."
+                "\(comparison.baseline) \(size): \(comparison.what) is \(values.joined(separator: ", "))."
         }
 
         func less(_ lines: [MachineComparison.Line]) -> String? {

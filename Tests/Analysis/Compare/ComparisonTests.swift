@@ -167,6 +167,41 @@ import Testing
         #expect(compare(new, Synthetic.runs(steady)).cells.map(\.verdict) == [.same])
     }
 
+    /// A trace's requests are not those of the harness, nor of a real guest, nor of another trace or speed, although
+    /// they have no size that could differ.
+    @Test func requestsOfSomebodyElseAreOtherCells() {
+        func rows(_ guest: String?, _ trace: String? = nil, _ speed: String? = nil) -> [Row] {
+            Synthetic.runs(steady).map {
+                var row = $0
+                (row.guest, row.trace, row.speed) = (guest, trace, speed)
+                if guest != nil {
+                    (row.sizeBytes, row.chunkBytes, row.ranges, row.misalignBytes) = (
+                        nil, nil, nil, nil
+                    )
+                }
+                return row
+            }
+        }
+        let guests = [
+            rows(nil), rows("vhost-user"), rows("trace", "a.csv", "1"), rows("trace", "a.csv", "2"),
+            rows("trace", "b.csv", "1"),
+        ]
+        for (one, base) in guests.enumerated() {
+            for (other, new) in guests.enumerated() {
+                let comparison = compare(base, new)
+                #expect(comparison.cells.count == (one == other ? 1 : 0), "\(one), \(other)")
+                #expect(comparison.notes.isEmpty == (one == other))
+            }
+        }
+        #expect(
+            compare(guests[0], guests[1]).notes
+                == [
+                    "only in base: guest harness: perpage",
+                    "only in new: guest vhost-user: perpage",
+                ]
+        )
+    }
+
     /// Two pools in base, and none known in new: neither is the one.
     @Test func anAmbiguousCellIsNotGuessed() {
         var (small, large) = (Synthetic.runs(steady), Synthetic.runs(steady))

@@ -91,6 +91,24 @@ import Testing
         }
     }
 
+    @Test func aTraceOfOneMachineIsNotComparedWithAnothersRequests() throws {
+        func replayed(_ rows: [Row]) -> [Row] {
+            rows.map {
+                $0.with {
+                    ($0.guest, $0.trace, $0.speed) = ("trace", "t.csv", "1")
+                    ($0.sizeBytes, $0.chunkBytes, $0.ranges, $0.misalignBytes) = (
+                        nil, nil, nil, nil
+                    )
+                }
+            }
+        }
+        let second = Self.rows("b", runs: 4, [("perpage", 3e6), ("rangetree", 4000)])
+        let mixed = try Self.sentences([replayed(Self.first), second])
+        #expect(mixed[0].hasPrefix("No combination of the plan"))
+        let same = try Self.sentences([replayed(Self.first), replayed(second)])
+        #expect(same[0].hasPrefix("perpage with requests of any size: the share of the DMA"))
+    }
+
     @Test func withoutACommonCellNothingIsSaid() throws {
         let other = Self.rows("b", runs: 4, [("perpage", 3e6), ("rangetree", 4000)])
             .map { $0.with { ($0.sizeBytes, $0.chunkBytes) = (4096, 4096) } }
