@@ -24,22 +24,27 @@ struct MachineTable {
 
     // MARK: As text
 
-    var values: FittedTable<MachineComparison.Line> { table { comparison.metric.text($0?.median) } }
+    var values: FittedTable<MachineComparison.Line> {
+        table { comparison.metric.text($0.values[$1]?.median) }
+    }
 
-    var factors: FittedTable<MachineComparison.Line> { table(Self.factor) }
-
-    private static func factor(_ value: MachineComparison.Value?) -> String {
-        guard let value else { return Human.missing }
-        guard let factor = value.factor else {
-            return value.comparison == nil ? "1" : Human.missing
+    var factors: FittedTable<MachineComparison.Line> {
+        table { [baseline = comparison.baseline] line, index in
+            line.plan.strategy == baseline && line.values[index] != nil
+                ? "1" : Self.factor(line.values[index])
         }
+    }
+
+    /// Of what is not the baseline; missing where that was not measured in this place of the plan.
+    private static func factor(_ value: MachineComparison.Value?) -> String {
+        guard let value, let factor = value.factor else { return Human.missing }
         let text = MachineComparison.times(factor)
         guard value.isByRuns else { return text + " ?" }
         return value.comparison?.verdict == .same ? text + " ~" : text
     }
 
     private func table(
-        _ text: @escaping @Sendable (MachineComparison.Value?) -> String
+        _ text: @escaping @Sendable (MachineComparison.Line, _ machine: Int) -> String
     ) -> FittedTable<MachineComparison.Line> {
         typealias Column = FittedTable<MachineComparison.Line>.Column
         let strategy = Column(title: "strategy", importance: .max, isText: true) {
@@ -50,7 +55,7 @@ struct MachineTable {
         }
         // The last machines go first where there is no room.
         let columns = machines.enumerated().map { index, machine in
-            Column(title: machine.name, importance: 90 - index) { text($0.values[index]) }
+            Column(title: machine.name, importance: 90 - index) { text($0, index) }
         }
         return FittedTable(comparison.lines, [strategy] + plan + columns)
     }

@@ -129,6 +129,23 @@ import Testing
             try factors(Self.rows("b", runs: 4, pins)) == factors(Self.rows("b", runs: 4, slower)))
     }
 
+    /// Of a size that the baseline has not: "1" would say that it costs the same.
+    @Test func onlyTheBaselineIsOnce() throws {
+        func at(_ rows: [Row]) -> [Row] {
+            rows
+                + rows.filter { $0.strategy == "rangetree" }
+                .map { $0.with { ($0.sizeBytes, $0.chunkBytes) = (4096, 4096) } }
+        }
+        let second = at(Self.rows("b", runs: 4, [("perpage", 3e6), ("rangetree", 4000)]))
+        let machines = MachineRows.all(try Self.sources([at(Self.first), second]))
+        let comparison = try #require(
+            MachineComparison(machines, metric: MachineComparison.inPlace))
+        let lines = MachineTable(machines, comparison).factors.lines(width: 72)
+            .map { $0.split(separator: " ").map(String.init) }
+        #expect(lines.first { $0[0] == "perpage" }?.suffix(2) == ["1", "1"])
+        #expect(lines.last == ["rangetree", "4", "KiB", "n/a", "n/a"])
+    }
+
     @Test func thePageIsWellFormedAndTheTextFits() throws {
         let second = Self.rows("<b>&", runs: 4, [("perpage", 3e6), ("range|tree", 4000)])
         let sources = try Self.sources(
