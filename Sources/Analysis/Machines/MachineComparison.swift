@@ -26,6 +26,8 @@ struct MachineComparison: Sendable {
 
     /// A cell of the plan on all machines.
     struct Line: Sendable {
+        /// Strategy and plan as text: the same in every comparison.
+        let key: [String]
         let plan: Row
         /// By machine; nil where a machine has not measured it.
         fileprivate(set) var values: [Value?]
@@ -53,7 +55,8 @@ struct MachineComparison: Sendable {
                 let place = places[cell.key] ?? lines.count
                 if place == lines.count {
                     places[cell.key] = place
-                    lines.append(Line(plan: cell.plan, values: machines.map { _ in nil }))
+                    lines.append(
+                        Line(key: cell.key, plan: cell.plan, values: machines.map { _ in nil }))
                 }
                 let runs = cell.runs(metric).map(\.value)
                 lines[place].values[index] = Value(median: Sample(runs).median)

@@ -62,12 +62,22 @@ struct MachineTable {
 
     // MARK: As a part of a page
 
+    /// What the factors of each comparison count from.
+    static func baselines(_ tables: [MachineTable]) -> String {
+        let names = tables.map(\.comparison.baseline)
+        return Set(names).count < 2
+            ? names.first ?? ""
+            : tables.map { "\($0.comparison.baseline) (\($0.short))" }.joined(separator: " or ")
+    }
+
     /// All comparisons in one table, whose lines are those of all.
     static func markup(_ tables: [MachineTable]) -> Markup {
-        guard let first = tables.first else {
-            return "<p>No cell was measured on all machines.</p>"
-        }
-        let plans = first.varied.map { "<th scope=\"col\">\($0.title)</th>" as Markup }
+        guard !tables.isEmpty else { return "<p>No cell was measured on all machines.</p>" }
+        // What one comparison lacks, a share of a turn without a write say, another may have.
+        var seen: Set<[String]> = []
+        let lines = tables.flatMap(\.comparison.lines).filter { seen.insert($0.key).inserted }
+        let varied = PlanColumn.varied(in: lines.map(\.plan))
+        let plans = varied.map { "<th scope=\"col\">\($0.title)</th>" as Markup }
         let titles = tables.flatMap { table in
             table.machines.map { "<th scope=\"col\">\(table.short) \($0.name)</th>" as Markup }
         }
@@ -76,18 +86,21 @@ struct MachineTable {
             <table id="cells">
             <thead><tr><th scope="col" class="text">strategy</th>\((plans + titles).joined(separator: ""))</tr></thead>
             <tbody>
-            \(first.comparison.lines.map { row($0.plan, tables) }.joined())
+            \(lines.map { row($0, varied, tables) }.joined())
             </tbody>
             </table>
             </div>
             """
     }
 
-    private static func row(_ plan: Row, _ tables: [MachineTable]) -> Markup {
+    private static func row(
+        _ line: Line, _ varied: [PlanColumn], _ tables: [MachineTable]
+    ) -> Markup {
+        let plan = line.plan
         let mark: Markup = plan.safe ? "" : " <small class=\"unsafe\">unsafe</small>"
-        let plans = tables[0].varied.map { "<td>\($0.text(plan))</td>" as Markup }
+        let plans = varied.map { "<td>\($0.text(plan))</td>" as Markup }
         let fields = tables.flatMap { table in
-            let line = table.comparison.lines.first { $0.plan.cell == plan.cell }
+            let line = table.comparison.lines.first { $0.key == line.key }
             return table.machines.indices.map { index -> Markup in
                 let value = line?.values[index]
                 let key: Markup = value?.median.map { " data-v=\"\(JSON($0).compact)\"" } ?? ""

@@ -104,7 +104,7 @@ public struct MachinesReport {
             """
             <section class="table">
             <h2>Side by side</h2>
-            <p class="dim">Medians over runs. In small type: how many times as much \(comparisons.first?.baseline ?? "") \
+            <p class="dim">Medians over runs. In small type: how many times as much \(MachineTable.baselines(shown)) \
             takes on the same machine, in pairs of runs; ~: no difference shown (paired t test of logarithms, p &lt; 0.05 \
             after Holm over all cells of all machines); ?: fewer than \(Unit.run.fewest) runs. Times of two machines are \
             never divided by each other.</p>

@@ -146,6 +146,27 @@ import Testing
         #expect(lines.last == ["rangetree", "4", "KiB", "n/a", "n/a"])
     }
 
+    /// Without a write there is no share of it; and what the others are compared with may be another one.
+    @Test func cellsOfOneComparisonAloneAreInTheTable() throws {
+        func changed(_ rows: [Row]) -> [Row] {
+            rows.map { row in
+                row.with {
+                    if row.strategy == "perpage" { ($0.syncShare, $0.policy) = (nil, "wait") }
+                }
+            }
+        }
+        let second = Self.rows("b", runs: 4, [("perpage", 3e6), ("rangetree", 4000), ("rpc", 5e6)])
+        let report = MachinesReport(
+            try Self.sources([changed(Self.first), changed(second)]), generator: "test")
+        let text = try WellFormed(report.html).text
+        #expect(
+            text.contains(
+                "how many times as much rangetree (sync share) or perpage (hot pair) takes"))
+        let row = try #require(
+            report.html.split(separator: "\n").first { $0.contains(">perpage</th>") })
+        #expect(row.contains("<td>wait</td><td>n/a</td><td>n/a</td>") && row.contains(">40 ns<"))
+    }
+
     @Test func thePageIsWellFormedAndTheTextFits() throws {
         let second = Self.rows("<b>&", runs: 4, [("perpage", 3e6), ("range|tree", 4000)])
         let sources = try Self.sources(
