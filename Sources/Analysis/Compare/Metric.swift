@@ -13,7 +13,8 @@ public struct Metric: Sendable {
     public static let all: [Metric] = {
         let asked = ["schema", "round", "position"] + PlanColumn.all.map(\.column.name)
         let facts = [
-            "segments_p50", "segments_p99", "segments_max", "depth_p50", "depth_max", "shared_pages",
+            "segments_p50", "segments_p99", "segments_max", "depth_p50", "depth_max",
+            "shared_pages",
             "shared_lines", "cache_merges",
         ]
         let rates = [

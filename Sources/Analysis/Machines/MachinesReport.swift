@@ -63,10 +63,9 @@ public struct MachinesReport {
         }
         mail.item("~ no difference shown, ? fewer than \(Unit.run.fewest) runs, * unsafe")
         mail.heading("The commands, as far as the rows tell them")
-        for words in Tally(machines.flatMap { commands($0.rows) }.map { $0.joined(separator: " ") })
-            .entries
-        {
-            mail.command(words.text.split(separator: " ").map(String.init))
+        var told: Set<[String]> = []
+        for words in machines.flatMap({ commands($0.rows) }) where told.insert(words).inserted {
+            mail.command(words)
         }
         mail.heading("Read with care")
         for warning in MachineWarnings.all(machines) { mail.item(warning) }

@@ -177,7 +177,8 @@ import Testing
         let report = MachinesReport(sources, generator: "dma-bench <test>")
         _ = try WellFormed(report.html)
         #expect(report.html.contains("&lt;b&gt;&amp;") && !report.html.contains("<b>"))
-        let text = report.text { _ in [["dma-bench", "--size", "1G"]] }
+        let text = report.text { _ in [["dma-bench", "--trace", "a  b.csv"]] }
+        #expect(text.contains("  dma-bench --trace 'a  b.csv'\n"))
         #expect(text.split(separator: "\n").allSatisfy { $0.count <= 72 })
         #expect(!text.contains("\t") && !text.contains("\u{1B}"))
     }
