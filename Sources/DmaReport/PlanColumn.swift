@@ -31,8 +31,8 @@ package struct PlanColumn: Sendable {
         size,
         // Whose requests they are is a choice in every row: those of the harness are not those of a trace.
         PlanColumn("guest", "guest") { $0.guest ?? "harness" },
-        PlanColumn("trace", "trace") { $0.trace ?? "none" },
-        PlanColumn("speed", "speed") { $0.speed ?? "none" },
+        PlanColumn("trace", "trace", "--trace") { $0.trace ?? "none" },
+        PlanColumn("speed", "speed", "--speed") { $0.speed ?? "none" },
         PlanColumn("store", "store"),
         PlanColumn("queues", "queues"),
         PlanColumn("entry", "entry_bytes", "--entry") { Human.size(bytes: $0.entryBytes) },
