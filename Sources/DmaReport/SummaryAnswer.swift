@@ -47,7 +47,7 @@ package struct SummaryAnswer {
                 "A pin and unpin of \(what) takes \(Human.nanoseconds(first.pair))"
             } else {
                 "Checking, locking and unlocking \(what) costs "
-                    + "\(Human.percent(first.cost)) of the \(first.plan.transfer)"
+                    + "\(Human.percent(first.cost)) of the \(first.transfer)"
             }
         let phrases = ["\(start) with \(Self.name(first))"] + named.dropFirst().map(Self.phrase)
         text = phrases.joined(separator: ", ") + "."

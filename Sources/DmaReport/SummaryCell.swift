@@ -46,6 +46,12 @@ package struct SummaryCell: Sendable {
         }
     }
 
+    /// What happened to the data of its requests, in a word, in all rounds.
+    var transfer: String {
+        let transfers = Set((measured.isEmpty ? [plan] : measured).map(\.transfer))
+        return transfers.count == 1 ? transfers.first! : "write or read"
+    }
+
     /// Nanoseconds of one pin and one unpin.
     package var pair: Double? {
         median { row in
@@ -77,11 +83,11 @@ package struct SummaryCell: Sendable {
 }
 
 extension Row {
-    /// What happens to the data of its requests, in a word.
+    /// What happens to the data of its requests, in a word. A real guest's go the ways they were counted.
     package var transfer: String {
-        switch direction {
-        case nil, "write": "write"
-        case "read": "read"
+        switch (direction, inRequests ?? 0 > 0, outRequests ?? 0 > 0) {
+        case ("read", _, _), (nil, false, true): "read"
+        case ("write", _, _), (nil, _, false): "write"
         default: "write or read"
         }
     }
