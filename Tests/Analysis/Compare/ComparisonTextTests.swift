@@ -72,7 +72,9 @@ import Testing
     /// Names of strategies, of files and what ended a row are anybody's.
     @Test func nothingControlsATerminal() {
         let bad = "x\u{1B}[31m\n"
-        let (rows, ended) = (Synthetic.runs([1, 2], of: bad), Synthetic.row(bad, status: .failed(bad)))
+        let (rows, ended) = (
+            Synthetic.runs([1, 2], of: bad), Synthetic.row(bad, status: .failed(bad))
+        )
         let texts = [
             Comparison(
                 base: rows + [ended], named: bad, new: Synthetic.runs([1, 2], of: "y"), named: bad,
