@@ -286,7 +286,8 @@ public enum Schema {
             "Who sleeps until notified: poll, nobody; devices; eventfd, devices and vCPUs."),
         Column(
             "device_busy", \.deviceBusy,
-            "Share of its measured time that each device was within a request, in their order."),
+            "Share of the measured time, also before its first request, that each device was within one, in their order."
+        ),
         Column(
             "device_gaps", \.deviceGaps,
             "Times in which something took more than 10 us from a device while it waited for requests."
@@ -397,7 +398,7 @@ public enum Schema {
             "Pause from a DMA request's end to the next one in a closed loop."),
         Column(
             "due_ns_p50", \.dueNsP50, unit: "ns",
-            "Median time of a DMA request from when it was due until the guest had it back; empty where none is due before another one's end."
+            "Median time of a DMA request from when it was due until the guest had it back; empty of a closed loop without a pause and with one in flight."
         ),
         Column(
             "due_ns_p99", \.dueNsP99, unit: "ns",
