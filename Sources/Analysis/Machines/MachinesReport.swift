@@ -3,7 +3,7 @@ import DmaReport
 /// Rows of several machines: what each says by itself, ratios within each, and what holds on all of them. As a page or
 /// as text; the same rows give the same.
 public struct MachinesReport {
-    private let sources: [ReportPage.Source]
+    private let sources: [ReportSource]
     private let machines: [MachineRows]
     private let generator: String
     /// In place, where anything was written; and hot.
@@ -12,7 +12,7 @@ public struct MachinesReport {
     private var omitted: [String] = []
 
     /// `generator` is the program and its version.
-    public init(_ sources: [ReportPage.Source], generator: String) {
+    public init(_ sources: [ReportSource], generator: String) {
         self.sources = sources
         self.generator = generator
         let machines = MachineRows.all(sources)

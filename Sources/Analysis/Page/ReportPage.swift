@@ -4,7 +4,7 @@ import DmaReport
 ///
 /// It is also well-formed XML. The same rows give the same page.
 public struct ReportPage {
-    private let sources: [Source]
+    private let sources: [ReportSource]
     private let rows: [Row]
     private let lines: [Line]
     private let repeatedCount: Int
@@ -13,7 +13,7 @@ public struct ReportPage {
     private var omitted: [String] = []
 
     /// `generator` is the program and its version.
-    public init(_ sources: [Source], generator: String) {
+    public init(_ sources: [ReportSource], generator: String) {
         self.sources = sources
         self.generator = generator
         let distinct = DistinctRows(sources.flatMap(\.file.rows))

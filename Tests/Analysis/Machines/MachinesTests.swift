@@ -17,8 +17,8 @@ import Testing
         }
     }
 
-    private static func sources(_ files: [[Row]], environment: String? = nil) throws -> [ReportPage
-        .Source]
+    private static func sources(_ files: [[Row]], environment: String? = nil) throws
+        -> [ReportSource]
     {
         let directory = NSTemporaryDirectory() + "machines-\(UUID().uuidString)"
         try FileManager.default.createDirectory(
