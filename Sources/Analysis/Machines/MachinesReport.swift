@@ -8,8 +8,7 @@ public struct MachinesReport {
     private let generator: String
     /// In place, where anything was written; and hot.
     private let comparisons: [MachineComparison]
-    private var pictures: [PagePicture]?
-    private var omitted: [String] = []
+    private var pictures: PagePictures?
 
     /// `generator` is the program and its version.
     public init(_ sources: [ReportSource], generator: String) {
@@ -25,12 +24,8 @@ public struct MachinesReport {
     /// Draws what the rows have the data for. Without this the page has no pictures, and says so.
     public mutating func draw(isInterrupted: () -> Bool) throws(Gnuplot.Failure) {
         let figures = MachineFigures(machines, comparisons.first, sources: sources.map(\.file.path))
-        var drawn: [PagePicture] = []
-        for figure in figures.drawn {
-            let svg = try Gnuplot.svg(figure, isInterrupted: isInterrupted)
-            drawn.append(PagePicture(figure: figure, svg: svg))
-        }
-        (pictures, omitted) = (drawn, figures.omitted)
+        pictures = try PagePictures(
+            figures.drawn, omitted: figures.omitted, isInterrupted: isInterrupted)
     }
 
     private static let title = "\(ReportPage.title), on several machines"
@@ -87,18 +82,9 @@ public struct MachinesReport {
             """
             <h1>\(Self.title)</h1>
             <p class="dim">\(sources.map(\.file.path).joined(separator: ", "))</p>
-            <section class="answer" id="answer">
-            \(sentences.map { "<p>\($0)</p>" as Markup }.joined())
-            </section>
             """,
-            """
-            <section id="warnings">
-            <h2>Read with care</h2>
-            <ul>
-            \(MachineWarnings.all(machines).map { "<li>\($0)</li>" as Markup }.joined())
-            </ul>
-            </section>
-            """,
+            PageFrame.answer(sentences),
+            PageFrame.warnings(MachineWarnings.all(machines)),
             machineList,
             """
             <section class="table">
@@ -110,7 +96,7 @@ public struct MachinesReport {
             \(MachineTable.markup(shown))
             </section>
             """,
-            PagePicture.section(pictures, omitted: omitted),
+            PagePictures.section(pictures),
             """
             <section>
             <h2>Files and environments</h2>
@@ -123,12 +109,12 @@ public struct MachinesReport {
 
     private var machineList: Markup {
         let lines = machines.map { machine -> Markup in
-            let machine = (machine, machine.machine)
+            let facts = machine.machine
             return """
-                <tr><th class="text">\(machine.0.name)</th><td class="text">\(machine.1.processor ?? Human.missing)</td>\
-                <td class="text">\(machine.1.kernel ?? Human.missing)</td><td>\(machine.1.memory ?? Human.missing)</td>\
-                <td>\(machine.0.runCount)</td><td>\(machine.0.rows.count)</td>\
-                <td class="text"><code>\(machine.1.env)</code></td></tr>
+                <tr><th class="text">\(machine.name)</th><td class="text">\(facts.processor ?? Human.missing)</td>\
+                <td class="text">\(facts.kernel ?? Human.missing)</td><td>\(facts.memory ?? Human.missing)</td>\
+                <td>\(machine.runCount)</td><td>\(machine.rows.count)</td>\
+                <td class="text"><code>\(facts.env)</code></td></tr>
                 """
         }
         return """
