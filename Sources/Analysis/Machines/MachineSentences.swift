@@ -89,7 +89,7 @@ struct MachineSentences {
                 "\(comparison.metric.text(value?.median)) on \(machine.title)"
             }
             return
-                "\(comparison.baseline) \(size): \(comparison.what) is \(values.joined(separator: ", "))."
+                "\(comparison.baseline) \(size): \(comparison.cost.subject) is \(values.joined(separator: ", "))."
         }
 
         func less(_ lines: [MachineComparison.Line]) -> String? {
@@ -149,13 +149,6 @@ struct MachineSentences {
 }
 
 extension MachineComparison {
-    /// What is compared, as a subject.
-    var what: String {
-        metric.name == Self.inPlace
-            ? "the share of the DMA that locking takes"
-            : "a pin and unpin in a loop without a write"
-    }
-
     /// `470 x`.
     static func times(_ factor: Double?) -> String {
         factor.map { Human.decimal($0, digits: $0 < 9.95 ? 2 : 3) + " x" } ?? Human.missing

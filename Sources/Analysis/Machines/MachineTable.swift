@@ -13,15 +13,6 @@ struct MachineTable {
         varied = PlanColumn.varied(in: comparison.lines.map(\.plan))
     }
 
-    var title: String {
-        comparison.metric.name == MachineComparison.inPlace
-            ? "Pin and unpin as a share of the DMA" : "A pin and unpin in a loop without a write"
-    }
-
-    private var short: String {
-        comparison.metric.name == MachineComparison.inPlace ? "sync share" : "hot pair"
-    }
-
     // MARK: As text
 
     var values: FittedTable<MachineComparison.Line> {
@@ -67,7 +58,8 @@ struct MachineTable {
         let names = tables.map(\.comparison.baseline)
         return Set(names).count < 2
             ? names.first ?? ""
-            : tables.map { "\($0.comparison.baseline) (\($0.short))" }.joined(separator: " or ")
+            : tables.map { "\($0.comparison.baseline) (\($0.comparison.cost.short))" }.joined(
+                separator: " or ")
     }
 
     /// All comparisons in one table, whose lines are those of all.
@@ -79,7 +71,9 @@ struct MachineTable {
         let varied = PlanColumn.varied(in: lines.map(\.plan))
         let plans = varied.map { "<th scope=\"col\">\($0.title)</th>" as Markup }
         let titles = tables.flatMap { table in
-            table.machines.map { "<th scope=\"col\">\(table.short) \($0.name)</th>" as Markup }
+            table.machines.map {
+                "<th scope=\"col\">\(table.comparison.cost.short) \($0.name)</th>" as Markup
+            }
         }
         return """
             <div class="wide" tabindex="0">

@@ -16,9 +16,7 @@ public struct MachinesReport {
         self.generator = generator
         let machines = MachineRows.all(sources)
         self.machines = machines
-        comparisons = [MachineComparison.inPlace, MachineComparison.hot].compactMap {
-            MachineComparison(machines, metric: $0)
-        }
+        comparisons = ComparedCost.allCases.compactMap { MachineComparison(machines, of: $0) }
     }
 
     /// Draws what the rows have the data for. Without this the page has no pictures, and says so.
@@ -51,7 +49,7 @@ public struct MachinesReport {
         }
         for comparison in comparisons {
             let table = MachineTable(machines, comparison)
-            mail.heading(table.title)
+            mail.heading(comparison.cost.title)
             mail.table(table.values)
             mail.heading("How many times as much \(comparison.baseline) takes on the same machine")
             mail.table(table.factors)

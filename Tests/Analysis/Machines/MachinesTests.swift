@@ -36,7 +36,7 @@ import Testing
     private static func sentences(_ files: [[Row]]) throws -> [String] {
         let machines = MachineRows.all(try sources(files))
         return MachineSentences(
-            machines, MachineComparison(machines, metric: MachineComparison.inPlace)
+            machines, MachineComparison(machines, of: .inPlace)
         ).all
     }
 
@@ -120,7 +120,7 @@ import Testing
         func factors(_ second: [Row]) throws -> [Double?] {
             let machines = MachineRows.all(try Self.sources([Self.first, second]))
             let comparison = try #require(
-                MachineComparison(machines, metric: MachineComparison.inPlace))
+                MachineComparison(machines, of: .inPlace))
             return comparison.lines.map { $0.values[0]?.factor }
         }
         let pins = [("perpage", 3e6), ("rangetree", 4000.0), ("rpc", 5e6)]
@@ -139,7 +139,7 @@ import Testing
         let second = at(Self.rows("b", runs: 4, [("perpage", 3e6), ("rangetree", 4000)]))
         let machines = MachineRows.all(try Self.sources([at(Self.first), second]))
         let comparison = try #require(
-            MachineComparison(machines, metric: MachineComparison.inPlace))
+            MachineComparison(machines, of: .inPlace))
         let lines = MachineTable(machines, comparison).factors.lines(width: 72)
             .map { $0.split(separator: " ").map(String.init) }
         #expect(lines.first { $0[0] == "perpage" }?.suffix(2) == ["1", "1"])
@@ -195,7 +195,7 @@ import Testing
         func figures(_ files: [[Row]]) throws -> MachineFigures {
             let machines = MachineRows.all(try Self.sources(files))
             return MachineFigures(
-                machines, MachineComparison(machines, metric: MachineComparison.inPlace),
+                machines, MachineComparison(machines, of: .inPlace),
                 sources: ["x"])
         }
         let drawn = try figures([at(Self.first), at(second)]).drawn
