@@ -31,9 +31,8 @@ struct MachineSentences {
                 && line.values.allSatisfy { $0?.comparison != nil }
         }
         let fewest = Unit.run.fewest
-        guard !others.isEmpty,
-            others.contains(where: { $0.values.allSatisfy { $0?.isByRuns ?? false } })
-        else {
+        let byRuns = others.filter { $0.values.allSatisfy { $0?.isByRuns ?? false } }
+        guard !byRuns.isEmpty else {
             let counts = machines.map { "\($0.name) has \(Unit.run.count($0.runCount))" }
             return [
                 """
@@ -42,7 +41,6 @@ struct MachineSentences {
                 """
             ]
         }
-        let byRuns = others.filter { $0.values.allSatisfy { $0?.isByRuns ?? false } }
         // What holds no pages, or does not keep its promise, has nothing to say of the cost of holding them.
         let locks = byRuns.filter { $0.plan.safe && $0.plan.holdsItsPages }
         let known = locks.isEmpty ? byRuns : locks

@@ -183,6 +183,26 @@ import Testing
         #expect(!text.contains("\t") && !text.contains("\u{1B}"))
     }
 
+    /// In the words that a page of one machine has for them.
+    @Test func brokenClaimsAndEndingsAreNamedWithTheirMachine() throws {
+        let bad = [
+            Row.measured("rangetree", env: "b").with {
+                ($0.violationsStale, $0.status) = (3, .violation)
+            },
+            Row.planned("kernelpin", status: .failed("x"), env: "b"),
+        ]
+        let warnings = MachineWarnings.all(
+            MachineRows.all(try Self.sources([Self.first, bad])))
+        let alone = Warnings(bad, lines: SummaryCell.cells(of: bad).map(Line.init)).all
+        let expected = [
+            "rangetree claims safety and broke it, in 1 row. This is a bug.",
+            "kernelpin: failed:x (1 row).",
+        ]
+        #expect(expected.allSatisfy(alone.contains))
+        #expect(warnings.first == "B: \(expected[0])" && warnings.contains("B: \(expected[1])"))
+        #expect(!warnings.contains { $0.hasPrefix("A: rangetree") })
+    }
+
     /// One line a machine, and none where there is one size only.
     @Test func picturesHaveALineAMachine() throws {
         let sizes: [UInt64] = [1 << 20, 1 << 30]
