@@ -91,7 +91,7 @@ import Testing
         }
     }
 
-    @Test func aTraceOfOneMachineIsNotComparedWithAnothersRequests() throws {
+    @Test func aTraceIsNotComparedWithOtherRequests() throws {
         func replayed(_ rows: [Row]) -> [Row] {
             rows.map {
                 $0.with {
@@ -103,8 +103,14 @@ import Testing
             }
         }
         let second = Self.rows("b", runs: 4, [("perpage", 3e6), ("rangetree", 4000)])
-        let mixed = try Self.sentences([replayed(Self.first), second])
-        #expect(mixed[0].hasPrefix("No combination of the plan"))
+        // What the harness asked of the one strategy, and a trace of the other.
+        func mixed(_ rows: [Row]) -> [Row] {
+            rows.filter { $0.strategy == "perpage" }
+                + replayed(rows.filter { $0.strategy == "rangetree" })
+        }
+        let apart = try Self.sentences([mixed(Self.first), mixed(second)])
+        #expect(apart[0].hasPrefix("No sentence says anything of all machines"))
+        #expect(!apart.joined().contains("both machines"))
         let same = try Self.sentences([replayed(Self.first), replayed(second)])
         #expect(same[0].hasPrefix("perpage with requests of any size: the share of the DMA"))
     }
