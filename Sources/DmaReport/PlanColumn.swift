@@ -44,7 +44,7 @@ package struct PlanColumn: Sendable {
         },
         PlanColumn("ranges", "ranges", "--ranges"),
         PlanColumn("spread", "spread_bytes", "--spread") {
-            $0.spreadBytes.map { Human.size(bytes: $0) } ?? "packed"
+            $0.spreadBytes.map { Human.size(bytes: $0) } ?? own("packed", $0)
         },
         PlanColumn("misalign", "misalign_bytes", "--misalign") {
             Human.size(bytes: $0.misalignBytes)
@@ -53,12 +53,16 @@ package struct PlanColumn: Sendable {
         PlanColumn("devices", "devices", "--devices"),
         PlanColumn("buffers", "buffers", "--buffers"),
         PlanColumn("DMA/s due", "dma_rate_hz", "--dma-rate") {
-            $0.dmaRateHz.map { CSV.text(JSON($0)) } ?? "max"
+            $0.dmaRateHz.map { CSV.text(JSON($0)) } ?? own("max", $0)
         },
         PlanColumn("arrivals", "dma_arrivals", "--dma-arrivals"),
-        PlanColumn("depth", "depth", "--depth") { "\($0.depth ?? 1)" },
+        PlanColumn("depth", "depth", "--depth") { row in
+            row.depth.map { "\($0)" } ?? own("1", row)
+        },
         PlanColumn("idle", "idle_ns", "--idle") { Human.duration($0.idleNs ?? 0) },
-        PlanColumn("direction", "direction", "--direction") { $0.direction ?? "write" },
+        PlanColumn("direction", "direction", "--direction") {
+            $0.direction ?? own("write", $0)
+        },
         PlanColumn("reads by", "read_engine", "--read-engine"),
         PlanColumn("engine", "engine", "--engine"),
         PlanColumn("lanes", "lanes", "--lanes"),
@@ -78,6 +82,11 @@ package struct PlanColumn: Sendable {
         PlanColumn("enforce", "enforce", "--enforce"),
         PlanColumn("on fault", "on_fault", "--on-fault"),
     ]
+
+    /// What the harness's own requests are where a row does not say; those of a trace or of a real guest come as they come.
+    private static func own(_ text: String, _ row: Row) -> String {
+        row.guest == nil ? text : Human.missing
+    }
 
     private static func part(_ bytes: UInt64?, of row: Row) -> String {
         guard let bytes else { return Human.missing }

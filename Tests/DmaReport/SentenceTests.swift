@@ -129,6 +129,19 @@ import Testing
                 + "40 % of the write with rangetree.")
     }
 
+    /// A row without a direction wrote, one without a depth had one in flight: if the harness sent its requests.
+    @Test func ofSomebodyElsesRequestsNothingIsMadeUp() {
+        func texts(_ row: Row) -> [String] {
+            PlanColumn.all.filter {
+                ["spread", "DMA/s due", "depth", "direction"].contains($0.title)
+            }.map { $0.text(row) }
+        }
+        #expect(texts(perpage) == ["packed", "max", "1", "write"])
+        var trace = perpage
+        (trace.guest, trace.trace, trace.speed) = ("trace", "guest.csv", "1")
+        #expect(texts(trace) == ["n/a", "n/a", "n/a", "n/a"])
+    }
+
     @Test func partlyCoveredEntriesCount() {
         var row = perpage
         row.sizeBytes = 4097
