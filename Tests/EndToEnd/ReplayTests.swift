@@ -65,6 +65,21 @@ extension EndToEnd {
             }
         }
 
+        /// The last requests of a recording of a quarter of an hour, as they stand there: the turn does not wait for the
+        /// first of them.
+        @Test func aPartOfATraceIsOne() throws {
+            let directory = try TemporaryDirectory()
+            let path = directory.file("part.csv")
+            let lines = String(decoding: Self.trace(1).text, as: UTF8.self).split(separator: "\n")
+            let cut = (0..<5).map { "90000\($0)000000,0,write,\(10 * $0)+1" }
+            try writeFile(path, (lines[0..<2].map(String.init) + cut).joined(separator: "\n") + "\n")
+            let outcome = try run(
+                "--trace", path, "--strategy", "rangetree", "--rounds", "1")
+            #expect(outcome.end == .exited(0), "\(outcome.errors)")
+            let row = try #require(try Rows(csv: outcome.output).rows.first)
+            #expect(try row["status"] == "ok" && row.count("ops") == 5)
+        }
+
         /// More requests than there are, and conversions that meet them.
         @Test func theConverterActsBesideIt() throws {
             let directory = try TemporaryDirectory()

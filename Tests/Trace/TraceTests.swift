@@ -56,8 +56,9 @@ import Testing
 
     @Test func theLargestNumbersComeBack() throws {
         var trace = Trace()
+        trace.append(due: 0, .write, [TraceSegment(address: 0, byteCount: 1)])
         trace.append(
-            due: TraceReader.dueLimit, queue: .max, .read,
+            due: Trace.spanLimit, queue: .max, .read,
             [TraceSegment(address: 1 << 44 - 1, byteCount: 1)])
         #expect(try Trace(trace.text) == trace)
     }
@@ -73,6 +74,14 @@ import Testing
             #expect(one.address + one.byteCount == next.address)
         }
         #expect(segments.reduce(0) { $0 + $1.byteCount } == 5 << 30)
+    }
+
+    /// Whoever cuts a part out need not change its times, however late it begins.
+    @Test(arguments: [700_000_000_000, UInt64.max - 1500])
+    func timesCountFromTheFirstRequest(_ start: UInt64) throws {
+        let trace = try read("\(start),0,write,1+1\n\(start + 1500),0,read,2+1\n")
+        #expect(trace.requests.map(\.due) == [0, 1500] && trace.span == 1500)
+        #expect(try Trace(trace.text) == trace)
     }
 
     @Test func commentsAndAMissingEndAreRight() throws {
@@ -92,7 +101,7 @@ import Testing
             (head + "x,0,write,1+1\n", 3, "due_ns"),
             (head + "-1,0,write,1+1\n", 3, "due_ns"),
             (head + "18446744073709551616,0,write,1+1\n", 3, "due_ns"),
-            (head + "86400000000001,0,write,1+1\n", 3, "a day"),
+            (head + "7,0,write,1+1\n86400000000008,0,write,1+1\n", 4, "a day"),
             (head + "5,0,write,1+1\n4,0,write,1+1\n", 4, "before"),
             (head + "0,65536,write,1+1\n", 3, "queue"),
             (head + "0,,write,1+1\n", 3, "queue"),
