@@ -17,7 +17,7 @@ extension EndToEnd {
         ]
 
         /// Each request that moves data, one by one, through a change of strategy, a device's death and another VMM; what
-        /// moves none is left out.
+        /// moves none, or lies outside the disk, is left out.
         @Test func everyRequestIsWrittenDown() throws {
             let directory = try TemporaryDirectory()
             let path = directory.file("trace")
@@ -37,6 +37,8 @@ extension EndToEnd {
                 for request in Self.asked { try ask(request) }
                 // A flush.
                 #expect(try vmm.ask(4, sector: 0) == 0)
+                let beyond = try vmm.ask(Self.write, sector: 1 << 11, at: 0x10000, byteCount: 4096)
+                #expect(beyond == 1)
                 usleep(40_000)
             }
             kill(try #require(served.device), SIGKILL)

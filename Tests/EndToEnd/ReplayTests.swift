@@ -72,7 +72,8 @@ extension EndToEnd {
             let path = directory.file("part.csv")
             let lines = String(decoding: Self.trace(1).text, as: UTF8.self).split(separator: "\n")
             let cut = (0..<5).map { "90000\($0)000000,0,write,\(10 * $0)+1" }
-            try writeFile(path, (lines[0..<2].map(String.init) + cut).joined(separator: "\n") + "\n")
+            try writeFile(
+                path, (lines[0..<2].map(String.init) + cut).joined(separator: "\n") + "\n")
             let outcome = try run(
                 "--trace", path, "--strategy", "rangetree", "--rounds", "1")
             #expect(outcome.end == .exited(0), "\(outcome.errors)")

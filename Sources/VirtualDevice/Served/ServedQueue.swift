@@ -120,7 +120,7 @@ final class ServedQueue {
                 let (status, written) = turn.serve(&request, depth: depth)
                 finish(status, written, turn, dirtyLog)
                 // Once the guest has its answer: nobody waits for this.
-                turn.recording?.take(request, queue: number, arrival: arrival)
+                turn.record(request, of: number, arrival: arrival)
             case .unsupported: finish(.unsupported, 0, turn, dirtyLog)
             case .invalid: finish(.ioError, 0, turn, dirtyLog)
             }
