@@ -108,7 +108,7 @@ final class ServedQueue {
         queue.suppressNotifications()
         while count < limit {
             let depth = queue.depth
-            let arrival = turn.recording == nil ? 0 : noteArrivals(depth, turn.clock.now())
+            let arrival = turn.recording == nil ? 0 : noteArrivals(turn.clock.now())
             switch takeNext(turn, view) {
             case .empty: return (count, nil)
             case .broken(let reason):
@@ -130,14 +130,15 @@ final class ServedQueue {
         return (count, nil)
     }
 
-    /// When the request that comes next was seen to be available, in ticks.
+    /// Looks which requests are there by now, in ticks; when the next one was seen to be. Until it is taken another may be
+    /// made available, which is then the next one: seen now.
     @inline(never)
-    private func noteArrivals(_ depth: Int, _ now: UInt64) -> UInt64 {
-        if arrivals == nil {
-            arrivals = ArrivalTimes(queueSize: queueSize, from: queue.availableIndex)
-        }
-        arrivals!.note(before: queue.usedIndex &+ UInt16(truncatingIfNeeded: depth), at: now)
-        return again.isEmpty ? arrivals![queue.availableIndex] : now
+    private func noteArrivals(_ now: UInt64) -> UInt64 {
+        let (next, depth) = (queue.availableIndex, UInt16(truncatingIfNeeded: queue.depth))
+        if arrivals == nil { arrivals = ArrivalTimes(queueSize: queueSize, from: next) }
+        arrivals!.note(from: next, before: queue.usedIndex &+ depth, at: now)
+        guard again.isEmpty else { return now }
+        return arrivals!.arrival(of: next) ?? now
     }
 
     @inline(__always)
