@@ -65,6 +65,32 @@ extension EndToEnd {
             #expect(trace.span >= 120_000_000)
         }
 
+        /// What a queue has is noted while another one has its part of a round. Here one request is made available before
+        /// those of the queue that is served before; whenever the device looks, it sees the one no later than them.
+        @Test func aRequestDoesNotArriveWhenItsQueueIsServed() throws {
+            let directory = try TemporaryDirectory()
+            let path = directory.file("trace")
+            let served = try Served(
+                "--store", "memory:1M", "--strategy", "rangetree", "--turn", "3600s", "--queues",
+                "2",
+                "--convert-rate", "0", "--record", path)
+            let vmm = try ScriptedVMM(queues: 2)
+            try vmm.connect(to: served.socket)
+            vmm.submit(Self.write, sector: 0, at: 0x20000, byteCount: 4096, queue: 1)
+            for slot in 0..<5 {
+                vmm.submit(Self.write, sector: 0, at: 0x30000, byteCount: 1 << 18, slot: slot)
+            }
+            let isDone = vmm.isDone()
+            #expect(isDone)
+            vmm.hangUp()
+            _ = try served.end()
+            let requests = try Trace(Array(readFile(path).utf8)).requests
+            #expect(requests.count == 6)
+            let one = try #require(requests.firstIndex { $0.queue == 1 })
+            // Times in the file never go back.
+            #expect(requests[one].due == (one > 0 ? requests[one - 1].due : 0))
+        }
+
         /// Before anybody can connect.
         @Test(arguments: ["/nowhere/trace", "/dev/full"])
         func whatCannotBeWrittenIsRefusedAtOnce(_ path: String) throws {

@@ -108,7 +108,7 @@ final class ServedQueue {
         queue.suppressNotifications()
         while count < limit {
             let depth = queue.depth
-            let arrival = turn.recording == nil ? 0 : noteArrivals(turn.clock.now())
+            let arrival = turn.recording == nil ? 0 : nextArrival(turn.clock)
             switch takeNext(turn, view) {
             case .empty: return (count, nil)
             case .broken(let reason):
@@ -130,15 +130,22 @@ final class ServedQueue {
         return (count, nil)
     }
 
-    /// Looks which requests are there by now, in ticks; when the next one was seen to be. Until it is taken another may be
-    /// made available, which is then the next one: seen now.
-    @inline(never)
-    private func noteArrivals(_ now: UInt64) -> UInt64 {
+    /// Looks which requests are there by now, in ticks.
+    func noteArrivals(_ now: UInt64) {
+        guard !isBroken else { return }
         let (next, depth) = (queue.availableIndex, UInt16(truncatingIfNeeded: queue.depth))
         if arrivals == nil { arrivals = ArrivalTimes(queueSize: queueSize, from: next) }
         arrivals!.note(from: next, before: queue.usedIndex &+ depth, at: now)
-        guard again.isEmpty else { return now }
-        return arrivals!.arrival(of: next) ?? now
+    }
+
+    /// When the request that comes next was seen to be there, in ticks. Nobody has seen one that the device before this one
+    /// left, or that is made available before it is taken: those have the present.
+    @inline(never)
+    private func nextArrival(_ clock: TickClock) -> UInt64 {
+        guard again.isEmpty, let known = arrivals?.arrival(of: queue.availableIndex) else {
+            return clock.now()
+        }
+        return known
     }
 
     @inline(__always)
