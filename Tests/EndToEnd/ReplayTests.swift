@@ -81,6 +81,26 @@ extension EndToEnd {
             #expect(try row["status"] == "ok" && row.count("ops") == 5)
         }
 
+        /// As much as the largest request needs, to the page, and no page of what the others name.
+        @Test func whatACapOnPinsMustHaveIsEnough() throws {
+            let directory = try TemporaryDirectory()
+            let path = try file(Self.trace(100), in: directory)
+            func replay(_ limit: Substring) throws -> Run.Outcome {
+                try run(
+                    "--trace", path, "--speed", "max", "--strategy", "rangetree,perpage,pincache",
+                    "--rounds", "1", "--pin-limit", String(limit))
+            }
+            let refused = try replay("8K")
+            #expect(refused.end == .exited(64))
+            let remedy = try #require(refused.errors.split(separator: "raise it to ").last)
+            let outcome = try replay(remedy.prefix { !",\n".contains($0) })
+            #expect(outcome.end == .exited(0), "\(outcome.errors)")
+            for row in try Rows(csv: outcome.output).rows {
+                #expect(try row["status"] == "ok" && row.count("refused") == 0)
+                #expect(try row.count("ops") == 100)
+            }
+        }
+
         /// More requests than there are, and conversions that meet them.
         @Test func theConverterActsBesideIt() throws {
             let directory = try TemporaryDirectory()

@@ -64,6 +64,18 @@ import Virtqueue
         }
     }
 
+    /// What a device pins at once: it merges ranges that touch, or share the last page of the one before, and no others.
+    @Test(
+        arguments: [
+            ([(1, 1)], 1), ([(1, 2), (3, 4)], 6), ([(1, 2), (2, 4)], 5), ([(5, 1), (1, 4)], 5),
+            ([(1, 4), (1, 4)], 8), ([(1, 1), (1, 1)], 1), ([(9, 1), (7, 1), (5, 1)], 3),
+        ] as [([(page: UInt64, pages: UInt64)], UInt64)])
+    func knowsItsLargestRequest(_ ranges: [(page: UInt64, pages: UInt64)], _ pages: UInt64) {
+        #expect(TraceLayout(Self.trace([ranges])).largestRequest == PageCount(pages))
+        let others = TraceLayout(Self.trace([[(100, 1)], ranges, [(1, 1)]]))
+        #expect(others.largestRequest == PageCount(pages))
+    }
+
     @Test func theGuestHasRoomForIt() throws {
         let layout = TraceLayout(Self.trace([[(1, 1), (5, 1), (9, 1)], [(1 << 20, 300)]]))
         let map = try MemoryMap(layout, requests: 128, total: nil)
