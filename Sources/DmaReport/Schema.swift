@@ -31,7 +31,9 @@ public enum Schema {
         Column(
             "engine", \.engine, "Instructions that the device writes with; none where it does not.",
             formerly: ["movsb": "stosq"]),
-        Column("lanes", \.lanes, "Threads with which each device writes."),
+        Column(
+            "lanes", \.lanes,
+            "Threads with which each device writes; it reads with one, whatever this says."),
         Column("backing", \.backing, "Kind of memory behind the guest."),
         Column(
             "memory_node", \.memoryNode, "NUMA node that holds guest memory, as the kernel says."),
