@@ -140,13 +140,15 @@ public struct Plan: Sendable {
         let (map, devices) = (cell.map, UInt64(cell.settings.devices))
         let part = limit.rawValue / devices
         let (queue, buffer) = (map.queueLayout.pages.rawValue, map.buffers[0].pages)
-        let atOnce = cell.strategy.info.pinsBuffers ? buffer : min(cell.chunk, buffer)
+        let request = cell.trace?.layout.largestRequest ?? buffer
+        let atOnce = cell.strategy.info.pinsBuffers ? buffer : min(cell.chunk, request)
         let needed = queue + atOnce.rawValue
         guard needed > part else { return }
         let name = cell.strategy.info.name
         let whole = ByteCount(needed * devices * pageSize)
         var remedies = ["raise it to \(whole)"]
-        if part > queue {
+        // What a trace registers is as large as it is.
+        if part > queue, cell.trace == nil || !cell.strategy.info.pinsBuffers {
             let room = PageCount(part - queue).bytes
             let option =
                 !cell.strategy.info.pinsBuffers

@@ -16,6 +16,8 @@ public struct TraceLayout: Sendable {
     private let requests: [Request]
     /// The most runs of a request.
     public let longestChain: Int
+    /// The most pages that a device pins for a request, where it pins it as a whole.
+    public let largestRequest: PageCount
     /// Bytes of all requests together.
     public let byteCount: UInt64
     /// The ways of its requests, to a hundredth of them.
@@ -33,7 +35,7 @@ public struct TraceLayout: Sendable {
     public init(_ trace: Trace) {
         let moved = MovedPages(trace.segments.lazy.map(\.pages))
         pages = moved.count
-        runs = trace.segments.map {
+        let runs = trace.segments.map {
             let page = moved.place(of: $0.address / pageSize)
             return ByteRun(
                 address: page * pageSize + $0.address % pageSize, byteCount: UInt32($0.byteCount))
@@ -44,7 +46,9 @@ public struct TraceLayout: Sendable {
                 byteCount: trace.segments[request.segments].reduce(0) { $0 + $1.byteCount },
                 runs: request.segments)
         }
+        self.runs = runs
         self.requests = requests
+        largestRequest = PageCount(requests.map { Self.pinnedPages(runs[$0.runs]) }.max() ?? 0)
         longestChain = requests.map(\.runs.count).max() ?? 0
         byteCount = requests.reduce(0) { $0 + $1.byteCount }
         let reads = requests.count { $0.direction == .read }
@@ -54,6 +58,20 @@ public struct TraceLayout: Sendable {
             case requests.count: .read
             default: .mixed(reads: min(max(UInt64(100 * reads / requests.count), 1), 99))
             }
+    }
+
+    /// Pages of the ranges that a device makes of some runs: what touches the range before it, or begins in its last page,
+    /// is merged with it (`DeviceRequest`).
+    private static func pinnedPages(_ runs: ArraySlice<ByteRun>) -> UInt64 {
+        var pages: UInt64 = 0
+        var upper = UInt64.max
+        for run in runs {
+            let lower = run.address / pageSize
+            let end = (run.address + UInt64(run.byteCount) - 1) / pageSize + 1
+            pages += end - (lower == upper || lower + 1 == upper ? upper : lower)
+            upper = end
+        }
+        return pages
     }
 
     public var count: Int { requests.count }

@@ -14,6 +14,9 @@ struct TraceReader {
     static let endWord = "# end: "
     private var trace = Trace()
     private var line = 0
+    /// What the first request and the last have for a time.
+    private var start: UInt64?
+    private var previous: UInt64 = 0
 
     static func read(_ text: [UInt8]) throws(TraceError) -> Trace {
         var reader = TraceReader()
@@ -76,13 +79,17 @@ struct TraceReader {
             throw error("a trace has \(Trace.requestLimit) requests at most")
         }
         var scanner = Scanner(bytes)
-        guard let due = scanner.number(), scanner.skip(",") else {
+        guard let time = scanner.number(), scanner.skip(",") else {
             throw error("due_ns is a number of nanoseconds, and a comma follows")
         }
-        guard due >= trace.requests.last?.due ?? 0 else {
-            throw error("due_ns is \(due), before that of the line above")
+        guard time >= previous else {
+            throw error("due_ns is \(time), before that of the request above")
         }
-        guard due <= Self.dueLimit else { throw error("due_ns is more than a day") }
+        // What is cut out of a trace begins anywhere.
+        let due = time - (start ?? time)
+        guard due <= Trace.spanLimit else {
+            throw error("due_ns is more than a day after that of the first request")
+        }
         guard let queue = scanner.number(), queue <= UInt16.max, scanner.skip(",") else {
             throw error("queue is a number up to \(UInt16.max), and a comma follows")
         }
@@ -106,10 +113,8 @@ struct TraceReader {
             throw error("a trace has \(Trace.segmentLimit) ranges at most")
         }
         trace.append(due: due, queue: UInt16(queue), direction, segments)
+        (start, previous) = (start ?? time, time)
     }
-
-    /// In nanoseconds.
-    static let dueLimit: UInt64 = 86_400_000_000_000
 
     private func segment(_ scanner: inout Scanner) throws(TraceError) -> TraceSegment {
         func offset() throws(TraceError) -> UInt64 {

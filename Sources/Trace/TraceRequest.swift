@@ -42,8 +42,8 @@ public enum TraceDirection: UInt8, BitwiseCopyable, Sendable {
 
 /// A request of a trace; its segments lie in the trace.
 public struct TraceRequest: Hashable, Sendable {
-    /// When the guest made it available, in nanoseconds from the first one.
-    public var due: UInt64
+    /// When the guest made it available, in nanoseconds from the first one, which has 0.
+    public let due: UInt64
     public var queue: UInt16
     public var direction: TraceDirection
     /// Places in the trace's `segments`.
@@ -65,14 +65,17 @@ public struct Trace: Hashable, Sendable {
     /// Segments of a request, and of all together.
     public static let chainLimit = 1 << 15
     public static let segmentLimit = 1 << 24
+    /// From the first request to the last, in nanoseconds: a day.
+    public static let spanLimit: UInt64 = 86_400_000_000_000
 
     public init() {}
 
-    /// Adds a request that is due no sooner than the last.
+    /// Adds a request that is due no sooner than the last; the first one is due at 0.
     public mutating func append(
         due: UInt64, queue: UInt16 = 0, _ direction: TraceDirection, _ list: [TraceSegment]
     ) {
         precondition(!list.isEmpty, "a request without data")
+        precondition(!requests.isEmpty || due == 0, "the first is due at \(due), not at 0")
         precondition(due >= requests.last?.due ?? 0, "due at \(due), before the last")
         let start = segments.count
         segments.append(contentsOf: list)

@@ -47,7 +47,8 @@ public struct TurnPlan: Sendable {
         setup.isProtected = protects
         setup.guestPages = map.pages
         setup.buffer = map.buffers[index].shape
-        setup.requestPages = (map.targets.first ?? map.buffers[index]).pages
+        setup.requestPages =
+            trace?.largestRequest ?? (map.targets.first ?? map.buffers[index]).pages
         setup.piecesPerRequest = map.piecesPerRequest
         setup.retryNanoseconds = timeoutNanoseconds
         setup.streamsSamples = streamsSamples

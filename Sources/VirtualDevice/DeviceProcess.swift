@@ -209,10 +209,11 @@ public final class DeviceProcess {
         return (limited ?? unlimited, cache)
     }
 
-    /// All that the device pins for one request: of a pool as much as its pieces take, one after the other.
+    /// All that the device pins for one request: of a pool as much as its pieces take, one after the other, and of a
+    /// trace's buffer as much as its largest request.
     private static func request(_ setup: TurnSetup) -> [PageRange] {
         let (buffer, pages) = (setup.buffer, setup.requestPages.rawValue)
-        guard pages > buffer.pages.rawValue else { return buffer.ranges }
+        guard pages != buffer.pages.rawValue else { return buffer.ranges }
         return stride(from: 0, to: pages, by: Int(buffer.pages.rawValue)).map {
             PageRange(start: buffer.span.lower, count: min(buffer.pages.rawValue, pages - $0))
         }

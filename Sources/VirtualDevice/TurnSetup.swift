@@ -23,7 +23,8 @@ public struct TurnSetup: BitwiseCopyable, Sendable {
     public var queueArea: PageRange
     public var guestPages = PageCount(0)
     public var buffer = ScatterShape(start: GFN(0), pagesPerRange: PageCount(1), rangeCount: 1)
-    /// Pages of a whole request. Where it has more than the buffer, that is a pool, and the request comes in pieces.
+    /// Pages of a whole request, of a trace's largest. Where it has more than the buffer, that is a pool, and the request
+    /// comes in pieces.
     public var requestPages = PageCount(0)
     /// In how many pieces a request comes.
     public var piecesPerRequest: UInt64 = 1

@@ -53,7 +53,7 @@ extension Row {
         ranCpu = (devices + vcpus).map(\.processor)
     }
 
-    /// What became of a trace's requests. A pair of the whole buffer is none of them.
+    /// What became of a trace's requests. The pair of the hot loop is of one range, as none of them may have.
     mutating func fill(_ replay: ReplayFigures) {
         (inRequests, inBytes) = (replay.inRequests, replay.inBytes)
         (outRequests, outBytes) = (replay.outRequests, replay.outBytes)

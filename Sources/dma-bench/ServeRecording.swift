@@ -35,8 +35,8 @@ final class ServeRecording {
             })
     }
 
-    /// Once no device is left: writes the rest and the end; how many requests found no room.
-    func finish() throws(OutputError) -> UInt64 {
+    /// Once no device is left: writes the rest and the end; what is missing, and why.
+    func finish() throws(OutputError) -> [String] {
         shouldEnd.isSet.store(true, ordering: .releasing)
         thread.join()
         return try writer.finish()
@@ -76,11 +76,22 @@ final class ServeRecording {
             do throws(OutputError) { try file.writeAll(text, name: path) } catch { failure = error }
         }
 
-        func finish() throws(OutputError) -> UInt64 {
+        func finish() throws(OutputError) -> [String] {
             drain()
             if let failure { throw failure }
             try file.writeAll(writer.end(lost: ring.lost), name: path)
-            return ring.lost
+            var missing: [String] = []
+            if ring.lost > 0 {
+                missing.append(
+                    "\(ring.lost) requests are missing, since they came faster than they could be written"
+                )
+            }
+            if writer.lost > 0 {
+                missing.append(
+                    "\(writer.lost) requests are missing, since "
+                        + (writer.limit ?? "a request has \(Trace.chainLimit) ranges at most"))
+            }
+            return missing
         }
     }
 }

@@ -80,10 +80,8 @@ struct ServeSession {
                 throw error
             }
             log.progress.erase()
-            if let lost = try recording?.finish(), lost > 0 {
-                log.say(
-                    "--record \(command.record!): \(lost) requests came faster than they could be written, and are missing"
-                )
+            for missing in try recording?.finish() ?? [] {
+                log.say("--record \(command.record!): \(missing)")
             }
             try log.judge()
         } catch let error as SystemError {

@@ -17,7 +17,7 @@ extension EndToEnd {
         ]
 
         /// Each request that moves data, one by one, through a change of strategy, a device's death and another VMM; what
-        /// moves none is left out.
+        /// moves none, or lies outside the disk, is left out.
         @Test func everyRequestIsWrittenDown() throws {
             let directory = try TemporaryDirectory()
             let path = directory.file("trace")
@@ -37,6 +37,8 @@ extension EndToEnd {
                 for request in Self.asked { try ask(request) }
                 // A flush.
                 #expect(try vmm.ask(4, sector: 0) == 0)
+                let beyond = try vmm.ask(Self.write, sector: 1 << 11, at: 0x10000, byteCount: 4096)
+                #expect(beyond == 1)
                 usleep(40_000)
             }
             kill(try #require(served.device), SIGKILL)
@@ -61,6 +63,32 @@ extension EndToEnd {
             for (one, other) in zip(got, expected) { #expect(one == other) }
             // Three pauses of 40 ms lie in it.
             #expect(trace.span >= 120_000_000)
+        }
+
+        /// What a queue has is noted while another one has its part of a round. Here one request is made available before
+        /// those of the queue that is served before; whenever the device looks, it sees the one no later than them.
+        @Test func aRequestDoesNotArriveWhenItsQueueIsServed() throws {
+            let directory = try TemporaryDirectory()
+            let path = directory.file("trace")
+            let served = try Served(
+                "--store", "memory:1M", "--strategy", "rangetree", "--turn", "3600s", "--queues",
+                "2",
+                "--convert-rate", "0", "--record", path)
+            let vmm = try ScriptedVMM(queues: 2)
+            try vmm.connect(to: served.socket)
+            vmm.submit(Self.write, sector: 0, at: 0x20000, byteCount: 4096, queue: 1)
+            for slot in 0..<5 {
+                vmm.submit(Self.write, sector: 0, at: 0x30000, byteCount: 1 << 18, slot: slot)
+            }
+            let isDone = vmm.isDone()
+            #expect(isDone)
+            vmm.hangUp()
+            _ = try served.end()
+            let requests = try Trace(Array(readFile(path).utf8)).requests
+            #expect(requests.count == 6)
+            let one = try #require(requests.firstIndex { $0.queue == 1 })
+            // Times in the file never go back.
+            #expect(requests[one].due == (one > 0 ? requests[one - 1].due : 0))
         }
 
         /// Before anybody can connect.

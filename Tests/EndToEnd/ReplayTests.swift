@@ -66,6 +66,42 @@ extension EndToEnd {
             }
         }
 
+        /// The last requests of a recording of a quarter of an hour, as they stand there: the turn does not wait for the
+        /// first of them.
+        @Test func aPartOfATraceIsOne() throws {
+            let directory = try TemporaryDirectory()
+            let path = directory.file("part.csv")
+            let lines = String(decoding: Self.trace(1).text, as: UTF8.self).split(separator: "\n")
+            let cut = (0..<5).map { "90000\($0)000000,0,write,\(10 * $0)+1" }
+            try writeFile(
+                path, (lines[0..<2].map(String.init) + cut).joined(separator: "\n") + "\n")
+            let outcome = try run(
+                "--trace", path, "--strategy", "rangetree", "--rounds", "1")
+            #expect(outcome.end == .exited(0), "\(outcome.errors)")
+            let row = try #require(try Rows(csv: outcome.output).rows.first)
+            #expect(try row["status"] == "ok" && row.count("ops") == 5)
+        }
+
+        /// As much as the largest request needs, to the page, and no page of what the others name.
+        @Test func whatACapOnPinsMustHaveIsEnough() throws {
+            let directory = try TemporaryDirectory()
+            let path = try file(Self.trace(100), in: directory)
+            func replay(_ limit: Substring) throws -> Run.Outcome {
+                try run(
+                    "--trace", path, "--speed", "max", "--strategy", "rangetree,perpage,pincache",
+                    "--rounds", "1", "--pin-limit", String(limit))
+            }
+            let refused = try replay("8K")
+            #expect(refused.end == .exited(64))
+            let remedy = try #require(refused.errors.split(separator: "raise it to ").last)
+            let outcome = try replay(remedy.prefix { !",\n".contains($0) })
+            #expect(outcome.end == .exited(0), "\(outcome.errors)")
+            for row in try Rows(csv: outcome.output).rows {
+                #expect(try row["status"] == "ok" && row.count("refused") == 0)
+                #expect(try row.count("ops") == 100)
+            }
+        }
+
         /// Speeds are cells of a plan: a run of several goes on, and none of their rows is another's.
         @Test func severalSpeedsAreResumedAndMerged() throws {
             let directory = try TemporaryDirectory()

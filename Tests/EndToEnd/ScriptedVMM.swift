@@ -6,7 +6,8 @@ import Testing
 
 @testable import VhostUser
 
-/// A VMM and its guest that a test plays: guest memory, one queue of 16 entries, and the vhost-user front-end's side.
+/// A VMM and its guest that a test plays: guest memory, queues of 16 entries, mostly one, and the vhost-user front-end's
+/// side.
 ///
 /// A request has three descriptors; those of number n are 3 n and the two behind it, so that five can be under way.
 final class ScriptedVMM {
@@ -15,6 +16,8 @@ final class ScriptedVMM {
     static let size = 16
     private static let (table, available, used): (UInt64, UInt64, UInt64) = (0x1000, 0x2000, 0x3000)
     private static let (headers, statuses): (UInt64, UInt64) = (0x4000, 0x5000)
+    /// From where a queue has all that to where the next one has it.
+    private static let stride: UInt64 = 0x8000
 
     let memory: SharedMapping
     /// Kept from one connection to the next, as QEMU does.
@@ -23,11 +26,13 @@ final class ScriptedVMM {
     private var socket: Dialled { dialled! }
     let kick: FileDescriptor
     let call: FileDescriptor
-    private var submitted: UInt16 = 0
+    private var submitted: [UInt16]
 
-    init() throws {
+    /// The data of its requests lies behind 32 KiB for each queue.
+    init(queues: Int = 1) throws {
         memory = try SharedMapping.create(
             name: "scripted-guest", byteCount: Int(Self.pages) * 4096)
+        submitted = Array(repeating: 0, count: queues)
         kick = try .event()
         call = try .event()
     }
@@ -39,7 +44,7 @@ final class ScriptedVMM {
 
     // MARK: The front-end
 
-    /// Connects, and starts the queue where it stands; `logs` where requests under way are to be logged.
+    /// Connects, and starts the queues where they stand; `logs` where requests under way are to be logged.
     func connect(
         to path: String, regions: [RegionDescription]? = nil, logs: Bool = true,
         features: VirtioFeatures = [.version1, .protocolFeatures]
@@ -57,12 +62,15 @@ final class ScriptedVMM {
         let regions = regions ?? [Self.region]
         try acknowledged(
             .setMemoryTable(regions), regions.map { _ in memory.fileDescriptor })
-        try send(.setQueueSize(queue: 0, UInt32(Self.size)))
-        try send(.setQueueBase(queue: 0, UInt32(usedIndex)))
-        try send(.setQueueAddresses(queue: 0, Self.addresses()))
-        try send(.setCall(queue: 0, hasDescriptor: true), [call.raw])
-        try send(.setKick(queue: 0, hasDescriptor: true), [kick.raw])
-        try acknowledged(.setQueueEnabled(queue: 0, true))
+        for queue in submitted.indices {
+            let (number, word) = (UInt8(queue), UInt32(queue))
+            try send(.setQueueSize(queue: word, UInt32(Self.size)))
+            try send(.setQueueBase(queue: word, UInt32(usedIndex(of: queue))))
+            try send(.setQueueAddresses(queue: word, Self.addresses(of: queue)))
+            try send(.setCall(queue: number, hasDescriptor: true), [call.raw])
+            try send(.setKick(queue: number, hasDescriptor: true), [kick.raw])
+            try acknowledged(.setQueueEnabled(queue: word, true))
+        }
     }
 
     static var region: RegionDescription {
@@ -70,10 +78,13 @@ final class ScriptedVMM {
             guestAddress: 0, byteCount: pages * 4096, userAddress: userStart)
     }
 
-    static func addresses(usedRingLog: UInt64? = nil) -> QueueAddresses {
-        QueueAddresses(
-            descriptorTable: userStart + table, usedRing: userStart + used,
-            availableRing: userStart + available, usedRingLog: usedRingLog)
+    static func addresses(
+        of queue: Int = 0, usedRingLog: UInt64? = nil
+    ) -> QueueAddresses {
+        let start = userStart + stride * UInt64(queue)
+        return QueueAddresses(
+            descriptorTable: start + table, usedRing: start + used,
+            availableRing: start + available, usedRingLog: usedRingLog)
     }
 
     /// Connects and says nothing; the listener may not be there yet.
@@ -97,7 +108,8 @@ final class ScriptedVMM {
 
     private func bringLog() throws {
         if inflight == nil {
-            let wanted = InflightDescription(queueCount: 1, queueSize: UInt16(Self.size))
+            let wanted = InflightDescription(
+                queueCount: UInt16(submitted.count), queueSize: UInt16(Self.size))
             try send(.getInflight(wanted))
             let (payload, descriptor) = try reply()
             let byteCount = payload.withUnsafeBytes { $0.loadUnaligned(as: UInt64.self) }
@@ -106,13 +118,14 @@ final class ScriptedVMM {
             inflight = (
                 log,
                 InflightDescription(
-                    byteCount: byteCount, queueCount: 1, queueSize: UInt16(Self.size))
+                    byteCount: byteCount, queueCount: UInt16(submitted.count),
+                    queueSize: UInt16(Self.size))
             )
         }
         try send(.setInflight(inflight!.1), [inflight!.0.fileDescriptor])
     }
 
-    /// Requests that the log has as under way.
+    /// Requests of the first queue that the log has as under way.
     var logged: Int {
         guard let log = inflight?.0 else { return 0 }
         return (0..<Self.size).count {
@@ -187,20 +200,27 @@ final class ScriptedVMM {
         (memory.base + Int(address)).assumingMemoryBound(to: Atomic<Word>.self)
     }
 
-    var usedIndex: UInt16 { word(Self.used + 2, UInt16.self).pointee.load(ordering: .acquiring) }
+    var usedIndex: UInt16 { usedIndex(of: 0) }
+
+    private func usedIndex(of queue: Int) -> UInt16 {
+        word(Self.stride * UInt64(queue) + Self.used + 2, UInt16.self).pointee
+            .load(ordering: .acquiring)
+    }
 
     /// Makes request number `slot`, 0 to 4, available, without a kick: `pages` pages of data at `address`.
     func submit(
-        _ type: UInt32, sector: UInt64, at address: UInt64 = 0, byteCount: UInt64 = 0, slot: Int = 0
+        _ type: UInt32, sector: UInt64, at address: UInt64 = 0, byteCount: UInt64 = 0,
+        slot: Int = 0, queue: Int = 0
     ) {
         let head = UInt16(3 * slot)
-        let header = Self.headers + 16 * UInt64(slot)
+        let start = Self.stride * UInt64(queue)
+        let header = start + Self.headers + 16 * UInt64(slot)
         word(header, UInt32.self).pointee.store(type, ordering: .relaxed)
         word(header + 8, UInt64.self).pointee.store(sector, ordering: .relaxed)
-        let status = Self.statuses + UInt64(slot)
+        let status = start + Self.statuses + UInt64(slot)
         word(status, UInt8.self).pointee.store(0xFF, ordering: .relaxed)
         func describe(_ index: UInt16, _ address: UInt64, _ length: UInt64, _ flags: UInt16) {
-            let place = Self.table + 16 * UInt64(index)
+            let place = start + Self.table + 16 * UInt64(index)
             word(place, UInt64.self).pointee.store(address, ordering: .relaxed)
             word(place + 8, UInt32.self).pointee.store(UInt32(length), ordering: .relaxed)
             word(place + 12, UInt16.self).pointee.store(flags, ordering: .relaxed)
@@ -211,23 +231,24 @@ final class ScriptedVMM {
             describe(head + 1, address, byteCount, type == 1 ? 1 : 3)
         } else {
             describe(head, header, 16, 1)
-            word(Self.table + 16 * UInt64(head) + 14, UInt16.self).pointee.store(
+            word(start + Self.table + 16 * UInt64(head) + 14, UInt16.self).pointee.store(
                 head + 2, ordering: .relaxed)
         }
         describe(head + 2, status, 1, 2)
-        let place = Self.available + 4 + 2 * UInt64(submitted % UInt16(Self.size))
+        let place = start + Self.available + 4 + 2 * UInt64(submitted[queue] % UInt16(Self.size))
         word(place, UInt16.self).pointee.store(head, ordering: .relaxed)
-        submitted &+= 1
-        word(Self.available + 2, UInt16.self).pointee.store(submitted, ordering: .releasing)
+        submitted[queue] &+= 1
+        word(start + Self.available + 2, UInt16.self).pointee.store(
+            submitted[queue], ordering: .releasing)
     }
 
     /// Whether the guest waits for nothing.
-    var isIdle: Bool { usedIndex == submitted }
+    var isIdle: Bool { submitted.indices.allSatisfy { usedIndex(of: $0) == submitted[$0] } }
 
     /// Whether all that was submitted has been used, within a time that is for ever.
     func isDone(within seconds: UInt64 = 30) -> Bool {
         kick.notify()
-        return eventually(within: seconds) { usedIndex == submitted }
+        return eventually(within: seconds) { isIdle }
     }
 
     /// The status byte of a request; 0xFF where none was written.

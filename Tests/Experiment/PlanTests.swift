@@ -4,6 +4,7 @@ import GuestMemory
 import PinLock
 import Settings
 import Testing
+import Trace
 
 @testable import Experiment
 
@@ -224,6 +225,38 @@ private func names(_ cells: some Sequence<Cell>) -> [String] {
                 let order = names(plan.order(ofGroup: 0, round: round))
                 #expect(names(turns.map(\.cell)) == order + order)
             }
+        }
+    }
+
+    /// Of a trace that is its largest request, but for a strategy that registers everything.
+    @Test func aCapOnPinsMustSufficeForATrace() throws {
+        var trace = Trace()
+        for (number, pages) in [1, 3, 2].enumerated() as EnumeratedSequence<[UInt64]> {
+            trace.append(
+                due: 0, .write,
+                [TraceSegment(address: UInt64(number) * 65536, byteCount: pages * 4096)])
+        }
+        func plan(_ pages: UInt64, _ strategy: any PinStrategy.Type) throws -> Plan {
+            var asked = Request()
+            asked.strategies = [strategy]
+            asked.tracePath = "trace"
+            asked.trace = ReplayedTrace(trace, name: "trace", identity: "0")
+            let queue = try Plan(asked).cells[0].map.queueLayout.pages.rawValue
+            asked.settings.pinLimit = PageCount(queue + pages)
+            return try Plan(asked)
+        }
+        for strategy in [RangeTree.self, PerPage.self, PinCache.self] as [any PinStrategy.Type] {
+            #expect(throws: Never.self) { try plan(3, strategy) }
+            #expect(throws: UsageError.self) { try plan(2, strategy) }
+        }
+        // With a page for what lies between two requests.
+        #expect(throws: Never.self) { try plan(8, LongLived.self) }
+        do {
+            _ = try plan(7, LongLived.self)
+            Issue.record("seven pages do")
+        } catch let error as UsageError {
+            // It has no size.
+            #expect(!"\(error)".contains("--size"))
         }
     }
 

@@ -35,7 +35,7 @@ import Virtqueue
     @Test func bytesStayWhereTheyAreInTheirPages() {
         var trace = Trace()
         trace.append(
-            due: 5, .read,
+            due: 0, .read,
             [
                 TraceSegment(address: 77 * 4096 + 512, byteCount: 100),
                 TraceSegment(address: 78 * 4096 - 1, byteCount: 4098),
@@ -46,7 +46,7 @@ import Virtqueue
             Array(layout.runs(of: 0)) == [
                 ByteRun(address: 512, byteCount: 100), ByteRun(address: 4095, byteCount: 4098),
             ])
-        #expect(layout[0].byteCount == 4198 && layout[0].direction == .read && layout[0].due == 5)
+        #expect(layout[0].byteCount == 4198 && layout[0].direction == .read && layout[0].due == 0)
         #expect(layout.direction != .write && layout.longestChain == 2)
     }
 
@@ -62,6 +62,18 @@ import Virtqueue
                 #expect(places[index] - places[index - 1] == (isNeighbour ? 1 : 2))
             }
         }
+    }
+
+    /// What a device pins at once: it merges ranges that touch, or share the last page of the one before, and no others.
+    @Test(
+        arguments: [
+            ([(1, 1)], 1), ([(1, 2), (3, 4)], 6), ([(1, 2), (2, 4)], 5), ([(5, 1), (1, 4)], 5),
+            ([(1, 4), (1, 4)], 8), ([(1, 1), (1, 1)], 1), ([(9, 1), (7, 1), (5, 1)], 3),
+        ] as [([(page: UInt64, pages: UInt64)], UInt64)])
+    func knowsItsLargestRequest(_ ranges: [(page: UInt64, pages: UInt64)], _ pages: UInt64) {
+        #expect(TraceLayout(Self.trace([ranges])).largestRequest == PageCount(pages))
+        let others = TraceLayout(Self.trace([[(100, 1)], ranges, [(1, 1)]]))
+        #expect(others.largestRequest == PageCount(pages))
     }
 
     @Test func theGuestHasRoomForIt() throws {

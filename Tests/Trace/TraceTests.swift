@@ -56,8 +56,9 @@ import Testing
 
     @Test func theLargestNumbersComeBack() throws {
         var trace = Trace()
+        trace.append(due: 0, .write, [TraceSegment(address: 0, byteCount: 1)])
         trace.append(
-            due: TraceReader.dueLimit, queue: .max, .read,
+            due: Trace.spanLimit, queue: .max, .read,
             [TraceSegment(address: 1 << 44 - 1, byteCount: 1)])
         #expect(try Trace(trace.text) == trace)
     }
@@ -73,6 +74,14 @@ import Testing
             #expect(one.address + one.byteCount == next.address)
         }
         #expect(segments.reduce(0) { $0 + $1.byteCount } == 5 << 30)
+    }
+
+    /// Whoever cuts a part out need not change its times, however late it begins.
+    @Test(arguments: [700_000_000_000, UInt64.max - 1500])
+    func timesCountFromTheFirstRequest(_ start: UInt64) throws {
+        let trace = try read("\(start),0,write,1+1\n\(start + 1500),0,read,2+1\n")
+        #expect(trace.requests.map(\.due) == [0, 1500] && trace.span == 1500)
+        #expect(try Trace(trace.text) == trace)
     }
 
     @Test func commentsAndAMissingEndAreRight() throws {
@@ -92,7 +101,7 @@ import Testing
             (head + "x,0,write,1+1\n", 3, "due_ns"),
             (head + "-1,0,write,1+1\n", 3, "due_ns"),
             (head + "18446744073709551616,0,write,1+1\n", 3, "due_ns"),
-            (head + "86400000000001,0,write,1+1\n", 3, "a day"),
+            (head + "7,0,write,1+1\n86400000000008,0,write,1+1\n", 4, "a day"),
             (head + "5,0,write,1+1\n4,0,write,1+1\n", 4, "before"),
             (head + "0,65536,write,1+1\n", 3, "queue"),
             (head + "0,,write,1+1\n", 3, "queue"),
@@ -118,6 +127,55 @@ import Testing
     func whatIsWrongHasALine(_ text: String, _ line: Int, _ words: String) throws {
         let error = try #require(refusal(text))
         #expect(error.line == line && error.reason.contains(words), "\(error)")
+    }
+
+    /// What a guest sends is written so that it can be read, or not at all: descriptors of 4 GiB are three ranges each, and
+    /// more than a request has if there are enough of them.
+    @Test func whatNoReaderWouldTakeIsLeftOut() throws {
+        let usual = [TraceSegment(address: 4096, byteCount: 4096)]
+        var writer = TraceWriter()
+        var text = writer.header
+        writer.write(due: 0, queue: 0, .write, usual, to: &text)
+        for count in [Trace.chainLimit / 3, Trace.chainLimit / 3 + 1, 32_766] {
+            let hostile = (0..<count).map {
+                TraceSegment(address: UInt64($0 % 9) * 8192 + 5, byteCount: 4 << 30 - 1)
+            }
+            writer.write(due: 1, queue: 0, .read, hostile, to: &text)
+        }
+        writer.write(due: 2, queue: 0, .write, usual, to: &text)
+        #expect(writer.count == 3 && writer.lost == 2 && writer.limit == nil)
+        let trace = try Trace(text + writer.end(lost: 5))
+        #expect(trace.requests.map(\.due) == [0, 1, 2] && trace.lost == 7)
+        #expect(trace.segments(of: 1).count == Trace.chainLimit / 3 * 3)
+    }
+
+    /// At the first request too many it is over, and the text stays within what a reader takes.
+    @Test(
+        arguments: [
+            (TraceWriter.Limits(requests: 3), "3 requests", 3),
+            (TraceWriter.Limits(ranges: 9), "9 ranges", 4),
+            (TraceWriter.Limits(bytes: 400), "400 bytes", nil), (TraceWriter.Limits(), "a day", 6),
+        ] as [(TraceWriter.Limits, String, UInt64?)])
+    func stopsWhereATraceIsFull(
+        _ limits: TraceWriter.Limits, _ words: String, _ count: UInt64?
+    ) throws {
+        var writer = TraceWriter(limits)
+        var text = writer.header
+        let segments = [4096, 12288].map { TraceSegment(address: $0, byteCount: 4096) }
+        for number in 0..<10 as Range<UInt64> {
+            writer.write(
+                due: 7 + number * Trace.spanLimit / 5, queue: 0, .write, segments, to: &text)
+        }
+        let reason = try #require(writer.limit)
+        #expect(reason.contains(words))
+        if let count { #expect(writer.count == count) }
+        #expect(writer.count > 0 && writer.count + writer.lost == 10)
+        text += writer.end(lost: .max - 10)
+        #expect(text.count <= limits.bytes)
+        let trace = try Trace(text)
+        #expect(trace.requests.count == Int(writer.count))
+        #expect(trace.lost == .max - 10 + writer.lost)
+        #expect(String(decoding: text, as: UTF8.self).contains("\n# full: \(reason)\n# end: "))
     }
 
     @Test func tooMuchIsRefused() {

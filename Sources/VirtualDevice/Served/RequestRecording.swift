@@ -29,10 +29,9 @@ final class RequestRecording {
     }
 }
 
-/// When a queue's requests became available. The device looks at the ring only between two requests, so a time may be late
-/// by the length of one.
+/// When a queue's requests became available, as far as anybody has looked at its ring.
 struct ArrivalTimes {
-    /// One past the last entry of the available ring that was seen.
+    /// One past the last entry of the available ring that was seen, unless entries were taken that nobody had seen before.
     private var seen: UInt16
     /// In ticks, by the entry's index modulo their number, which is the queue's size.
     private var times: [UInt64]
@@ -42,15 +41,26 @@ struct ArrivalTimes {
         times = Array(repeating: 0, count: queueSize)
     }
 
-    /// Takes that all entries before `index` are there now; no more than the queue's size of them are new.
-    mutating func note(before index: UInt16, at now: UInt64) {
-        // An index that went back says nothing new.
-        guard Int16(bitPattern: index &- seen) > 0 else { return }
-        while seen != index {
+    /// Takes that all entries before `end` are there now, where `next` is the one that is taken next. An index that went
+    /// back, or is further ahead than the queue has entries, says nothing.
+    mutating func note(from next: UInt16, before end: UInt16, at now: UInt64) {
+        if waiting(from: next) == 0 { seen = next }
+        let there = end &- next
+        guard Int(there) <= times.count, there > seen &- next else { return }
+        while seen != end {
             times[Int(seen) % times.count] = now
             seen &+= 1
         }
     }
 
-    subscript(_ index: UInt16) -> UInt64 { times[Int(index) % times.count] }
+    /// When the entry that is taken next was first seen, in ticks; nil where it was not yet.
+    func arrival(of next: UInt16) -> UInt64? {
+        waiting(from: next) > 0 ? times[Int(next) % times.count] : nil
+    }
+
+    /// How many entries have been seen and not been taken.
+    private func waiting(from next: UInt16) -> Int {
+        let count = Int(seen &- next)
+        return count <= times.count ? count : 0
+    }
 }

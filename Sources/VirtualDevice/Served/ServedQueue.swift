@@ -108,7 +108,7 @@ final class ServedQueue {
         queue.suppressNotifications()
         while count < limit {
             let depth = queue.depth
-            let arrival = turn.recording == nil ? 0 : noteArrivals(depth, turn.clock.now())
+            let arrival = turn.recording == nil ? 0 : nextArrival(turn.clock)
             switch takeNext(turn, view) {
             case .empty: return (count, nil)
             case .broken(let reason):
@@ -120,7 +120,7 @@ final class ServedQueue {
                 let (status, written) = turn.serve(&request, depth: depth)
                 finish(status, written, turn, dirtyLog)
                 // Once the guest has its answer: nobody waits for this.
-                turn.recording?.take(request, queue: number, arrival: arrival)
+                turn.record(request, of: number, arrival: arrival)
             case .unsupported: finish(.unsupported, 0, turn, dirtyLog)
             case .invalid: finish(.ioError, 0, turn, dirtyLog)
             }
@@ -130,14 +130,22 @@ final class ServedQueue {
         return (count, nil)
     }
 
-    /// When the request that comes next was seen to be available, in ticks.
+    /// Looks which requests are there by now, in ticks.
+    func noteArrivals(_ now: UInt64) {
+        guard !isBroken else { return }
+        let (next, depth) = (queue.availableIndex, UInt16(truncatingIfNeeded: queue.depth))
+        if arrivals == nil { arrivals = ArrivalTimes(queueSize: queueSize, from: next) }
+        arrivals!.note(from: next, before: queue.usedIndex &+ depth, at: now)
+    }
+
+    /// When the request that comes next was seen to be there, in ticks. Nobody has seen one that the device before this one
+    /// left, or that is made available before it is taken: those have the present.
     @inline(never)
-    private func noteArrivals(_ depth: Int, _ now: UInt64) -> UInt64 {
-        if arrivals == nil {
-            arrivals = ArrivalTimes(queueSize: queueSize, from: queue.availableIndex)
+    private func nextArrival(_ clock: TickClock) -> UInt64 {
+        guard again.isEmpty, let known = arrivals?.arrival(of: queue.availableIndex) else {
+            return clock.now()
         }
-        arrivals!.note(before: queue.usedIndex &+ UInt16(truncatingIfNeeded: depth), at: now)
-        return again.isEmpty ? arrivals![queue.availableIndex] : now
+        return known
     }
 
     @inline(__always)

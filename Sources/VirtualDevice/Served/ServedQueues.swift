@@ -2,6 +2,7 @@ import GuestMemory
 import PinLock
 import Telemetry
 import VhostUser
+import Virtqueue
 
 /// The queues of a device that serves: those that the front-end has started, by their numbers.
 final class ServedQueues {
@@ -27,11 +28,31 @@ final class ServedQueues {
         var hasMore = false
         for index in queues.indices {
             guard let queue = queues[index], backend.mayServe(index) else { continue }
-            let (served, broken) = queue.serve(atMost: Self.batch, turn, view, log)
+            let (served, broken) =
+                turn.recording == nil
+                ? queue.serve(atMost: Self.batch, turn, view, log)
+                : serveRecorded(queue, turn, view, log, of: backend)
             hasMore = hasMore || served == Self.batch
             if let broken { lose(queue, "the virtqueue is broken: \(broken)") }
         }
         return hasMore
+    }
+
+    /// The same where requests are recorded: between any two of them a look at all queues, since what arrives is noted when
+    /// it is seen.
+    private func serveRecorded(
+        _ queue: ServedQueue, _ turn: ServedTurn, _ view: GuestView, _ log: DirtyLog?,
+        of backend: borrowing Backend
+    ) -> (count: Int, broken: BrokenQueue?) {
+        for served in 0..<Self.batch {
+            let now = turn.clock.now()
+            for case let other? in queues where backend.mayServe(other.number) {
+                other.noteArrivals(now)
+            }
+            let (count, broken) = queue.serve(atMost: 1, turn, view, log)
+            if count == 0 || broken != nil { return (served + count, broken) }
+        }
+        return (Self.batch, nil)
     }
 
     /// The descriptors that say when a queue has something, and how long to wait for them at most; where nobody is busy, the

@@ -126,6 +126,12 @@ final class ServedTurn {
         return (end.outcome == .ok ? .ok : .ioError, written)
     }
 
+    /// Writes down a request that has its answer, where that is wanted. What lies outside the disk was never carried out.
+    func record(_ request: borrowing DeviceRequest, of queue: Int, arrival: UInt64) {
+        guard let recording, request.fits(sectors: sectors) else { return }
+        recording.take(request, queue: queue, arrival: arrival)
+    }
+
     /// So many segments are read in a microsecond or two.
     private static let shortChain = 64
 
