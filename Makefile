@@ -34,7 +34,7 @@ compare-with: build ## Measure REV=HEAD~1 and this tree in turns; ARGS= what, AB
 
 test: ## Build and run all tests, in some eight minutes
 	@scripts/setup test
-	@scripts/check build optimised suites exhaustive program
+	@scripts/check build suites+optimised exhaustive program
 
 check: ## Lint, sanitizers, fuzzing and models, in some fifteen minutes
 	@scripts/setup check

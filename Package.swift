@@ -137,7 +137,9 @@ let package = Package(
         suite(
             "Experiment", on: "Experiment", "Settings", "Guest", "Trace", "PinLock", "DmaWriter",
             "GuestMemory"),
-        suite("Options", on: "dma-bench", "Experiment", "Settings", "DmaReport", "GuestMemory"),
+        suite(
+            "Options", on: "dma-bench", "Experiment", "Settings", "Trace", "DmaReport",
+            "GuestMemory"),
         suite(
             "EndToEnd", on: "dma-bench", "VhostUser", "Trace", "GuestMemory", "DmaLinux", "CLinux",
             "CRefuse",

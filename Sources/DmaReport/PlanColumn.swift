@@ -29,9 +29,10 @@ package struct PlanColumn: Sendable {
 
     package static let all: [PlanColumn] = [
         size,
-        PlanColumn("guest", "guest"),
-        PlanColumn("trace", "trace"),
-        PlanColumn("speed", "speed"),
+        // Whose requests they are is a choice in every row: those of the harness are not those of a trace.
+        PlanColumn("guest", "guest") { $0.guest ?? "harness" },
+        PlanColumn("trace", "trace", "--trace") { $0.trace ?? "none" },
+        PlanColumn("speed", "speed", "--speed") { $0.speed ?? "none" },
         PlanColumn("store", "store"),
         PlanColumn("queues", "queues"),
         PlanColumn("entry", "entry_bytes", "--entry") { Human.size(bytes: $0.entryBytes) },

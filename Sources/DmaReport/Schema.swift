@@ -31,7 +31,9 @@ public enum Schema {
         Column(
             "engine", \.engine, "Instructions that the device writes with; none where it does not.",
             formerly: ["movsb": "stosq"]),
-        Column("lanes", \.lanes, "Threads with which each device writes."),
+        Column(
+            "lanes", \.lanes,
+            "Threads with which each device writes; it reads with one, whatever this says."),
         Column("backing", \.backing, "Kind of memory behind the guest."),
         Column(
             "memory_node", \.memoryNode, "NUMA node that holds guest memory, as the kernel says."),
@@ -284,7 +286,8 @@ public enum Schema {
             "Who sleeps until notified: poll, nobody; devices; eventfd, devices and vCPUs."),
         Column(
             "device_busy", \.deviceBusy,
-            "Share of its measured time that each device was within a request, in their order."),
+            "Share of the measured time, also before its first request, that each device was within one, in their order."
+        ),
         Column(
             "device_gaps", \.deviceGaps,
             "Times in which something took more than 10 us from a device while it waited for requests."
@@ -395,7 +398,7 @@ public enum Schema {
             "Pause from a DMA request's end to the next one in a closed loop."),
         Column(
             "due_ns_p50", \.dueNsP50, unit: "ns",
-            "Median time of a DMA request from when it was due until the guest had it back; empty where none is due before another one's end."
+            "Median time of a DMA request from when it was due until the guest had it back; empty of a closed loop without a pause and with one in flight."
         ),
         Column(
             "due_ns_p99", \.dueNsP99, unit: "ns",

@@ -17,9 +17,9 @@ package struct SummaryAnswer {
         // What holds no pages has nothing to say of the cost of holding them.
         let locks = safe.filter(\.plan.holdsItsPages)
         let candidates = [locks, safe, priced].first { !$0.isEmpty } ?? []
-        guard let largest = candidates.compactMap(\.plan.sizeBytes).max(),
-            let chosen = candidates.first(where: { $0.plan.sizeBytes == largest })
-        else {
+        // Nil where all are requests of any size: a real guest's, or a trace's.
+        let largest = candidates.compactMap(\.plan.sizeBytes).max()
+        guard let chosen = candidates.first(where: { $0.plan.sizeBytes == largest }) else {
             named = []
             text =
                 measured.isEmpty
@@ -35,14 +35,19 @@ package struct SummaryAnswer {
             .sorted { Self.price($0) ?? 0 < Self.price($1) ?? 0 }
         named = [first] + others.prefix(Self.most - 1)
 
-        let entries = first.entries == 1 ? "1 entry" : Human.grouped(first.entries) + " entries"
+        let entries =
+            switch first.entries {
+            case nil: "the entries of a request"
+            case 1: "1 entry"
+            case let count?: Human.grouped(count) + " entries"
+            }
         let what = "\(entries) (\(Self.description(of: first, among: cells)))"
         let start =
             if first.cost == nil {
                 "A pin and unpin of \(what) takes \(Human.nanoseconds(first.pair))"
             } else {
                 "Checking, locking and unlocking \(what) costs "
-                    + "\(Human.percent(first.cost)) of the \(first.plan.transfer)"
+                    + "\(Human.percent(first.cost)) of the \(first.transfer)"
             }
         let phrases = ["\(start) with \(Self.name(first))"] + named.dropFirst().map(Self.phrase)
         text = phrases.joined(separator: ", ") + "."
@@ -67,6 +72,7 @@ package struct SummaryAnswer {
             $0.title != PlanColumn.size.title && $0.text(cell.plan) != Human.missing
         }
         let texts = others.map { Text.printable("\($0.title) \($0.text(cell.plan))") }
-        return ([PlanColumn.size.text(cell.plan)] + texts).joined(separator: ", ")
+        let size = cell.plan.sizeBytes.map { Human.size(bytes: $0) } ?? "of any size"
+        return ([size] + texts).joined(separator: ", ")
     }
 }

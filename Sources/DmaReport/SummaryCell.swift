@@ -46,6 +46,12 @@ package struct SummaryCell: Sendable {
         }
     }
 
+    /// What happened to the data of its requests, in a word, in all rounds.
+    var transfer: String {
+        let transfers = Set((measured.isEmpty ? [plan] : measured).map(\.transfer))
+        return transfers.count == 1 ? transfers.first! : "write or read"
+    }
+
     /// Nanoseconds of one pin and one unpin.
     package var pair: Double? {
         median { row in
@@ -63,10 +69,10 @@ package struct SummaryCell: Sendable {
         measured.contains { $0.status == .violation || $0.violations ?? 0 > 0 }
     }
 
-    /// RMP entries behind the buffer; none where requests have no size.
-    var entries: UInt64 {
+    /// RMP entries behind the buffer; nil where requests have any size.
+    var entries: UInt64? {
+        guard let size = plan.sizeBytes else { return nil }
         let entry = max(1, plan.entryBytes)
-        let size = plan.sizeBytes ?? 0
         return size / entry + (size % entry == 0 ? 0 : 1)
     }
 
@@ -77,11 +83,11 @@ package struct SummaryCell: Sendable {
 }
 
 extension Row {
-    /// What happens to the data of its requests, in a word.
+    /// What happens to the data of its requests, in a word. A real guest's go the ways they were counted.
     package var transfer: String {
-        switch direction {
-        case nil, "write": "write"
-        case "read": "read"
+        switch (direction, inRequests ?? 0 > 0, outRequests ?? 0 > 0) {
+        case ("read", _, _), (nil, false, true): "read"
+        case ("write", _, _), (nil, _, false): "write"
         default: "write or read"
         }
     }

@@ -8,7 +8,7 @@ struct SummaryTable {
         let varied = PlanColumn.varied(in: cells.map(\.plan)).map { column in
             Column(title: column.title, importance: 100) { column.text($0.plan) }
         }
-        let transfers = Set(cells.map(\.plan.transfer))
+        let transfers = Set(cells.map(\.transfer))
         let transfer = transfers.count == 1 ? transfers.first! : "write or read"
         let measured = Self.measured(transfer).filter { column in
             cells.contains { column.text($0) != Human.missing }

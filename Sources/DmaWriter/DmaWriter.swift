@@ -38,9 +38,11 @@ public final class DmaWriter {
     /// Makes the engine ready to write `stamp`: once per request, before its first write and not
     /// part of it.
     ///
-    /// Only `copy` and `file` have anything to do, where it is the device's data that would have come off a
-    /// wire or disk.
-    public func prepare(_ stamp: Stamp) { filler.prepare(stamp) }
+    /// Only `copy` and `file` have anything to do, where it is the device's data that would have come off a wire or disk:
+    /// `byteCount` bytes of it, 4 MiB at most, are stored there.
+    public func prepare(_ stamp: Stamp, byteCount: UInt64 = .max) {
+        filler.prepare(stamp, byteCount: byteCount)
+    }
 
     /// Fills the range. Every store of every lane is ordered before a release store that follows
     /// the return.

@@ -15,7 +15,10 @@ final class FileSource {
         file = try SharedMapping.create(name: "dma-source", byteCount: Self.byteCount)
     }
 
-    func hold(_ word: UInt64) { clinux_fill_rep_stosq(file.base, word, Self.byteCount) }
+    /// As much as a request of so many bytes is read out of.
+    func hold(_ word: UInt64, _ byteCount: UInt64) {
+        clinux_fill_rep_stosq(file.base, word, heldBytes(of: byteCount, at: Self.byteCount))
+    }
 
     /// Has the kernel write that many bytes (pread(2)): each word lies at a multiple of its size. Returns where it stopped,
     /// and everything below that is written; nil where it did not.

@@ -80,9 +80,9 @@ struct Filler: Sendable {
         watched = expectsFaults ? code : nil
     }
 
-    func prepare(_ stamp: Stamp) {
-        source?.hold(engine.pattern(of: stamp))
-        file?.hold(engine.pattern(of: stamp))
+    func prepare(_ stamp: Stamp, byteCount: UInt64) {
+        source?.hold(engine.pattern(of: stamp), byteCount)
+        file?.hold(engine.pattern(of: stamp), byteCount)
     }
 
     /// Fills whole lines, and begins at one; on return, a release store orders every byte before it.
@@ -139,6 +139,12 @@ struct Filler: Sendable {
     }
 }
 
+/// What a source of `limit` bytes has to hold for a request: its bytes and a word more, since they may begin anywhere within
+/// the first; whole words.
+func heldBytes(of byteCount: UInt64, at limit: Int) -> Int {
+    Int(min((min(byteCount, UInt64(limit)) + 15) & ~7, UInt64(limit)))
+}
+
 /// The device's own memory, out of which the `copy` engine writes.
 private final class CopySource {
     private static let byteCount = 4 << 20
@@ -151,8 +157,9 @@ private final class CopySource {
 
     deinit { base.deallocate() }
 
-    func hold(_ word: UInt64) {
-        clinux_fill_rep_stosq(base, word, Self.byteCount)
+    /// As much as a request of so many bytes is copied out of.
+    func hold(_ word: UInt64, _ byteCount: UInt64) {
+        clinux_fill_rep_stosq(base, word, heldBytes(of: byteCount, at: Self.byteCount))
         held = word
     }
 

@@ -44,8 +44,10 @@ public final class Driver: GuestProgram {
     private var completion: Completion?
     private var generations: [UInt64] = []
     private var hasSettled = false
-    /// From which generation on requests are measured.
+    /// From which generation on requests are measured, since when, and until when: in ticks.
     private var measuredFrom = UInt64.max
+    private var measuredSince: UInt64?
+    private var measuredUntil: UInt64 = 0
     private var failures = FailureStreak()
     private var isHopeless = false
 
@@ -96,7 +98,7 @@ public final class Driver: GuestProgram {
             completion = try nextCompletion()
         } catch {
             control.fail(error)
-            return finish()
+            return finish(moment.now)
         }
         guard let completion else {
             return ring.outstanding < depth ? startRequest(moment.now) : .idle(until: .max)
@@ -167,16 +169,21 @@ public final class Driver: GuestProgram {
         let isMeasured = control.mayMeasure(now)
         if control.isOver || (isMeasured && control.isEnough(now)) {
             paced?.finish(at: now, left: control.requestsLeft)
-            return comeToTheEnd()
+            return comeToTheEnd(now)
         }
         guard isMeasured else { return submit(due: nil, now) }
+        if measuredSince == nil {
+            // What is measured does not wait behind the warm-up.
+            guard ring.outstanding == 0 else { return .idle(until: .max) }
+            measuredSince = now
+        }
         var due = now
         if paced != nil {
-            guard let next = paced!.next(at: now) else { return comeToTheEnd() }
+            guard let next = paced!.next(at: now) else { return comeToTheEnd(now) }
             guard next <= now else { return .idle(until: next) }
             due = next
         }
-        guard control.claimRequest() else { return comeToTheEnd() }
+        guard control.claimRequest() else { return comeToTheEnd(now) }
         if measuredFrom == .max {
             measuredFrom = generation + 1
             signals.measure(measuredFrom)
@@ -200,7 +207,7 @@ public final class Driver: GuestProgram {
         return .worked
     }
 
-    /// Submits the trace's next request. In the warm-up it is one at a time: what is measured does not wait behind many.
+    /// Submits the trace's next request. In the warm-up it is one at a time.
     private func submitTraced(due: UInt64?, _ now: UInt64) -> ProgramStep {
         guard due != nil || ring.outstanding == 0 else { return .idle(until: .max) }
         generation += 1
@@ -239,12 +246,13 @@ public final class Driver: GuestProgram {
 
     /// No more requests are wanted for now: done, once those in flight have come back. One of them may be refused, and is
     /// then made up for.
-    private func comeToTheEnd() -> ProgramStep {
-        ring.outstanding > 0 ? .idle(until: .max) : finish()
+    private func comeToTheEnd(_ now: UInt64) -> ProgramStep {
+        ring.outstanding > 0 ? .idle(until: .max) : finish(now)
     }
 
-    private func finish() -> ProgramStep {
+    private func finish(_ now: UInt64) -> ProgramStep {
         state = .done
+        measuredUntil = now
         if isHopeless { control.noteHopeless(false) }
         control.noteEnd()
         return .done
@@ -276,6 +284,15 @@ public final class Driver: GuestProgram {
         guard traced != nil else { return false }
         traced!.add(to: &figures)
         return true
+    }
+
+    /// For how long it has measured, from when its first request could be due until its last one came back; zero where it
+    /// never did.
+    public var measuredNanoseconds: Double {
+        measuredSince.map {
+            clock.nanoseconds(from: TickClock.elapsed(from: $0, to: measuredUntil))
+        }
+            ?? 0
     }
 
     /// How many requests in a row were not completed, for want of room for their pins.

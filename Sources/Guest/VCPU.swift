@@ -73,6 +73,8 @@ public final class VCPU {
                 index += 1
             }
             if !worked {
+                // The clock is read behind the pause: what is found by the next steps was not there before.
+                if case .poll = idling { pauseProcessor() }
                 last = note(.idle(until: next), since: last)
             }
             // Where a program is due soon, it comes first; where one always is, there is no better moment.
@@ -108,10 +110,7 @@ public final class VCPU {
 
     /// Nothing is to be done before `due`; returns the present. Time that it slept is nobody's gap.
     private func wait(until due: UInt64, _ now: UInt64) -> UInt64 {
-        guard case .sleep(let sleep) = idling else {
-            pauseProcessor()
-            return now
-        }
+        guard case .sleep(let sleep) = idling else { return now }
         let left = due > now ? clock.nanoseconds(from: due &- now) as UInt64 : 0
         if left > Self.sleepMargin {
             sleep(.after(nanoseconds: min(left - Self.sleepMargin, Self.longestSleep)))

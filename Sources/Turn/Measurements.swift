@@ -10,8 +10,8 @@ public final class Measurements {
     public private(set) var requests = RequestStatistics()
     /// Of each device, in their order.
     public private(set) var interference: [Interference] = []
-    /// The share of its measured time that each device was within a request.
-    public private(set) var utilisation: [Double] = []
+    /// For how long each device was within a request, in nanoseconds.
+    private(set) var busyNanoseconds: [Double] = []
     /// What each has found converted under its pins, with the first page of all.
     public private(set) var firstStale: String?
     public private(set) var faults = FaultTotals()
@@ -25,8 +25,7 @@ public final class Measurements {
         let stored = device.telemetry.statistics
         requests.add(storedIn: stored)
         let own = stored.load(as: RequestStatistics.Totals.self)
-        let span = done.interference.spanNanoseconds
-        utilisation.append(span > 0 ? min(1, own.busy / span) : 0)
+        busyNanoseconds.append(own.busy)
         interference.append(done.interference)
         faults.add(done.faults)
         cache.add(done.cache)

@@ -53,7 +53,9 @@ struct TurnConclusion {
         let wrongStores = isBroken ? faults.count : 0
         let oracle = guest.hosted.oracle
         return TurnOutcome(
-            measurements: measurements, copyMedian: guest.copyMedian, dues: guest.dues,
+            measurements: measurements,
+            measuredNanoseconds: guest.drivers.map(\.measuredNanoseconds),
+            copyMedian: guest.copyMedian, dues: plan.countsFromDue ? guest.dues : nil,
             replay: guest.replay,
             conversions: conversions,
             setupPSCNanoseconds: guest.setupPSCNanoseconds,

@@ -37,6 +37,8 @@ public struct ReplayFigures: Sendable {
 /// What came of one turn.
 public struct TurnOutcome {
     public let measurements: Measurements
+    /// For how long each driver has measured, in nanoseconds.
+    let measuredNanoseconds: [Double]
     /// Median of the guest's copies of whole requests out of its pools, in nanoseconds; nil where it has none.
     public let copyMedian: UInt64?
     /// What became of requests that had a time at which they were due; nil where none had.
@@ -84,6 +86,11 @@ public struct TurnOutcome {
     /// nil where none did.
     public var longestPinWait: UInt64? {
         measurements.longestPinWait > 0 ? measurements.longestPinWait : nil
+    }
+
+    /// The share of its driver's measured time that each device was within a request.
+    public var utilisation: [Double] {
+        zip(measurements.busyNanoseconds, measuredNanoseconds).map { $1 > 0 ? min(1, $0 / $1) : 0 }
     }
 
     /// Whether somebody who took part has been stopped, and gone on.

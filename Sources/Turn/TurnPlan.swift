@@ -56,6 +56,10 @@ public struct TurnPlan: Sendable {
         return setup
     }
 
+    /// Whether a request may have to wait between when it is due and when it is submitted. One that comes as soon as the
+    /// only other one is completed has no time at which it was due.
+    var countsFromDue: Bool { trace == nil || settings.speed != .max || settings.depth > 1 }
+
     /// Requests of a device in flight at most.
     var depth: Int { trace == nil ? settings.depth : map.queueLayout.requests }
 

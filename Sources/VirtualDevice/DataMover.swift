@@ -35,13 +35,13 @@ struct DataMover {
     func flush() -> Bool { store?.flush() ?? true }
 
     /// To be called before a request's first pin; what is to be written is made ready.
-    mutating func start(generation: UInt64, writes: Bool) {
+    mutating func start(generation: UInt64, writes: Bool, byteCount: UInt64) {
         (moved, segment, offset) = (0, 0, 0)
         faults.start()
         sector = generation
         guard writes, let writer else { return }
         stamp = writer.stamp(generation: generation)
-        writer.prepare(stamp)
+        writer.prepare(stamp, byteCount: byteCount)
     }
 
     /// Moves what comes next of the data, as far as it lies in the ranges; the page at which it has to stop, nil where it

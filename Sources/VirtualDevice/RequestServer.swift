@@ -69,7 +69,9 @@ struct RequestServer: ~Copyable {
     private mutating func transfer(
         _ request: inout DeviceRequest, _ sample: inout DMASample
     ) -> End {
-        mover.start(generation: request.sector, writes: request.type == .in)
+        mover.start(
+            generation: request.sector, writes: request.type == .in,
+            byteCount: request.byteCount.rawValue)
         let first = clock.now()
         if let previousEnd {
             sample.gapTicks = TickClock.elapsed(from: previousEnd, to: first)

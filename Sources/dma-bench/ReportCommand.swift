@@ -30,9 +30,9 @@ struct ReportCommand: ParsableCommand {
     @Flag(help: "Take rows of different environments for those of one machine.") var force = false
 
     func run() throws {
-        let sources: [ReportPage.Source]
+        let sources: [ReportSource]
         do throws(InputError) {
-            sources = try files.map(ReportPage.Source.read)
+            sources = try files.map(ReportSource.read)
         } catch {
             throw Failure(.usage, error.description)
         }
@@ -69,7 +69,7 @@ struct ReportCommand: ParsableCommand {
         }
     }
 
-    private func page(_ sources: [ReportPage.Source]) throws -> String {
+    private func page(_ sources: [ReportSource]) throws -> String {
         var page = ReportPage(sources, generator: Build.description)
         if !noPictures {
             try drawing { () throws(Gnuplot.Failure) in
@@ -79,7 +79,7 @@ struct ReportCommand: ParsableCommand {
         return page.html
     }
 
-    private func pageOfMachines(_ sources: [ReportPage.Source]) throws -> String {
+    private func pageOfMachines(_ sources: [ReportSource]) throws -> String {
         var report = MachinesReport(sources, generator: Build.description)
         if !noPictures {
             try drawing { () throws(Gnuplot.Failure) in

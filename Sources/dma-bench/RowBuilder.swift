@@ -116,7 +116,7 @@ struct RowBuilder {
 
     private func fill(_ row: inout Row, interferenceOf outcome: TurnOutcome, best: Double?) {
         let (devices, vcpus) = (outcome.measurements.interference, outcome.vcpus)
-        row.deviceBusy = outcome.measurements.utilisation.map { ($0 * 10_000).rounded() / 10_000 }
+        row.deviceBusy = outcome.utilisation.map { ($0 * 10_000).rounded() / 10_000 }
         row.fill(devices: devices, vcpus: vcpus, best: best)
         row.vcpuStepNsMax = outcome.longestVCPUStep
         row.throttledNs = outcome.throttledNanoseconds

@@ -1,5 +1,6 @@
 import ArgumentParser
 import DmaReport
+import DmaWriter
 import Experiment
 import GuestMemory
 import PinLock
@@ -83,7 +84,7 @@ struct ServeCommand: ParsableCommand {
     @Option(
         parsing: .unconditional,
         help: "How the device writes with --store fill: nt, stosq, memset, copy, file.",
-        completion: .list(["nt", "stosq", "memset", "copy"]))
+        completion: .list(FillEngine.allCases.map(\.rawValue)))
     var engine = "nt"
     @Option(parsing: .unconditional, help: "Seed of everything random.")
     var seed = "1"

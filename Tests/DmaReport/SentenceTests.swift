@@ -114,6 +114,21 @@ import Testing
         #expect(Summary([small]).sentence.contains(" 1 entry (4 KiB) costs 40 % "))
     }
 
+    /// Beside requests of a size they are something else; alone they are all there is, and nobody was caught.
+    @Test func requestsOfATraceAreNotThoseOfASize() {
+        var trace = Row.measured("rangetree", pin: 1e6, write: 5e6, unpin: 1e6)
+        (trace.guest, trace.trace, trace.speed) = ("trace", "guest.csv", "max")
+        (trace.sizeBytes, trace.chunkBytes, trace.ranges) = (nil, nil, nil)
+        #expect(
+            Summary([perpage, trace]).sentence
+                == "Checking, locking and unlocking 262,144 entries (1 GiB, guest harness, trace none, speed none) costs "
+                + "2.9 % of the write with perpage.")
+        #expect(
+            Summary([trace]).sentence
+                == "Checking, locking and unlocking the entries of a request (of any size) costs "
+                + "40 % of the write with rangetree.")
+    }
+
     @Test func partlyCoveredEntriesCount() {
         var row = perpage
         row.sizeBytes = 4097

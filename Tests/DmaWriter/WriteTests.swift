@@ -19,7 +19,7 @@ import Testing
             let memory = try GuardedPages(pages: (lines.upperBound + 63) / 64)
             let stamp = writer.stamp(generation: UInt64(index))
             let range = memory.lines(lines)
-            writer.prepare(stamp)
+            writer.prepare(stamp, byteCount: UInt64(range.count))
             writer.write(range, stamp: stamp)
             let word = engine.pattern(of: stamp)
             #expect(firstWord(in: range, otherThan: word) == nil, "lines \(lines)")
@@ -45,7 +45,7 @@ import Testing
         let memory = try GuardedPages(pages: 9)
         for generation in UInt64(0)..<100 {
             let stamp = writer.stamp(generation: generation)
-            writer.prepare(stamp)
+            writer.prepare(stamp, byteCount: 5 * pageSize)
             for page in stride(from: 0, to: 9, by: 2) {
                 writer.write(memory.lines(page * 64..<(page + 1) * 64), stamp: stamp)
             }
@@ -92,7 +92,7 @@ import Testing
             for length in lengths {
                 let memory = try GuardedPages(pages: 4)
                 let stamp = writer.stamp(generation: UInt64(offset * 10_000 + length))
-                writer.prepare(stamp)
+                writer.prepare(stamp, byteCount: UInt64(length))
                 let range = UnsafeMutableRawBufferPointer(
                     rebasing: memory.bytes[offset..<offset + length])
                 #expect(writer.write(range, stamp: stamp) == length)

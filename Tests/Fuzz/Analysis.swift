@@ -30,7 +30,7 @@ public func fuzzAnalysis(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
             precondition(script.hasSuffix("\n"), "half a picture")
         }
     }
-    let source = ReportPage.Source(
+    let source = ReportSource(
         file: file, environment: .failure(InputError("f.env.json", "none")))
     let page = ReportPage([source], generator: "fuzz").html
     precondition(page.hasSuffix("</html>\n"), "half a page")

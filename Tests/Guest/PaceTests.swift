@@ -204,6 +204,51 @@ import Virtqueue
         #expect(seen.fromDue[100]! < 30_000)
     }
 
+    /// Requests of the warm-up are as many as may be in flight; the first that is measured waits for none of them, and
+    /// what is measured begins there.
+    @Test func theWarmUpIsOverBeforeTheFirstIsDue() throws {
+        let depth = 4
+        let map = try smallMap(devices: 1, requests: depth)
+        let view = try memory(of: map)
+        let signals = TestSignals(isSettled: false)
+        let control = TurnControl()
+        let driver = try Driver(
+            of: 0, map: map, view: view, control: control, signals: signals.signals,
+            clock: testClock, pace: openLoop(1000, .fixed), depth: depth)
+        let device = QueueEnd(map, 0, in: view)
+        var now = step
+        func drive() {
+            while case .worked = driver.step(Moment(now: now)) {}
+            now += step
+        }
+        drive()
+        #expect(driver.generation == UInt64(depth))
+        signals.isSettled.store(true, ordering: .releasing)
+        for left in (0..<depth).reversed() {
+            guard case .valid = device.next() else { throw Missing() }
+            device.complete(.ok)
+            drive()
+            #expect(driver.generation == UInt64(depth))
+            #expect((driver.measuredNanoseconds > 0) == false, "\(left) in flight")
+        }
+        // From then on the pace runs: the first one is due after an interval.
+        let begun = now - step
+        while driver.generation == UInt64(depth), now < begun + ticks(3_000_000) { drive() }
+        #expect(signals.measuresFrom.load(ordering: .relaxed) == UInt64(depth) + 1)
+        #expect(Double(now - begun) - Double(ticks(1_000_000)) < 3 * Double(step))
+        guard case .valid = device.next() else { throw Missing() }
+        device.complete(.ok)
+        control.end()
+        let last = now
+        drive()
+        // And so does the time by which a device's work is divided: it contains the wait.
+        let measured = driver.measuredNanoseconds
+        #expect(abs(measured - testClock.nanoseconds(from: last - begun)) < 1000)
+        #expect(measured > 999_000)
+    }
+
+    private struct Missing: Error {}
+
     /// So many requests are in flight, and no more, however many are due.
     @Test(arguments: [1, 2, 7])
     func asManyAreInFlightAsMayBe(depth: Int) throws {

@@ -2,6 +2,7 @@ import DmaReport
 import Experiment
 import Settings
 import Testing
+import Trace
 
 @testable import dma_bench
 
@@ -36,8 +37,21 @@ private let conditions = [
     "read-engine": ["direction": "read"], "speed": ["trace": "guest.csv"],
 ]
 
+extension Request {
+    /// As if the file of its trace were there.
+    func withTrace() -> Request {
+        guard let path = tracePath else { return self }
+        var (request, trace) = (self, Trace())
+        trace.append(due: 0, .write, [TraceSegment(address: 1 << 20, byteCount: 4096)])
+        request.trace = ReplayedTrace(trace, name: path, identity: path)
+        // A trace's requests have their own.
+        request.settings.size = TurnSettings().size
+        return request
+    }
+}
+
 /// A small request, and the same with the option's text.
-private func pair(_ option: RequestOption) throws -> (plain: Request, changed: Request) {
+func pair(_ option: RequestOption) throws -> (plain: Request, changed: Request) {
     let (text, strategy) = try #require(texts[option.name], "no text for \(option.option)")
     var all = ["size": "1M"].merging(conditions[option.name] ?? [:]) { $1 }
     if option.name != "strategy" { all["strategy"] = strategy }
@@ -106,7 +120,9 @@ private func pair(_ option: RequestOption) throws -> (plain: Request, changed: R
             let (plain, changed) = try pair(option)
             func text(_ request: Request) throws -> String {
                 var row = Row()
-                for option in options { option.fill(try Plan(request).cells[0], &row) }
+                for option in options {
+                    option.fill(try Plan(request.withTrace()).cells[0], &row)
+                }
                 return CSV.text(column.value(of: row))
             }
             #expect(try text(plain) != text(changed), "\(name) and \(column.name)")

@@ -28,8 +28,9 @@ public struct Comparison: Sendable {
     public private(set) var cells: [CellComparison] = []
     /// What in new, of a strategy that claims safety, wrote private pages, which it did not in base.
     public private(set) var violations: [String] = []
-    /// What does not show in the cells, one thing a line.
-    public private(set) var notes: [String] = []
+    /// What does not show in the cells, one thing a line, whatever rows and names of files have in them.
+    public var notes: [String] { found.map(Text.printable) }
+    private var found: [String] = []
 
     /// The rows of two files. Their runs are independent, and each has one value of a cell: the median over its rounds.
     /// Welch's test of logarithms. The names are for the reader.
@@ -64,8 +65,8 @@ public struct Comparison: Sendable {
         compare(pairs, metrics, comparison)
         findViolations(base: old.cells, new: young.cells)
         note(pairs)
-        notes += old.notes(metrics).map { "\(sides.names.base): \($0)" }
-        notes += young.notes(metrics).map { "\(sides.names.new): \($0)" }
+        found += old.notes(metrics).map { "\(sides.names.base): \($0)" }
+        found += young.notes(metrics).map { "\(sides.names.new): \($0)" }
     }
 
     /// The rows of one file: each value of a column of the plan against `base`, or the first, in pairs by run or by
@@ -86,7 +87,7 @@ public struct Comparison: Sendable {
         compare(pairs, metrics) { CellComparison(pairing: $0, $1, $2, by: .run) }
         findViolations(base: old, new: young)
         note(pairs)
-        notes += measured.notes(metrics)
+        found += measured.notes(metrics)
     }
 
     private mutating func compare(
@@ -112,18 +113,18 @@ public struct Comparison: Sendable {
 
     private mutating func note(_ pairs: CellPairs) {
         let (base, new) = sides.names
-        notes += list(pairs.onlyBase).map { "only in \(base): \($0)" }
-        notes += list(pairs.onlyNew).map { "only in \(new): \($0)" }
+        found += list(pairs.onlyBase).map { "only in \(base): \($0)" }
+        found += list(pairs.onlyNew).map { "only in \(new): \($0)" }
         let untested = cells.count - testedCount
         if untested > 0 {
-            notes.append("without a verdict: \(untested) of \(cells.count) comparisons; \(need)")
+            found.append("without a verdict: \(untested) of \(cells.count) comparisons; \(need)")
         }
         let undecided = cells.filter { $0.verdict == .inconclusive }
         if let threshold, !undecided.isEmpty {
             let differences = undecided.map { cell in
                 "\(describe(cell)) (\(cell.leastVisible.map(Self.percent) ?? "any"))"
             }
-            notes.append(
+            found.append(
                 "inconclusive at \(Self.percent(threshold)): \(undecided.count) of \(cells.count) comparisons, each with "
                     + "the least difference that would have shown: "
                     + differences.joined(separator: "; "))

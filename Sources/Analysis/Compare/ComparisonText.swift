@@ -37,7 +37,8 @@ extension Comparison {
                 ("\(column) against \(base), in pairs of runs or rounds", "paired t test")
             }
         let adjustment = testedCount > 1 ? ", adjusted for \(testedCount) comparisons (Holm)" : ""
-        return "\(what): medians, the ratio of their geometric means and its 95 % interval; "
+        return Text.printable(what)
+            + ": medians, the ratio of their geometric means and its 95 % interval; "
             + "p: \(test) of logarithms\(adjustment)"
     }
 

@@ -8,12 +8,21 @@ public struct Metric: Sendable {
 
     public var name: String { column.name }
 
-    /// Every numeric column that does not say what was asked for.
+    /// Every numeric column of which more or less is better: not what was asked for, nor what a guest chose to send, nor
+    /// where buffers came to lie.
     public static let all: [Metric] = {
         let asked = ["schema", "round", "position"] + PlanColumn.all.map(\.column.name)
-        let rates = ["ops", "write_bytes_per_s", "conversions", "cache_hits"]
+        let facts = [
+            "segments_p50", "segments_p99", "segments_max", "depth_p50", "depth_max",
+            "shared_pages",
+            "shared_lines", "cache_merges",
+        ]
+        let rates = [
+            "ops", "write_bytes_per_s", "conversions", "cache_hits", "in_requests", "in_bytes",
+            "out_requests", "out_bytes",
+        ]
         return Schema.columns.filter {
-            ["integer", "number"].contains($0.type) && !asked.contains($0.name)
+            ["integer", "number"].contains($0.type) && !(asked + facts).contains($0.name)
         }.map { Metric(column: $0, isRate: rates.contains($0.name)) }
     }()
 

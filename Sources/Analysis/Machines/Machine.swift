@@ -60,7 +60,7 @@ struct Machine: Sendable, Equatable {
     }
 
     /// Of every environment that the rows name, in the order of the rows.
-    static func of(_ sources: [ReportPage.Source]) -> [Machine] {
+    static func of(_ sources: [ReportSource]) -> [Machine] {
         let described = sources.flatMap { source in
             (try? source.environment.get()).map(all) ?? []
         }

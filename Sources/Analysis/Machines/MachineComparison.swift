@@ -26,34 +26,34 @@ struct MachineComparison: Sendable {
 
     /// A cell of the plan on all machines.
     struct Line: Sendable {
+        /// Strategy and plan as text: the same in every comparison.
+        let key: [String]
         let plan: Row
         /// By machine; nil where a machine has not measured it.
         fileprivate(set) var values: [Value?]
     }
 
     let baseline: String
+    let cost: ComparedCost
     let metric: Metric
     private(set) var lines: [Line] = []
 
-    /// Of what is compared: in place beside the write, and hot.
-    static let inPlace = "sync_share"
-    static let hot = "pair_hot_ns"
-
-    /// Nil where no strategy has this metric on every machine.
-    init?(_ machines: [MachineRows], metric name: String) {
-        guard let metric = Metric.all.first(where: { $0.name == name }) else { return nil }
+    /// Nil where no strategy has this cost on every machine.
+    init?(_ machines: [MachineRows], of cost: ComparedCost) {
+        let metric = cost.metric
         let measured = machines.map { machine in
-            machine.cells.cells.filter { $0.rounds.contains { Self.value(metric, $0) != nil } }
+            machine.cells.cells.filter { $0.rounds.contains { cost.value($0) != nil } }
         }
         guard let baseline = Self.baseline(measured) else { return nil }
-        (self.baseline, self.metric) = (baseline, metric)
+        (self.baseline, self.cost, self.metric) = (baseline, cost, metric)
         var places: [[String]: Int] = [:]
         for (index, cells) in measured.enumerated() {
             for cell in cells {
                 let place = places[cell.key] ?? lines.count
                 if place == lines.count {
                     places[cell.key] = place
-                    lines.append(Line(plan: cell.plan, values: machines.map { _ in nil }))
+                    lines.append(
+                        Line(key: cell.key, plan: cell.plan, values: machines.map { _ in nil }))
                 }
                 let runs = cell.runs(metric).map(\.value)
                 lines[place].values[index] = Value(median: Sample(runs).median)
@@ -68,11 +68,6 @@ struct MachineComparison: Sendable {
             }
         }
         decide()
-    }
-
-    /// A share of no write is no share.
-    private static func value(_ metric: Metric, _ row: Row) -> Double? {
-        metric.name == inPlace ? row.writtenSyncShare : metric.value(row)
     }
 
     /// The strategy that does what the question asks about, else the first that every machine has.

@@ -9,7 +9,7 @@ struct MachineRows: Sendable {
     let cells: MeasuredCells
 
     /// Each machine that the rows name, in their order.
-    static func all(_ sources: [ReportPage.Source]) -> [MachineRows] {
+    static func all(_ sources: [ReportSource]) -> [MachineRows] {
         let rows = Dictionary(grouping: sources.flatMap(\.file.rows), by: \.env)
         return Machine.of(sources).enumerated().map { index, machine in
             let name = index < 26 ? String(UnicodeScalar(UInt8(65 + index))) : "\(index + 1)"

@@ -31,9 +31,8 @@ struct MachineSentences {
                 && line.values.allSatisfy { $0?.comparison != nil }
         }
         let fewest = Unit.run.fewest
-        guard !others.isEmpty,
-            others.contains(where: { $0.values.allSatisfy { $0?.isByRuns ?? false } })
-        else {
+        let byRuns = others.filter { $0.values.allSatisfy { $0?.isByRuns ?? false } }
+        guard !byRuns.isEmpty else {
             let counts = machines.map { "\($0.name) has \(Unit.run.count($0.runCount))" }
             return [
                 """
@@ -42,7 +41,6 @@ struct MachineSentences {
                 """
             ]
         }
-        let byRuns = others.filter { $0.values.allSatisfy { $0?.isByRuns ?? false } }
         // What holds no pages, or does not keep its promise, has nothing to say of the cost of holding them.
         let locks = byRuns.filter { $0.plan.safe && $0.plan.holdsItsPages }
         let known = locks.isEmpty ? byRuns : locks
@@ -83,12 +81,13 @@ struct MachineSentences {
 
         var cost: String {
             let size =
-                base.plan.sizeBytes.map { Human.size(bytes: $0) } ?? "a real guest's requests"
+                base.plan.sizeBytes.map { "at " + Human.size(bytes: $0) }
+                ?? "with requests of any size"
             let values = zip(machines, base.values).map { machine, value in
                 "\(comparison.metric.text(value?.median)) on \(machine.title)"
             }
             return
-                "\(comparison.baseline) at \(size): \(comparison.what) is \(values.joined(separator: ", "))."
+                "\(comparison.baseline) \(size): \(comparison.cost.subject) is \(values.joined(separator: ", "))."
         }
 
         func less(_ lines: [MachineComparison.Line]) -> String? {
@@ -148,13 +147,6 @@ struct MachineSentences {
 }
 
 extension MachineComparison {
-    /// What is compared, as a subject.
-    var what: String {
-        metric.name == Self.inPlace
-            ? "the share of the DMA that locking takes"
-            : "a pin and unpin in a loop without a write"
-    }
-
     /// `470 x`.
     static func times(_ factor: Double?) -> String {
         factor.map { Human.decimal($0, digits: $0 < 9.95 ? 2 : 3) + " x" } ?? Human.missing

@@ -3,34 +3,27 @@ import DmaReport
 /// Rows of several machines: what each says by itself, ratios within each, and what holds on all of them. As a page or
 /// as text; the same rows give the same.
 public struct MachinesReport {
-    private let sources: [ReportPage.Source]
+    private let sources: [ReportSource]
     private let machines: [MachineRows]
     private let generator: String
     /// In place, where anything was written; and hot.
     private let comparisons: [MachineComparison]
-    private var pictures: [PagePicture]?
-    private var omitted: [String] = []
+    private var pictures: PagePictures?
 
     /// `generator` is the program and its version.
-    public init(_ sources: [ReportPage.Source], generator: String) {
+    public init(_ sources: [ReportSource], generator: String) {
         self.sources = sources
         self.generator = generator
         let machines = MachineRows.all(sources)
         self.machines = machines
-        comparisons = [MachineComparison.inPlace, MachineComparison.hot].compactMap {
-            MachineComparison(machines, metric: $0)
-        }
+        comparisons = ComparedCost.allCases.compactMap { MachineComparison(machines, of: $0) }
     }
 
     /// Draws what the rows have the data for. Without this the page has no pictures, and says so.
     public mutating func draw(isInterrupted: () -> Bool) throws(Gnuplot.Failure) {
         let figures = MachineFigures(machines, comparisons.first, sources: sources.map(\.file.path))
-        var drawn: [PagePicture] = []
-        for figure in figures.drawn {
-            let svg = try Gnuplot.svg(figure, isInterrupted: isInterrupted)
-            drawn.append(PagePicture(figure: figure, svg: svg))
-        }
-        (pictures, omitted) = (drawn, figures.omitted)
+        pictures = try PagePictures(
+            figures.drawn, omitted: figures.omitted, isInterrupted: isInterrupted)
     }
 
     private static let title = "\(ReportPage.title), on several machines"
@@ -56,17 +49,16 @@ public struct MachinesReport {
         }
         for comparison in comparisons {
             let table = MachineTable(machines, comparison)
-            mail.heading(table.title)
+            mail.heading(comparison.cost.title)
             mail.table(table.values)
             mail.heading("How many times as much \(comparison.baseline) takes on the same machine")
             mail.table(table.factors)
         }
         mail.item("~ no difference shown, ? fewer than \(Unit.run.fewest) runs, * unsafe")
         mail.heading("The commands, as far as the rows tell them")
-        for words in Tally(machines.flatMap { commands($0.rows) }.map { $0.joined(separator: " ") })
-            .entries
-        {
-            mail.command(words.text.split(separator: " ").map(String.init))
+        var told: Set<[String]> = []
+        for words in machines.flatMap({ commands($0.rows) }) where told.insert(words).inserted {
+            mail.command(words)
         }
         mail.heading("Read with care")
         for warning in MachineWarnings.all(machines) { mail.item(warning) }
@@ -88,30 +80,21 @@ public struct MachinesReport {
             """
             <h1>\(Self.title)</h1>
             <p class="dim">\(sources.map(\.file.path).joined(separator: ", "))</p>
-            <section class="answer" id="answer">
-            \(sentences.map { "<p>\($0)</p>" as Markup }.joined())
-            </section>
             """,
-            """
-            <section id="warnings">
-            <h2>Read with care</h2>
-            <ul>
-            \(MachineWarnings.all(machines).map { "<li>\($0)</li>" as Markup }.joined())
-            </ul>
-            </section>
-            """,
+            PageFrame.answer(sentences),
+            PageFrame.warnings(MachineWarnings.all(machines)),
             machineList,
             """
             <section class="table">
             <h2>Side by side</h2>
-            <p class="dim">Medians over runs. In small type: how many times as much \(comparisons.first?.baseline ?? "") \
+            <p class="dim">Medians over runs. In small type: how many times as much \(MachineTable.baselines(shown)) \
             takes on the same machine, in pairs of runs; ~: no difference shown (paired t test of logarithms, p &lt; 0.05 \
             after Holm over all cells of all machines); ?: fewer than \(Unit.run.fewest) runs. Times of two machines are \
             never divided by each other.</p>
             \(MachineTable.markup(shown))
             </section>
             """,
-            PagePicture.section(pictures, omitted: omitted),
+            PagePictures.section(pictures),
             """
             <section>
             <h2>Files and environments</h2>
@@ -124,12 +107,12 @@ public struct MachinesReport {
 
     private var machineList: Markup {
         let lines = machines.map { machine -> Markup in
-            let machine = (machine, machine.machine)
+            let facts = machine.machine
             return """
-                <tr><th class="text">\(machine.0.name)</th><td class="text">\(machine.1.processor ?? Human.missing)</td>\
-                <td class="text">\(machine.1.kernel ?? Human.missing)</td><td>\(machine.1.memory ?? Human.missing)</td>\
-                <td>\(machine.0.runCount)</td><td>\(machine.0.rows.count)</td>\
-                <td class="text"><code>\(machine.1.env)</code></td></tr>
+                <tr><th class="text">\(machine.name)</th><td class="text">\(facts.processor ?? Human.missing)</td>\
+                <td class="text">\(facts.kernel ?? Human.missing)</td><td>\(facts.memory ?? Human.missing)</td>\
+                <td>\(machine.runCount)</td><td>\(machine.rows.count)</td>\
+                <td class="text"><code>\(facts.env)</code></td></tr>
                 """
         }
         return """

@@ -12,7 +12,9 @@ struct MailLines {
         lines.append(String(repeating: "=", count: min(Self.width, text.count)))
     }
 
-    mutating func heading(_ text: String) { lines += ["", text + ":"] }
+    mutating func heading(_ text: String) {
+        lines += [""] + Text.wrapped(Self.plain(text) + ":", width: Self.width)
+    }
 
     mutating func paragraph(_ text: String) {
         lines += [""] + Text.wrapped(Self.plain(text), width: Self.width)
@@ -50,7 +52,9 @@ struct MailLines {
                 line = "   "
             }
             line += " "
-            for (index, part) in group.split(separator: ",").enumerated() {
+            // Between quotes nothing can be broken.
+            let parts = group.contains("'") ? [group[...]] : group.split(separator: ",")
+            for (index, part) in parts.enumerated() {
                 let part = (index == 0 ? "" : ",") + part
                 if line.count + part.count > limit, index > 0 {
                     lines.append(line + ",\\")
@@ -63,17 +67,34 @@ struct MailLines {
         lines.append(line)
     }
 
+    /// The words as a shell takes them, an option with its value.
     private static func groups(_ words: [String]) -> [String] {
         var groups: [String] = []
+        var isOption = false
         for word in words {
-            if let last = groups.last, last.hasPrefix("--"), !last.contains(" "),
-                !word.hasPrefix("--")
-            {
-                groups[groups.count - 1] += " " + word
+            let quoted = quoted(word)
+            if isOption, !word.hasPrefix("--") {
+                groups[groups.count - 1] += " " + quoted
+                isOption = false
             } else {
-                groups.append(word)
+                groups.append(quoted)
+                isOption = word.hasPrefix("--")
             }
         }
         return groups
+    }
+
+    /// One word of a shell (POSIX.1-2024, Shell Command Language, 2.2.2), whatever is in it.
+    private static func quoted(_ word: String) -> String {
+        let word = Text.printable(word)
+        let isPlain = word.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"):
+                true
+            default: "-_./:,+%".utf8.contains(byte)
+            }
+        }
+        return isPlain && !word.isEmpty ? word : "'\(word.replacing("'", with: "'\\''"))'"
     }
 }

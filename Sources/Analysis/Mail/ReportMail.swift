@@ -3,7 +3,7 @@ import DmaReport
 /// What rows of one environment say, as text to post: the question, the answer, the command, the machine, the table,
 /// what was disturbed, and where the rows are. The same rows give the same text.
 public struct ReportMail {
-    private let sources: [ReportPage.Source]
+    private let sources: [ReportSource]
     private let distinct: DistinctRows
     private let lines: [Line]
     private let generator: String
@@ -16,7 +16,7 @@ public struct ReportMail {
     /// `commands` gives the words of the commands by which rows come about; `generator` is the program and its
     /// version.
     public init(
-        _ sources: [ReportPage.Source], generator: String, commands: @escaping ([Row]) -> [[String]]
+        _ sources: [ReportSource], generator: String, commands: @escaping ([Row]) -> [[String]]
     ) {
         self.sources = sources
         self.generator = generator
@@ -74,7 +74,7 @@ public struct ReportMail {
         mail.item("environment \(machine.env)")
     }
 
-    static func tell(_ source: ReportPage.Source, _ mail: inout MailLines) {
+    static func tell(_ source: ReportSource, _ mail: inout MailLines) {
         let isDescribed = (try? source.environment.get()) != nil
         let runs = Set(source.file.rows.map(\.run)).count
         mail.item(

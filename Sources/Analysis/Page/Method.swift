@@ -65,9 +65,24 @@ struct Method {
             """,
             """
             There is no SEV-SNP hardware in it. The RMP is a table in shared memory; RMPUPDATE, PVALIDATE, TLB \
-            flushes and exits of a vCPU would come on top of every conversion, whatever the strategy. The guest is \
-            two threads, the devices only write.
+            flushes and exits of a vCPU would come on top of every conversion, whatever the strategy. \(guests)
             """,
         ]
+    }
+
+    /// Who sent the requests, and what the devices did with the guest's memory.
+    private var guests: String {
+        let guests = Tally(rows.map { $0.guest ?? "" }).entries.map { guest, _ in
+            switch guest {
+            case "": "a few threads of the harness"
+            case "trace": "a few threads of the harness that replay what a real one sent"
+            default: "a real one, in a virtual machine"
+            }
+        }
+        let transfers = Set(rows.map(\.transfer))
+        let devices =
+            transfers == ["write"]
+            ? "only write" : transfers == ["read"] ? "only read" : "write and read"
+        return "The guest is \(guests.joined(separator: ", or ")); the devices \(devices)."
     }
 }

@@ -26,6 +26,28 @@ enum PageFrame {
         return page.source
     }
 
+    /// What a reader came for.
+    static func answer(_ sentences: [String]) -> Markup {
+        """
+        <section class="answer" id="answer">
+        \(sentences.map { "<p>\($0)</p>" as Markup }.joined())
+        </section>
+        """
+    }
+
+    /// What a reader should know before the figures are believed; nothing where there is nothing.
+    static func warnings(_ warnings: [String]) -> Markup {
+        guard !warnings.isEmpty else { return "" }
+        return """
+            <section id="warnings">
+            <h2>Read with care</h2>
+            <ul>
+            \(warnings.map { "<li>\($0)</li>" as Markup }.joined())
+            </ul>
+            </section>
+            """
+    }
+
     /// Nothing is fetched from anywhere, and no script runs but the page's own.
     private static let policy =
         "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-\(Style.scriptHash)'"

@@ -16,24 +16,6 @@ struct PagePicture {
             """
     }
 
-    /// All pictures of a page, and what has none; nil of a page that was asked for without.
-    static func section(_ pictures: [PagePicture]?, omitted: [String]) -> Markup {
-        guard let pictures else {
-            return "<p class=\"dim\">Without pictures (--no-pictures).</p>"
-        }
-        let reasons = omitted.map { "<li>\($0)</li>" as Markup }
-        let notes: Markup =
-            reasons.isEmpty
-            ? "" : "<p class=\"dim\">Not drawn:</p><ul class=\"dim\">\(reasons.joined())</ul>"
-        return """
-            <section>
-            <h2>Pictures</h2>
-            \(pictures.enumerated().map { $1.markup(number: $0) }.joined())
-            \(notes)
-            </section>
-            """
-    }
-
     /// The drawing with the number in front of each identifier.
     private static func part(_ drawing: Substring, _ number: Int) -> Markup {
         let starts = [" id=\"", " id='", "href='#", "url(#"].map { Array($0.utf8) }
@@ -48,5 +30,41 @@ struct PagePicture {
             }
         }
         return Markup(trusting: String(decoding: source, as: UTF8.self))
+    }
+}
+
+/// All pictures of a page, and what has none.
+struct PagePictures {
+    private let drawn: [PagePicture]
+    private let omitted: [String]
+
+    /// Has gnuplot(1) draw each figure; `omitted` says what there is no figure of, and why, a line each.
+    init(
+        _ figures: [Figure], omitted: [String], isInterrupted: () -> Bool
+    ) throws(Gnuplot.Failure) {
+        var drawn: [PagePicture] = []
+        for figure in figures {
+            let svg = try Gnuplot.svg(figure, isInterrupted: isInterrupted)
+            drawn.append(PagePicture(figure: figure, svg: svg))
+        }
+        (self.drawn, self.omitted) = (drawn, omitted)
+    }
+
+    /// The page's section; nil of a page that was asked for without.
+    static func section(_ pictures: PagePictures?) -> Markup {
+        guard let pictures else {
+            return "<p class=\"dim\">Without pictures (--no-pictures).</p>"
+        }
+        let reasons = pictures.omitted.map { "<li>\($0)</li>" as Markup }
+        let notes: Markup =
+            reasons.isEmpty
+            ? "" : "<p class=\"dim\">Not drawn:</p><ul class=\"dim\">\(reasons.joined())</ul>"
+        return """
+            <section>
+            <h2>Pictures</h2>
+            \(pictures.drawn.enumerated().map { $1.markup(number: $0) }.joined())
+            \(notes)
+            </section>
+            """
     }
 }

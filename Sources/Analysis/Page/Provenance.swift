@@ -2,7 +2,7 @@ import DmaReport
 
 /// The files behind the page, and the machines that wrote them.
 struct Provenance {
-    let sources: [ReportPage.Source]
+    let sources: [ReportSource]
 
     var markup: Markup {
         """
@@ -16,7 +16,7 @@ struct Provenance {
         """
     }
 
-    private func line(_ source: ReportPage.Source) -> Markup {
+    private func line(_ source: ReportSource) -> Markup {
         let rows = source.file.rows
         return """
             <tr><td class="text">\(source.file.path)</td><td>\(Human.grouped(UInt64(rows.count)))</td>\
@@ -28,7 +28,7 @@ struct Provenance {
         Tally(texts).entries.map(\.text).joined(separator: ", ")
     }
 
-    private func environment(_ source: ReportPage.Source) -> Markup {
+    private func environment(_ source: ReportSource) -> Markup {
         switch source.environment {
         case .failure(let error): return "<p>Environment not shown: \(error.description).</p>"
         case .success(let text):

@@ -4,16 +4,15 @@ import DmaReport
 ///
 /// It is also well-formed XML. The same rows give the same page.
 public struct ReportPage {
-    private let sources: [Source]
+    private let sources: [ReportSource]
     private let rows: [Row]
     private let lines: [Line]
     private let repeatedCount: Int
     private let generator: String
-    private var pictures: [PagePicture]?
-    private var omitted: [String] = []
+    private var pictures: PagePictures?
 
     /// `generator` is the program and its version.
-    public init(_ sources: [Source], generator: String) {
+    public init(_ sources: [ReportSource], generator: String) {
         self.sources = sources
         self.generator = generator
         let distinct = DistinctRows(sources.flatMap(\.file.rows))
@@ -27,12 +26,8 @@ public struct ReportPage {
         looks: StrategyLooks, isInterrupted: () -> Bool
     ) throws(Gnuplot.Failure) {
         let figures = Figures(of: rows, sources: sources.map(\.file.path), looks: looks)
-        var drawn: [PagePicture] = []
-        for figure in figures.drawn {
-            let svg = try Gnuplot.svg(figure, isInterrupted: isInterrupted)
-            drawn.append(PagePicture(figure: figure, svg: svg))
-        }
-        (pictures, omitted) = (drawn, figures.omitted)
+        pictures = try PagePictures(
+            figures.drawn, omitted: figures.omitted, isInterrupted: isInterrupted)
     }
 
     private var cells: [SummaryCell] { lines.map(\.cell) }
@@ -45,8 +40,8 @@ public struct ReportPage {
 
     private var sections: [Markup] {
         [
-            header, answer, warnings, table, PagePicture.section(pictures, omitted: omitted),
-            method, provenance,
+            header, PageFrame.answer(ThreeSentences(rows, cells: cells).all),
+            PageFrame.warnings(warnings), table, PagePictures.section(pictures), method, provenance,
         ]
     }
 
@@ -58,25 +53,8 @@ public struct ReportPage {
         """
     }
 
-    private var answer: Markup {
-        """
-        <section class="answer" id="answer">
-        \(ThreeSentences(rows, cells: cells).all.map { "<p>\($0)</p>" as Markup }.joined())
-        </section>
-        """
-    }
-
-    private var warnings: Markup {
-        let items = Warnings(rows, lines: lines).all + repetition + unknownColumns
-        guard !items.isEmpty else { return "" }
-        return """
-            <section id="warnings">
-            <h2>Read with care</h2>
-            <ul>
-            \(items.map { "<li>\($0)</li>" as Markup }.joined())
-            </ul>
-            </section>
-            """
+    private var warnings: [String] {
+        Warnings(rows, lines: lines).all + repetition + unknownColumns
     }
 
     private var repetition: [String] {

@@ -12,7 +12,7 @@ struct Warnings {
             + Self.rounds(cells) + Self.firstRounds(cells) + Self.outliers(lines)
     }
 
-    private static func broken(_ rows: [Row]) -> [String] {
+    static func broken(_ rows: [Row]) -> [String] {
         let names = Tally(rows.filter { $0.safe && $0.violations ?? 0 > 0 }.map(\.strategy))
         return names.entries.map { name, count in
             "\(name) claims safety and broke it, in \(Human.rows(count)). This is a bug."
@@ -36,7 +36,7 @@ struct Warnings {
         return warnings
     }
 
-    private static func endings(_ rows: [Row]) -> [String] {
+    static func endings(_ rows: [Row]) -> [String] {
         let ended = rows.filter { !$0.isMeasured }
         let texts = ended.map { "\($0.strategy): \($0.status)" }
         return Tally(texts).entries.map { "\($0) (\(Human.rows($1)))." }

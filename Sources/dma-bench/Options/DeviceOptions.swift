@@ -37,7 +37,7 @@ struct DeviceOptions: RequestOptions {
     ).column(\.engine) { $0.settings.stores ? $0.settings.engine.rawValue : "none" }
 
     private static let lanesOption = RequestOption(
-        "lanes", "Threads of a device that write.", .count(1...64), sets: \.lanes
+        "lanes", "Threads of a device that write; it reads with one.", .count(1...64), sets: \.lanes
     ).column(\.lanes) { $0.settings.lanes }
 
     private static let backingOption = RequestOption(

@@ -46,7 +46,7 @@ extension ValueForm<TraceSpeed> {
                     factor == factor.rounded() ? "\(Int(factor))" : "\(factor)"
                 case .max: "max"
                 }
-            }, completion: .list(["max"]))
+            })
     }
 }
 

@@ -114,19 +114,29 @@ import Testing
     }
 
     @Test func ofARateLessIsSlower() {
+        let counts: [WritableKeyPath<Row, UInt64?>] = [
+            \.inRequests, \.inBytes, \.outRequests, \.outBytes, \.ops,
+        ]
         func rows(_ values: [Double]) -> [Row] {
             values.enumerated().map {
                 var row = Synthetic.row()
                 row.run = "\($0.offset)"
                 row.writeBytesPerS = $0.element
+                for count in counts { row[keyPath: count] = UInt64($0.element) }
                 return row
             }
         }
-        let rate = Metric.all.filter { $0.name == "write_bytes_per_s" }
-        let fewer = compare(rows(slower), rows(steady), metrics: rate).cells[0]
-        #expect(fewer.verdict == .slower && fewer.isRegression)
-        #expect(abs(fewer.ratio!.estimate - 0.5) < 1e-12)
-        #expect(compare(rows(steady), rows(slower), metrics: rate).cells[0].verdict == .faster)
+        let names = [
+            "write_bytes_per_s", "ops", "in_requests", "in_bytes", "out_requests", "out_bytes",
+        ]
+        let rates = Metric.all.filter { names.contains($0.name) }
+        #expect(rates.count == names.count)
+        for fewer in compare(rows(slower), rows(steady), metrics: rates).cells {
+            #expect(fewer.verdict == .slower && fewer.isRegression, "\(fewer.metric.name)")
+            #expect(abs(fewer.ratio!.estimate - 0.5) < 1e-12)
+        }
+        let more = compare(rows(steady), rows(slower), metrics: rates).cells
+        #expect(more.map(\.verdict) == rates.map { _ in .faster })
     }
 
     @Test func everyMetricIsANumberThatWasMeasured() {
@@ -134,6 +144,10 @@ import Testing
         #expect(names.contains("dma_ns_p50") && names.contains("splits"))
         for asked in ["round", "size_bytes", "convert_rate_hz", "strategy", "noisy", "env"] {
             #expect(!names.contains(asked), "\(asked)")
+        }
+        // Neither more nor less of it is better: it could have no verdict.
+        for fact in ["segments_p50", "segments_max", "depth_p50", "depth_max", "shared_lines"] {
+            #expect(Schema.column(fact) != nil && !names.contains(fact), "\(fact)")
         }
     }
 
@@ -165,6 +179,41 @@ import Testing
         }
         #expect(compare(Synthetic.runs(steady), new).cells.map(\.verdict) == [.same])
         #expect(compare(new, Synthetic.runs(steady)).cells.map(\.verdict) == [.same])
+    }
+
+    /// A trace's requests are not those of the harness, nor of a real guest, nor of another trace or speed, although
+    /// they have no size that could differ.
+    @Test func requestsOfSomebodyElseAreOtherCells() {
+        func rows(_ guest: String?, _ trace: String? = nil, _ speed: String? = nil) -> [Row] {
+            Synthetic.runs(steady).map {
+                var row = $0
+                (row.guest, row.trace, row.speed) = (guest, trace, speed)
+                if guest != nil {
+                    (row.sizeBytes, row.chunkBytes, row.ranges, row.misalignBytes) = (
+                        nil, nil, nil, nil
+                    )
+                }
+                return row
+            }
+        }
+        let guests = [
+            rows(nil), rows("vhost-user"), rows("trace", "a.csv", "1"), rows("trace", "a.csv", "2"),
+            rows("trace", "b.csv", "1"),
+        ]
+        for (one, base) in guests.enumerated() {
+            for (other, new) in guests.enumerated() {
+                let comparison = compare(base, new)
+                #expect(comparison.cells.count == (one == other ? 1 : 0), "\(one), \(other)")
+                #expect(comparison.notes.isEmpty == (one == other))
+            }
+        }
+        #expect(
+            compare(guests[0], guests[1]).notes
+                == [
+                    "only in base: guest harness: perpage",
+                    "only in new: guest vhost-user: perpage",
+                ]
+        )
     }
 
     /// Two pools in base, and none known in new: neither is the one.

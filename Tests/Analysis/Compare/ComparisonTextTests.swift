@@ -69,6 +69,29 @@ import Testing
         #expect(json[0].hasSuffix(#""verdict":"slower","regression":true}"#))
     }
 
+    /// Names of strategies, of files and what ended a row are anybody's.
+    @Test func nothingControlsATerminal() {
+        let bad = "x\u{1B}[31m\n"
+        let (rows, ended) = (
+            Synthetic.runs([1, 2], of: bad), Synthetic.row(bad, status: .failed(bad))
+        )
+        let texts = [
+            Comparison(
+                base: rows + [ended], named: bad, new: Synthetic.runs([1, 2], of: "y"), named: bad,
+                metrics: [.standard], threshold: nil),
+            Comparison(
+                rows + Synthetic.runs([1, 2]), column: "strategy", metrics: [.standard],
+                threshold: nil),
+        ]
+        for comparison in texts {
+            for format in [Format.table, .markdown] {
+                let text = comparison.text(format, width: 80)
+                #expect(text.contains("x [31m") && !text.contains("\u{1B}"), "\(text)")
+            }
+            #expect(!comparison.notes.joined().contains { $0 < " " })
+        }
+    }
+
     @Test func severalMetricsAreNamed() {
         let rows = Synthetic.rows([1, 2, 3, 4, 5, 6])
         let metrics = Metric.all.filter { ["dma_ns_p50", "pin_ns_p50"].contains($0.name) }

@@ -17,8 +17,8 @@ import Testing
         }
     }
 
-    private static func sources(_ files: [[Row]], environment: String? = nil) throws -> [ReportPage
-        .Source]
+    private static func sources(_ files: [[Row]], environment: String? = nil) throws
+        -> [ReportSource]
     {
         let directory = NSTemporaryDirectory() + "machines-\(UUID().uuidString)"
         try FileManager.default.createDirectory(
@@ -36,7 +36,7 @@ import Testing
     private static func sentences(_ files: [[Row]]) throws -> [String] {
         let machines = MachineRows.all(try sources(files))
         return MachineSentences(
-            machines, MachineComparison(machines, metric: MachineComparison.inPlace)
+            machines, MachineComparison(machines, of: .inPlace)
         ).all
     }
 
@@ -91,6 +91,24 @@ import Testing
         }
     }
 
+    @Test func aTraceOfOneMachineIsNotComparedWithAnothersRequests() throws {
+        func replayed(_ rows: [Row]) -> [Row] {
+            rows.map {
+                $0.with {
+                    ($0.guest, $0.trace, $0.speed) = ("trace", "t.csv", "1")
+                    ($0.sizeBytes, $0.chunkBytes, $0.ranges, $0.misalignBytes) = (
+                        nil, nil, nil, nil
+                    )
+                }
+            }
+        }
+        let second = Self.rows("b", runs: 4, [("perpage", 3e6), ("rangetree", 4000)])
+        let mixed = try Self.sentences([replayed(Self.first), second])
+        #expect(mixed[0].hasPrefix("No combination of the plan"))
+        let same = try Self.sentences([replayed(Self.first), replayed(second)])
+        #expect(same[0].hasPrefix("perpage with requests of any size: the share of the DMA"))
+    }
+
     @Test func withoutACommonCellNothingIsSaid() throws {
         let other = Self.rows("b", runs: 4, [("perpage", 3e6), ("rangetree", 4000)])
             .map { $0.with { ($0.sizeBytes, $0.chunkBytes) = (4096, 4096) } }
@@ -102,13 +120,51 @@ import Testing
         func factors(_ second: [Row]) throws -> [Double?] {
             let machines = MachineRows.all(try Self.sources([Self.first, second]))
             let comparison = try #require(
-                MachineComparison(machines, metric: MachineComparison.inPlace))
+                MachineComparison(machines, of: .inPlace))
             return comparison.lines.map { $0.values[0]?.factor }
         }
         let pins = [("perpage", 3e6), ("rangetree", 4000.0), ("rpc", 5e6)]
         let slower = pins.map { ($0.0, $0.1 * 100) }
         #expect(
             try factors(Self.rows("b", runs: 4, pins)) == factors(Self.rows("b", runs: 4, slower)))
+    }
+
+    /// Of a size that the baseline has not: "1" would say that it costs the same.
+    @Test func onlyTheBaselineIsOnce() throws {
+        func at(_ rows: [Row]) -> [Row] {
+            rows
+                + rows.filter { $0.strategy == "rangetree" }
+                .map { $0.with { ($0.sizeBytes, $0.chunkBytes) = (4096, 4096) } }
+        }
+        let second = at(Self.rows("b", runs: 4, [("perpage", 3e6), ("rangetree", 4000)]))
+        let machines = MachineRows.all(try Self.sources([at(Self.first), second]))
+        let comparison = try #require(
+            MachineComparison(machines, of: .inPlace))
+        let lines = MachineTable(machines, comparison).factors.lines(width: 72)
+            .map { $0.split(separator: " ").map(String.init) }
+        #expect(lines.first { $0[0] == "perpage" }?.suffix(2) == ["1", "1"])
+        #expect(lines.last == ["rangetree", "4", "KiB", "n/a", "n/a"])
+    }
+
+    /// Without a write there is no share of it; and what the others are compared with may be another one.
+    @Test func cellsOfOneComparisonAloneAreInTheTable() throws {
+        func changed(_ rows: [Row]) -> [Row] {
+            rows.map { row in
+                row.with {
+                    if row.strategy == "perpage" { ($0.syncShare, $0.policy) = (nil, "wait") }
+                }
+            }
+        }
+        let second = Self.rows("b", runs: 4, [("perpage", 3e6), ("rangetree", 4000), ("rpc", 5e6)])
+        let report = MachinesReport(
+            try Self.sources([changed(Self.first), changed(second)]), generator: "test")
+        let text = try WellFormed(report.html).text
+        #expect(
+            text.contains(
+                "how many times as much rangetree (sync share) or perpage (hot pair) takes"))
+        let row = try #require(
+            report.html.split(separator: "\n").first { $0.contains(">perpage</th>") })
+        #expect(row.contains("<td>wait</td><td>n/a</td><td>n/a</td>") && row.contains(">40 ns<"))
     }
 
     @Test func thePageIsWellFormedAndTheTextFits() throws {
@@ -121,9 +177,30 @@ import Testing
         let report = MachinesReport(sources, generator: "dma-bench <test>")
         _ = try WellFormed(report.html)
         #expect(report.html.contains("&lt;b&gt;&amp;") && !report.html.contains("<b>"))
-        let text = report.text { _ in [["dma-bench", "--size", "1G"]] }
+        let text = report.text { _ in [["dma-bench", "--trace", "a  b.csv"]] }
+        #expect(text.contains("  dma-bench --trace 'a  b.csv'\n"))
         #expect(text.split(separator: "\n").allSatisfy { $0.count <= 72 })
         #expect(!text.contains("\t") && !text.contains("\u{1B}"))
+    }
+
+    /// In the words that a page of one machine has for them.
+    @Test func brokenClaimsAndEndingsAreNamedWithTheirMachine() throws {
+        let bad = [
+            Row.measured("rangetree", env: "b").with {
+                ($0.violationsStale, $0.status) = (3, .violation)
+            },
+            Row.planned("kernelpin", status: .failed("x"), env: "b"),
+        ]
+        let warnings = MachineWarnings.all(
+            MachineRows.all(try Self.sources([Self.first, bad])))
+        let alone = Warnings(bad, lines: SummaryCell.cells(of: bad).map(Line.init)).all
+        let expected = [
+            "rangetree claims safety and broke it, in 1 row. This is a bug.",
+            "kernelpin: failed:x (1 row).",
+        ]
+        #expect(expected.allSatisfy(alone.contains))
+        #expect(warnings.first == "B: \(expected[0])" && warnings.contains("B: \(expected[1])"))
+        #expect(!warnings.contains { $0.hasPrefix("A: rangetree") })
     }
 
     /// One line a machine, and none where there is one size only.
@@ -138,7 +215,7 @@ import Testing
         func figures(_ files: [[Row]]) throws -> MachineFigures {
             let machines = MachineRows.all(try Self.sources(files))
             return MachineFigures(
-                machines, MachineComparison(machines, metric: MachineComparison.inPlace),
+                machines, MachineComparison(machines, of: .inPlace),
                 sources: ["x"])
         }
         let drawn = try figures([at(Self.first), at(second)]).drawn

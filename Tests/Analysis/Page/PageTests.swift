@@ -100,6 +100,27 @@ import Testing
         #expect(!once.contains("Left out"))
     }
 
+    /// What the page says of guest and devices is what the rows say.
+    @Test func theMethodIsThatOfTheRows() throws {
+        func method(_ change: (inout Row) -> Void) throws -> String {
+            try WellFormed(page(usualRows.map { $0.with(change) })).text
+        }
+        #expect(
+            try method { _ in }.contains("a few threads of the harness; the devices only write."))
+        #expect(try method { $0.direction = "read" }.contains("the devices only read."))
+        #expect(try method { $0.direction = "mixed:70" }.contains("the devices write and read."))
+        let replayed = try method {
+            ($0.guest, $0.trace, $0.inRequests, $0.outRequests) = ("trace", "t.csv", 5, 7)
+        }
+        #expect(replayed.contains("replay what a real one sent; the devices write and read."))
+        #expect(replayed.contains("% of the write or read with perpage"))
+        let served = try method {
+            ($0.guest, $0.inRequests, $0.outRequests) = ("vhost-user", 0, 7)
+        }
+        #expect(served.contains("a real one, in a virtual machine; the devices only read."))
+        #expect(served.contains("% of the read with perpage"))
+    }
+
     // MARK: The environment
 
     @Test func theEnvironmentIsShownAsItIs() throws {
