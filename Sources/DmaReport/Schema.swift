@@ -413,7 +413,9 @@ public enum Schema {
         ),
         Column(
             "read_engine", \.readEngine, "Instructions that the device reads with."),
-        Column("trace", \.trace, "File whose recorded requests drove the device."),
+        Column(
+            "trace", \.trace,
+            "File whose recorded requests drove the device, and a hash of its content: NAME@HASH."),
         Column(
             "speed", \.speed,
             "How many times faster than recorded the trace was replayed; max, as fast as it went."),

@@ -5,9 +5,9 @@ import Trace
 
 /// A recorded load that drives the device instead of a driver's requests of one size.
 public struct ReplayedTrace: Sendable {
-    /// What rows call it: the last part of its file's path.
+    /// The last part of its file's path.
     public let name: String
-    /// What tells its content from any other's, in the plan's hash.
+    /// A hash of its content, in hexadecimal digits: what tells it from any other trace, whatever the file is called.
     public let identity: String
     public let layout: TraceLayout
     /// The longest time between two requests, in nanoseconds.
@@ -19,6 +19,20 @@ public struct ReplayedTrace: Sendable {
         layout = TraceLayout(trace)
         longestPause =
             zip(trace.requests, trace.requests.dropFirst()).map { $1.due - $0.due }.max() ?? 0
+    }
+
+    /// What rows call it, `NAME@HASH`: two that have a name in common are two.
+    public var label: String { "\(name)\(Self.separator)\(identity.prefix(Self.digits))" }
+
+    private static let separator: Character = "@"
+    private static let digits = 8
+
+    /// The name in a label of a row.
+    public static func name(in label: String) -> String {
+        guard let place = label.lastIndex(of: separator) else { return label }
+        let hash = label[place...].dropFirst()
+        return hash.count == digits && hash.allSatisfy(\.isHexDigit)
+            ? String(label[..<place]) : label
     }
 
     /// Requests that are in flight at most: where each has its time, the guest waits for no device.

@@ -168,7 +168,7 @@ public final class Driver: GuestProgram {
         }
         let isMeasured = control.mayMeasure(now)
         if control.isOver || (isMeasured && control.isEnough(now)) {
-            paced?.finish(at: now)
+            paced?.finish(at: now, left: control.requestsLeft)
             return comeToTheEnd(now)
         }
         guard isMeasured else { return submit(due: nil, now) }
@@ -196,7 +196,10 @@ public final class Driver: GuestProgram {
         if traced != nil { return submitTraced(due: due, now) }
         isRead = draw.isRead()
         let request = prepared?.take(isRead: isRead)
-        if let due { paced?.take(place: request?.slot ?? 0, due: due, at: now) }
+        if let due {
+            paced?.take(
+                place: request?.slot ?? 0, due: due, at: now, left: control.requestsLeft)
+        }
         guard let request else { return startPiece() }
         generation += 1
         ring.submit(request, generation: generation)
@@ -210,7 +213,9 @@ public final class Driver: GuestProgram {
         generation += 1
         let request = traced!.submit(
             to: &ring, generation: generation, isMeasured: due != nil)
-        if let due { paced?.take(place: request.slot, due: due, at: now) }
+        if let due {
+            paced?.take(place: request.slot, due: due, at: now, left: control.requestsLeft)
+        }
         kick()
         return .workedLong
     }

@@ -13,31 +13,48 @@ public struct OpenLoop: RequestPace {
         private let interval: Double
         private let arrivals: Arrivals
         private var random: SplitMix64
-        /// Of the request that is next.
+        /// The request that is next, counted from 0, and when it is due.
+        private(set) var number: UInt64 = 0
         private(set) var next = 0.0
 
         init(interval: Double, arrivals: Arrivals, seed: UInt64) {
             self.interval = interval
             self.arrivals = arrivals
             random = SplitMix64(seed: seed)
-            advance()
+            next = distance()
         }
 
         mutating func advance() {
-            switch arrivals {
-            case .fixed: next += interval
-            case .poisson:
-                // From 2^-53 to 1: its logarithm is finite.
-                let share = Double((random.next() >> 11) + 1) * 0x1p-53
-                next -= log(share) * interval
+            number += 1
+            next = arrivals == .fixed ? Double(number + 1) * interval : next + distance()
+        }
+
+        /// Goes on to the first that is not due by `present`. Where each follows from the one before, so many are walked at
+        /// most.
+        mutating func advance(beyond present: UInt64, atMost steps: Int) {
+            let quotient = Double(present) / interval
+            if arrivals == .fixed, quotient > Double(number) + 3 {
+                // Up to three are left to walk, since the quotient is rounded.
+                number = UInt64(quotient) - 3
+                advance()
             }
+            var left = steps
+            while UInt64(next) <= present, left > 0 {
+                advance()
+                left -= 1
+            }
+        }
+
+        private mutating func distance() -> Double {
+            guard arrivals == .poisson else { return interval }
+            // From 2^-53 to 1: its logarithm is finite.
+            let share = Double((random.next() >> 11) + 1) * 0x1p-53
+            return -log(share) * interval
         }
     }
 
     private var first: Times
     private var ahead: Times
-    private var taken: UInt64 = 0
-    private var fallenDue: UInt64 = 0
     private var start: UInt64 = 0
 
     /// At most so many due times are walked in one step: some tens of microseconds.
@@ -58,19 +75,11 @@ public struct OpenLoop: RequestPace {
 
     public func due(after end: UInt64) -> UInt64? { start &+ UInt64(first.next) }
 
-    public mutating func take() {
-        first.advance()
-        taken += 1
-    }
+    public mutating func take() { first.advance() }
 
     public mutating func waiting(at now: UInt64) -> UInt64 {
-        let present = TickClock.elapsed(from: start, to: now)
-        var steps = 0
-        while UInt64(ahead.next) <= present, steps < Self.mostAtOnce {
-            ahead.advance()
-            fallenDue += 1
-            steps += 1
-        }
-        return fallenDue > taken ? fallenDue - taken : 0
+        ahead.advance(
+            beyond: TickClock.elapsed(from: start, to: now), atMost: Self.mostAtOnce)
+        return ahead.number > first.number ? ahead.number - first.number : 0
     }
 }

@@ -28,11 +28,12 @@ struct PacedRequests: ~Copyable {
         return pace.due(after: lastEnd)
     }
 
-    /// The request that was due goes to that place of the queue.
-    mutating func take(place: Int, due: UInt64, at now: UInt64) {
+    /// The request that was due goes to that place of the queue. So many more are to be sent at most, and others wait for
+    /// nothing.
+    mutating func take(place: Int, due: UInt64, at now: UInt64, left: UInt64 = .max) {
         dues[place] = due
         pace.take()
-        log.note(backlog: pace.waiting(at: now))
+        log.note(backlog: min(pace.waiting(at: now), left))
     }
 
     /// The request of that place has come back; it counts where it was measured and completed.
@@ -43,11 +44,17 @@ struct PacedRequests: ~Copyable {
         log.note(latency: clock.nanoseconds(from: elapsed))
     }
 
-    /// The turn is over: what is due by now and has not been taken waits as well.
-    mutating func finish(at now: UInt64) {
+    /// The turn is over: what is due by now and has not been taken waits as well, of those that were still to be sent.
+    mutating func finish(at now: UInt64, left: UInt64) {
         guard hasBegun, !isOver else { return }
         isOver = true
-        log.note(backlog: pace.waiting(at: now))
+        var waiting: UInt64 = 0
+        while waiting < left {
+            let known = waiting
+            waiting = pace.waiting(at: now)
+            if waiting == known { break }
+        }
+        log.note(backlog: min(waiting, left))
     }
 
     func add(to other: inout DueLog) { other.add(log) }

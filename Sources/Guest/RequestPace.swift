@@ -13,7 +13,8 @@ public protocol RequestPace {
     /// Goes on to the request after that.
     mutating func take()
 
-    /// How many requests are due by then that have not been taken.
+    /// How many requests are due by then that have not been taken. One that has to walk there may stop before, and goes on
+    /// when it is asked again.
     mutating func waiting(at now: UInt64) -> UInt64
 }
 

@@ -8,11 +8,6 @@ public struct TracePace: RequestPace {
     private let isRepeated: Bool
     private var start: UInt64 = 0
     private var taken: UInt64 = 0
-    /// Requests that are due, as far as it has been looked.
-    private var fallenDue: UInt64 = 0
-
-    /// At most so many due times are walked in one step.
-    private static let mostAtOnce = 4096
 
     /// `speed` times as fast as recorded; infinity has each request come as soon as there is room. Behind the last comes
     /// the first again, where it `isRepeated`; else nothing.
@@ -32,16 +27,21 @@ public struct TracePace: RequestPace {
 
     public mutating func take() { taken += 1 }
 
-    public mutating func waiting(at now: UInt64) -> UInt64 {
+    /// Looked for at doubled distances, then by halves.
+    public func waiting(at now: UInt64) -> UInt64 {
         guard scale > 0 else { return 0 }
-        var steps = 0
-        while isRepeated || fallenDue < UInt64(layout.count), time(of: fallenDue) <= now,
-            steps < Self.mostAtOnce
-        {
-            fallenDue += 1
-            steps += 1
+        func areDue(_ count: UInt64) -> Bool {
+            guard isRepeated || taken + count <= UInt64(layout.count) else { return false }
+            return time(of: taken + count - 1) <= now
         }
-        return fallenDue > taken ? fallenDue - taken : 0
+        var tooMany: UInt64 = 1
+        while areDue(tooMany) { tooMany *= 2 }
+        var count = tooMany / 2
+        while tooMany - count > 1 {
+            let middle = count + (tooMany - count) / 2
+            if areDue(middle) { count = middle } else { tooMany = middle }
+        }
+        return count
     }
 
     /// When a request is due, in ticks. A repetition begins one mean gap after the last request of the pass before.

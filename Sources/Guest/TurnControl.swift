@@ -138,6 +138,13 @@ public final class TurnControl: Sendable {
         return false
     }
 
+    /// How many more measured requests there are to be at most.
+    var requestsLeft: UInt64 {
+        guard limits.isExact else { return .max }
+        let count = submitted.load(ordering: .relaxed)
+        return count < limits.operations ? limits.operations - count : 0
+    }
+
     /// Takes the end of a measured request; one that was refused is made up for.
     func noteRequest(isCompleted: Bool) {
         if isCompleted {

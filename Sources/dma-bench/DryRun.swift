@@ -41,7 +41,7 @@ struct DryRun {
             let misalignment = settings.misalignment
             let requests =
                 cell.trace.map {
-                    "trace \($0.name) of \($0.layout.count) requests in \(settings.size.bytes), speed "
+                    "trace \($0.label) of \($0.layout.count) requests in \(settings.size.bytes), speed "
                         + ValueForm.speed.word(settings.speed)
                 }
                 ?? "size \(settings.size.bytes), chunk \(cell.chunk.bytes), ranges \(settings.ranges)"

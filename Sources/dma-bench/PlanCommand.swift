@@ -105,6 +105,7 @@ enum PlanCommand {
     /// What the option takes where the column has a number.
     private static func spelled(_ column: PlanColumn, _ row: Row) -> String {
         let name = column.column.name
+        if name == "trace" { return ReplayedTrace.name(in: column.text(row)) }
         if ["idle_ns", "convert_hold_ns"].contains(name) {
             let time = (name == "idle_ns" ? row.idleNs : row.convertHoldNs) ?? 0
             return time == 0 ? "0" : UInt64(exactly: time).map { "\($0)ns" } ?? ""

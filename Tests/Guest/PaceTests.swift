@@ -71,6 +71,44 @@ import Virtqueue
         #expect(loop.waiting(at: 1000 + now) == UInt64(known.count { $0 <= known[40] }) - 11)
     }
 
+    /// However much falls due at once: all of it waits, to one that may lie on the moment itself.
+    @Test func aMillionMayWait() {
+        for rate in [1e6, 999_983] {
+            var loop = openLoop(rate)
+            loop.begin(at: 1000)
+            for seconds in [1, 1.5, 1.5, 100] {
+                let waiting = loop.waiting(at: 1000 + ticks(UInt64(seconds * 1e9)))
+                #expect(abs(Double(waiting) - seconds * rate) <= 1)
+            }
+        }
+    }
+
+    /// At the end of a turn even what has to be walked to is counted.
+    @Test(arguments: [Arrivals.fixed, .poisson])
+    func whatWaitsAtTheEndIsCounted(arrivals: Arrivals) {
+        func backlog(left: UInt64) -> UInt64 {
+            var paced = PacedRequests(openLoop(1e6, arrivals), places: 1, clock: testClock)
+            let start = ticks(1_000_000)
+            let first = paced.next(at: start)!
+            paced.take(place: 0, due: first, at: first)
+            paced.finish(at: start + ticks(1_000_000_000), left: left)
+            var log = DueLog()
+            paced.add(to: &log)
+            return log.longestBacklog
+        }
+        #expect(abs(Double(backlog(left: .max)) - 1e6) < 5000)
+        #expect(backlog(left: 70_000) == 70_000 && backlog(left: 0) == 0)
+    }
+
+    /// Where the requests are counted, no more wait than were to be sent, however long the last one takes.
+    @Test(arguments: [(1, 0), (2, 0), (5, 3)] as [(UInt64, UInt64)])
+    func nobodyWaitsThatIsNeverSent(operations: UInt64, waiting: UInt64) throws {
+        let seen = try run(
+            openLoop(1e5), steps: 30_000, every: 4000,
+            control: TurnControl(operations: operations, isExact: true))
+        #expect(seen.count == operations && seen.longestBacklog == waiting)
+    }
+
     @Test func aClosedLoopPauses() {
         var loop = ClosedLoop(pause: 100)
         loop.begin(at: 1000)
@@ -97,12 +135,13 @@ import Virtqueue
     /// A step is 10 us. The device takes a request every so many of them, but where it is stalled.
     private func run(
         _ pace: any RequestPace, depth: Int = 1, steps: Int, every service: Int = 1,
+        control: TurnControl = TurnControl(),
         isStalled: (Int) -> Bool = { _ in false }
     ) throws -> Seen {
         let map = try smallMap(devices: 1, requests: depth)
         let view = try memory(of: map)
         let driver = try Driver(
-            of: 0, map: map, view: view, control: TurnControl(), signals: TestSignals().signals,
+            of: 0, map: map, view: view, control: control, signals: TestSignals().signals,
             clock: testClock, pace: pace, depth: depth)
         let device = QueueEnd(map, 0, in: view)
         var seen = Seen()
@@ -115,6 +154,7 @@ import Virtqueue
                 let inFlight = seen.submissions.count - seen.fromSubmission.count
                 seen.mostInFlight = max(seen.mostInFlight, inFlight)
                 if case .idle = answer { break }
+                if answer == .done { break }
             }
             guard !isStalled(time), time % service == 0, case .valid = device.next() else {
                 continue

@@ -174,6 +174,28 @@ import Virtqueue
         }
     }
 
+    /// Against a walk through all times, in one pass and over several.
+    @Test(arguments: [false, true]) func whatIsDueAndNotTakenWaits(_ isRepeated: Bool) {
+        let layout = TraceLayout(Self.trace(300))
+        var pace = TracePace(layout, speed: 2, isRepeated: isRepeated, clock: testClock)
+        pace.begin(at: 500)
+        let count = isRepeated ? 1000 : 300
+        var times = pace
+        // With some behind the last that is looked for, which may be due at once with it.
+        let dues = (0..<(isRepeated ? count + 300 : count)).map { _ in
+            defer { times.take() }
+            return times.due(after: 0)!
+        }
+        for taken in 0..<200 as Range<Int> {
+            for now in [dues[taken], dues[taken] + 1, dues[taken * 7 % count], dues[count - 2]]
+            where now >= dues[taken] {
+                #expect(pace.waiting(at: now) == UInt64(dues.count { $0 <= now } - taken))
+            }
+            pace.take()
+        }
+        #expect(pace.waiting(at: 0) == 0)
+    }
+
     @Test func aSingleRequestIsATrace() throws {
         var trace = Trace()
         trace.append(due: 0, .write, [TraceSegment(address: 5, byteCount: 1)])

@@ -43,7 +43,7 @@ extension Request {
         guard let path = tracePath else { return self }
         var (request, trace) = (self, Trace())
         trace.append(due: 0, .write, [TraceSegment(address: 1 << 20, byteCount: 4096)])
-        request.trace = ReplayedTrace(trace, name: path, identity: path)
+        request.trace = ReplayedTrace(trace, name: path, identity: Text.hash(path))
         // A trace's requests have their own.
         request.settings.size = TurnSettings().size
         return request

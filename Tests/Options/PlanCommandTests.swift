@@ -48,6 +48,13 @@ import Testing
                 "dma-bench", "--trace", "/a/guest.csv", "--speed", "2,max", "--strategy",
                 "rangetree", "--rounds", "1",
             ])
+        #expect(
+            try rows(Request(["trace": "guest.csv"])).first?.trace
+                == "guest.csv@\(Text.hash("guest.csv").prefix(8))")
+        for name in ["guest.csv", "guest@home.csv", "@", "a@b@12345678.csv", "a@1234567x"] {
+            #expect(ReplayedTrace.name(in: name) == name)
+            #expect(ReplayedTrace.name(in: name + "@0123cdef") == name)
+        }
         // One that only reads has no engine, and no direction: what it reads with tells it from one without data.
         var row = try #require(rows(Request(["trace": "guest.csv"])).first)
         (row.engine, row.readEngine) = ("none", "copy")

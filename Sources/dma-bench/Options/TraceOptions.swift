@@ -19,7 +19,7 @@ struct TraceOptions: RequestOptions {
     ) { text, request throws(UsageError) in
         request.tracePath = text
     }.identified { $0.trace?.identity ?? $0.tracePath ?? "" }
-        .column(\.trace) { $0.trace?.name }
+        .column(\.trace) { $0.trace?.label }
 
     private static let speedOption = RequestOption(
         "speed",
