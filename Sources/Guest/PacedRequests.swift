@@ -44,12 +44,15 @@ struct PacedRequests: ~Copyable {
         log.note(latency: clock.nanoseconds(from: elapsed))
     }
 
+    /// The most that is counted at a turn's end: to walk there takes some tenths of a second.
+    private static let mostCounted: UInt64 = 10_000_000
+
     /// The turn is over: what is due by now and has not been taken waits as well, of those that were still to be sent.
     mutating func finish(at now: UInt64, left: UInt64) {
         guard hasBegun, !isOver else { return }
         isOver = true
         var waiting: UInt64 = 0
-        while waiting < left {
+        while waiting < min(left, Self.mostCounted) {
             let known = waiting
             waiting = pace.waiting(at: now)
             if waiting == known { break }
