@@ -32,11 +32,11 @@ run: build ## Measure; ARGS='--size 4K..1G:x4 ...' for other options than those 
 compare-with: build ## Measure REV=HEAD~1 and this tree in turns; ARGS= what, AB='--pairs 6 --fail-on 5%' how
 	@scripts/compare-with '$(REV)' $(AB) -- $(ARGS)
 
-test: ## Build and run all tests, in some eight minutes
+test: ## Build and run all tests, in some eleven minutes
 	@scripts/setup test
 	@scripts/check build suites+optimised exhaustive program
 
-check: ## Lint, sanitizers, fuzzing and models, in some fifteen minutes
+check: ## Lint, sanitizers, fuzzing and models, in some twenty-five minutes
 	@scripts/setup check
 	@scripts/check
 
