@@ -16,7 +16,7 @@ struct Shape {
         Shape(
             name: "1G, a page off", list: [PageRange(start: 1, count: pagesPerGiB - 1)],
             elsewhere: [PageRange(start: pagesPerGiB + 1, count: pagesPerGiB - 1)]),
-        scattered(8), scattered(126),
+        scattered(8), scattered(126), scattered(42, of: 3),
     ]
 
     private static func single(_ name: String, _ count: UInt64) -> Shape {
@@ -25,14 +25,15 @@ struct Shape {
             elsewhere: [PageRange(start: pagesPerGiB, count: count)])
     }
 
-    /// Single pages of the first GiB, in no order, always the same: every step is prime to their number.
-    private static func scattered(_ count: UInt64) -> Shape {
+    /// Ranges of so many pages in the first GiB, in no order, always the same: every step is prime to their number.
+    private static func scattered(_ count: UInt64, of pages: UInt64 = 1) -> Shape {
         func list(from start: UInt64) -> [PageRange] {
             (0..<count).map {
-                PageRange(start: (start + $0 * 104_729) % pagesPerGiB, count: 1)
+                PageRange(start: (start + $0 * 104_729) % pagesPerGiB, count: pages)
             }
         }
-        return Shape(name: "\(count) pages", list: list(from: 0), elsewhere: list(from: 53))
+        let name = pages == 1 ? "\(count) pages" : "\(count) x \(pages) pages"
+        return Shape(name: name, list: list(from: 0), elsewhere: list(from: 53))
     }
 }
 
